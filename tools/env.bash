@@ -1,0 +1,17 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+# Opens the environment that `make env` built, in a bash shell: source tools/env.bash
+
+_atom_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+if [ ! -f "$_atom_root/.venv/bin/activate" ] || [ ! -f "$_atom_root/install/setup.bash" ]; then
+  echo "The environment is not built yet. Run first: make -C $_atom_root env" >&2
+  unset _atom_root
+  return 1
+fi
+source "$_atom_root/.venv/bin/activate"
+export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
+export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=jazzy
+source "$_atom_root/install/setup.bash"
+# The checkout comes before the installed copy, so that an edited file is at once what runs.
+export PYTHONPATH="$_atom_root${PYTHONPATH:+:$PYTHONPATH}"
+unset _atom_root
