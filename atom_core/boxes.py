@@ -1,0 +1,103 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one owner of pixel conventions: boxes, the crop <-> image map, the score map <-> crop map.
+
+Conventions, in force in the whole package:
+
+* A box is (x, y, width, height) in continuous pixels, (x, y) its top-left corner; the centre of the first pixel is at 0,
+  so an image of width W covers [-0.5, W - 0.5]. Tensors hold boxes in their last dimension, shape (..., 4).
+* Points are (x, y), shape (..., 2). Images are (H, W, 3) or (..., 3, H, W), rows first.
+* A search region is (x0, y0, side): the square of image pixels that starts with pixel (x0, y0) and has `side` pixels a
+  side, all three whole numbers. It is resized to `crop_size` crop pixels, so image x and crop u are related by
+  x = (u + 0.5) * side / crop_size - 0.5 + x0. The map is exact and is inverted exactly.
+* Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature cells
+  i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
+
+Every function returns new tensors and works on any device, `meta` included.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SCORE_STRIDE = 16  # crop px a score cell
+SCORE_OFFSET = -0.5  # cells; the even filter's half-cell
+
+
+def center(boxes: Tensor) -> Tensor:
+    """Centres (..., 2) of boxes (..., 4)."""
+    return boxes[..., :2] + boxes[..., 2:] / 2
+
+
+def from_center(centers: Tensor, sizes: Tensor) -> Tensor:
+    """Boxes (..., 4) from centres (..., 2) and sizes (..., 2) = (width, height)."""
+    return torch.cat((centers - sizes / 2, sizes), dim=-1)
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union (...) of boxes a and b (..., 4), broadcast; 0 where both are empty."""
+    low = torch.maximum(a[..., :2], b[..., :2])
+    high = torch.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    intersection = (high - low).clamp(min=0).prod(-1)
+    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - intersection
+    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
+
+
+def search_region(box: Tensor, factor: float) -> Tensor:
+    """The square of side factor * sqrt(width * height) about a box (..., 4), as a search region (..., 3).
+
+    The side is rounded up and the position to the nearest pixel: one integer crop position that serves the crop, the label
+    and the result alike. The target's aspect ratio never changes the crop.
+    """
+    side = (factor * box[..., 2:].prod(-1, keepdim=True).sqrt()).ceil().clamp(min=1)
+    return torch.cat(((center(box) + 0.5 - side / 2).round(), side), dim=-1)
+
+
+def points_to_crop(points: Tensor, region: Tensor, crop_size: int) -> Tensor:
+    """Image points (..., 2) -> crop points (..., 2)."""
+    return (points - region[..., :2] + 0.5) * (crop_size / region[..., 2:]) - 0.5
+
+
+def points_to_image(points: Tensor, region: Tensor, crop_size: int) -> Tensor:
+    """Crop points (..., 2) -> image points (..., 2)."""
+    return (points + 0.5) * (region[..., 2:] / crop_size) - 0.5 + region[..., :2]
+
+
+def image_to_crop(boxes: Tensor, region: Tensor, crop_size: int) -> Tensor:
+    """Boxes (..., 4) in the image -> the same boxes in the crop of a search region (..., 3)."""
+    corner = points_to_crop(boxes[..., :2], region, crop_size)
+    return torch.cat((corner, boxes[..., 2:] * (crop_size / region[..., 2:])), dim=-1)
+
+
+def crop_to_image(boxes: Tensor, region: Tensor, crop_size: int) -> Tensor:
+    """Boxes (..., 4) in the crop of a search region (..., 3) -> the same boxes in the image."""
+    corner = points_to_image(boxes[..., :2], region, crop_size)
+    return torch.cat((corner, boxes[..., 2:] * (region[..., 2:] / crop_size)), dim=-1)
+
+
+def score_to_crop(cells: Tensor) -> Tensor:
+    """Score-map coordinates in cells -> crop px, elementwise."""
+    return SCORE_STRIDE * (cells + SCORE_OFFSET)
+
+
+def crop_to_score(pixels: Tensor) -> Tensor:
+    """Crop px -> score-map coordinates in cells, elementwise."""
+    return pixels / SCORE_STRIDE - SCORE_OFFSET
+
+
+def keep_in_image(box: Tensor, image_width: int, image_height: int, min_side: float, margin: float) -> Tensor:
+    """The box (..., 4) moved and bounded so that it stays trackable.
+
+    Args:
+        box: in image px.
+        min_side: image px; each side is at least this long. No side is longer than twice the image's longer side.
+        margin: share of the box's width (height) that stays inside the image; the box moves to keep it.
+    """
+    limits = torch.stack((box.new_full((), image_width), box.new_full((), image_height)))
+    size = torch.maximum(box[..., 2:], box.new_full((), min_side)).clamp(max=2.0 * max(image_width, image_height))
+    # At most half of the box may be asked to stay inside an image that is smaller than the box.
+    inside = torch.minimum(margin * size, limits / 2)
+    low = -0.5 - size / 2 + inside
+    high = limits - 0.5 + size / 2 - inside
+    return from_center(torch.minimum(torch.maximum(center(box), low), high), size)

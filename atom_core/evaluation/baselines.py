@@ -1,0 +1,79 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trackers to compare with, behind the interface of AtomTracker: `initialize(image, box)`, `track(image)`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+OPENCV_TRACKERS = {"kcf": "TrackerKCF", "csrt": "TrackerCSRT", "mil": "TrackerMIL"}
+
+
+class BaselineState(Enum):
+    """What a baseline says of the target."""
+
+    TRACKING = "tracking"
+    LOST = "lost"
+
+
+class BaselineResult(NamedTuple):
+    """One frame's result; when LOST, `box` is the last known place. Baselines give no score and no predicted IoU."""
+
+    box: tuple[float, float, float, float]
+    state: BaselineState
+    score: float = math.nan
+    iou: float = math.nan
+
+
+class IdentityTracker:
+    """Says that the target never moves: makes every pipeline testable without a network."""
+
+    def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
+        """Keeps `box` (x, y, width, height)."""
+        self._box = tuple(float(value) for value in box)
+
+    def track(self, image: np.ndarray) -> BaselineResult:
+        """Returns the first box."""
+        return BaselineResult(self._box, BaselineState.TRACKING)
+
+
+class OpenCVTracker:
+    """One of OpenCV's trackers.
+
+    They take whole px only, so the first box is rounded to the nearest.
+
+    Args:
+        name: a key of OPENCV_TRACKERS.
+
+    Raises:
+        ValueError: if the name is unknown, or the installed OpenCV lacks that tracker.
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in OPENCV_TRACKERS:
+            raise ValueError(f"unknown OpenCV tracker '{name}'; expected one of {', '.join(OPENCV_TRACKERS)}")
+        self._class = getattr(cv2, OPENCV_TRACKERS[name], None)
+        if self._class is None:
+            raise ValueError(
+                f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; "
+                "opencv-contrib-python-headless 4.x has KCF, CSRT and MIL"
+            )
+
+    def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
+        """Starts on `image` (H, W, 3), uint8, RGB with `box` (x, y, width, height)."""
+        self._tracker = self._class.create()
+        self._box = tuple(float(round(value)) for value in box)
+        self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [round(value) for value in box])
+
+    def track(self, image: np.ndarray) -> BaselineResult:
+        """Follows the target into `image` (H, W, 3), uint8, RGB."""
+        found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        if found:
+            self._box = tuple(float(value) for value in box)
+        return BaselineResult(self._box, BaselineState.TRACKING if found else BaselineState.LOST)

@@ -1,0 +1,50 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Precise RoI pooling (Jiang et al., IoU-Net, ECCV 2018, section 3.3) in plain PyTorch, differentiable in the box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: tuple[float, float] = (0, 0)) -> Tensor:
+    """The exact mean, over each bin of each box, of the bilinearly interpolated feature map.
+
+    The map's value i sits at coordinate i and is zero outside the map. The integral separates into the two axes: a grid
+    point's weight along one axis is the integral of its hat function over the bin, so that
+    pooled = Wy F Wx^T / bin area, two small matrix products.
+
+    Args:
+        features: (N, C, H, W).
+        boxes: (N, P, 4), (x, y, width, height) in the pixels that `scale` turns into feature cells; P boxes for each map.
+        output_size: bins along each axis, K.
+        scale: feature cells a pixel, such as 1/16.
+        origin: (x, y) in cells of the first feature cell, where `features` is a window of a larger map.
+
+    Returns:
+        (N, P, C, K, K). A box of zero (or negative) area gives 0.
+    """
+    height, width = features.shape[-2:]
+    weights_x = _bin_weights(boxes[..., 0] * scale - origin[0], boxes[..., 2] * scale, output_size, width)
+    weights_y = _bin_weights(boxes[..., 1] * scale - origin[1], boxes[..., 3] * scale, output_size, height)
+    rows = torch.einsum("npkh,nchw->npkcw", weights_y, features)
+    return torch.einsum("npkcw,nplw->npckl", rows, weights_x)
+
+
+def _bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> Tensor:
+    """Mean of each cell's hat function over each bin: (N, P) starts and extents in cells -> (N, P, bins, cells)."""
+    edges = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
+    edges = start[..., None] + extent[..., None] * edges  # (N, P, bins + 1)
+    grid = torch.arange(cells, device=start.device, dtype=start.dtype)
+    integral = _hat_integral(edges[..., None] - grid)  # (N, P, bins + 1, cells)
+    bin_size = extent[..., None, None] / bins
+    positive = bin_size > 0
+    mean = (integral[..., 1:, :] - integral[..., :-1, :]) / torch.where(positive, bin_size, 1)
+    return torch.where(positive, mean, 0)
+
+
+def _hat_integral(x: Tensor) -> Tensor:
+    """Integral from minus infinity to x of the hat function max(0, 1 - |t|); 0 below -1, 1 above 1."""
+    x = x.clamp(-1, 1)
+    return 0.5 + x - 0.5 * x * x.abs()

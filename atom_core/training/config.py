@@ -1,0 +1,85 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting of the training, saved with its result. Defaults are the paper's unless a comment says otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of `atom-train iou`.
+
+    Raises:
+        ValueError: if a value lies outside its range, or a file names an unknown setting.
+    """
+
+    network: str = "efficientnet_lite0"  # backbone, a key of `atom_core.backbone.BACKBONES`
+    seed: int = 0
+
+    # Pairs (section 4 of the paper).
+    odds: dict[str, float] = field(default_factory=dict)  # source name -> odds; sources left out have odds 1
+    max_frame_gap: int = 50  # frames between the two images of a video pair
+    crop_size: int = 288  # px
+    search_area_factor: float = 5.0  # crop side / sqrt(width * height)
+    scale_jitter: float = 0.5  # the test crop's side is multiplied by exp(this * N(0, 1))
+    center_jitter: float = 2.25  # the test crop's centre moves by +- this * sqrt(width * height), uniform
+    stretch_jitter: float = 0.0  # ours: image width * exp(this * N(0, 1)) in the test crop, so that the aspect changes
+    grey_probability: float = 0.05  # both images grey
+    brightness: float = 0.2  # each crop times 1 +- this, uniform
+    flip_probability: float = 0.5  # the pair, left to right
+
+    # Proposals (section 4).
+    proposals: int = 16  # for each test crop
+    proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)  # of the noise on each box coordinate / sqrt(w * h)
+    min_proposal_iou: float = 0.1
+
+    # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a part.
+    bank_pairs: int = 6000
+    bank_renewal: float = 0.25  # share of the bank that is new in each epoch
+    window_cells: int = 20  # side, at stride 8, of the window about the target that is kept; half of it + 1 at stride 16
+
+    # Optimisation (section 4).
+    batch_size: int = 64  # pairs
+    epochs: int = 40
+    learning_rate: float = 1e-3  # of Adam
+    decay: float = 0.2  # of the learning rate, every `decay_epochs`
+    decay_epochs: int = 15
+
+    validation_pairs: int = 400  # fixed pairs of the validation sequences
+
+    def __post_init__(self) -> None:
+        for name in ("bank_pairs", "batch_size", "epochs", "decay_epochs", "proposals", "validation_pairs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in ("grey_probability", "flip_probability", "bank_renewal", "min_proposal_iou", "brightness"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a value in [0, 1]")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate is {self.learning_rate}; expected a positive number")
+        if self.batch_size > self.bank_pairs:
+            raise ValueError(f"batch_size {self.batch_size} exceeds bank_pairs {self.bank_pairs}; make the bank larger")
+        if not 8 <= self.window_cells <= self.crop_size // 8:
+            raise ValueError(f"window_cells is {self.window_cells}; expected 8 to {self.crop_size // 8}")
+
+    @classmethod
+    def from_toml(cls, path: Path) -> TrainingConfig:
+        """Settings read from a TOML file; settings that it does not name keep their defaults."""
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"{path}: unknown setting {unknown[0]!r}; see atom_core/training/config.py for the names")
+        if "proposal_sigmas" in values:
+            values["proposal_sigmas"] = tuple(values["proposal_sigmas"])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """The settings as a JSON object, one line a setting."""
+        return json.dumps(dataclasses.asdict(self), indent=2)

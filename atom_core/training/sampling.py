@@ -1,0 +1,106 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a pair of views to a pair of crops with boxes; and the proposals about a box (section 4 of the paper)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from atom_core import boxes
+from atom_core.crop import sample_crop
+from atom_core.training.config import TrainingConfig
+from atom_core.training.datasets import View
+
+_LUMA = torch.tensor((0.299, 0.587, 0.114)).view(3, 1, 1)
+_PROPOSAL_TRIES = 8
+
+
+class Crop(NamedTuple):
+    """A crop (3, S, S) float in 0..255 and the object's box (4,) in its px."""
+
+    pixels: Tensor
+    box: Tensor
+
+
+def make_pair(reference: View, test: View, config: TrainingConfig, rng: np.random.Generator) -> tuple[Crop, Crop]:
+    """The reference crop, centred on the object, and the test crop, moved and scaled at random.
+
+    Raises:
+        ValueError: if an image cannot be read.
+    """
+    flip = rng.random() < config.flip_probability
+    grey = rng.random() < config.grey_probability
+    first = _crop(reference, flip, config, center_jitter=0.0, scale=1.0, stretch=1.0, rng=rng)
+    scale = float(np.exp(config.scale_jitter * rng.standard_normal()))
+    stretch = float(np.exp(config.stretch_jitter * rng.standard_normal()))
+    second = _crop(test, flip, config, center_jitter=config.center_jitter, scale=scale, stretch=stretch, rng=rng)
+    if grey:
+        first, second = (Crop((c.pixels * _LUMA).sum(0, keepdim=True).expand(3, -1, -1), c.box) for c in (first, second))
+    return first, second
+
+
+def _crop(
+    view: View, flip: bool, config: TrainingConfig, center_jitter: float, scale: float, stretch: float, rng: np.random.Generator
+) -> Crop:
+    image, box = read_image(view.path), torch.tensor(view.box, dtype=torch.float32)
+    if stretch != 1.0:
+        width = max(1, round(image.shape[1] * stretch))
+        box = box * torch.tensor((width / image.shape[1], 1.0, width / image.shape[1], 1.0))
+        image = cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_AREA if stretch < 1 else cv2.INTER_LINEAR)
+    side = box[2:].prod().sqrt()
+    shift = center_jitter * side * torch.from_numpy(rng.uniform(-1, 1, 2)).float()
+    seen = boxes.from_center(boxes.center(box) + shift, box[2:] * scale)
+    region = boxes.search_region(seen, config.search_area_factor)
+    pixels = sample_crop(torch.from_numpy(image), region, config.crop_size)
+    pixels = (pixels * rng.uniform(1 - config.brightness, 1 + config.brightness)).clamp(0, 255)
+    box = boxes.image_to_crop(box, region, config.crop_size)
+    if flip:
+        pixels = pixels.flip(-1)
+        box = torch.cat((config.crop_size - 1 - box[:1] - box[2:3], box[1:]))
+    return Crop(pixels, box)
+
+
+@lru_cache(maxsize=8)  # both views of a still image are one file
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: if the file is missing or no image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"cannot read the image {path}: missing, damaged or of an unknown format")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def draw_proposals(
+    box: Tensor, count: int, sigmas: tuple[float, ...], min_iou: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Gaussian noise on boxes, kept where the overlap is at least `min_iou`.
+
+    Args:
+        box: (N, 4).
+        sigmas: one is drawn for each proposal; it scales with sqrt(width * height).
+
+    Returns:
+        proposals (N, count, 4) and their IoU with the box (N, count).
+    """
+    shape = (len(box), count, _PROPOSAL_TRIES)
+    sigma = torch.tensor(sigmas)[torch.randint(len(sigmas), shape[:2], generator=generator)]
+    side = box[:, 2:].prod(-1).sqrt()[:, None, None, None]
+    noise = torch.randn(*shape, 4, generator=generator) * sigma[..., None, None] * side
+    tried_center = boxes.center(box)[:, None, None] + noise[..., :2]
+    tried_size = torch.maximum(box[:, None, None, 2:] + noise[..., 2:], 0.05 * side)
+    tried = boxes.from_center(tried_center, tried_size)
+    overlap = boxes.iou(tried, box[:, None, None])
+    # The first try that overlaps enough; where none does (rare), the one that overlaps most.
+    choice = torch.where((overlap >= min_iou).any(-1), (overlap >= min_iou).int().argmax(-1), overlap.argmax(-1))
+    proposals = tried.gather(2, choice[..., None, None].expand(*shape[:2], 1, 4))[:, :, 0]
+    return proposals, overlap.gather(2, choice[..., None])[:, :, 0]
