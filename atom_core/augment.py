@@ -3,7 +3,7 @@
 """The first frame's training samples (ATOM, section 3.3 and supplementary material).
 
 All geometry is about the patch's centre ((2S - 1) / 2, (2S - 1) / 2). A shift is in whole px and says how far the
-picture moves: (+, +) moves it right and down. A positive angle turns the picture counter-clockwise as seen on the screen.
+picture moves: (+, +) moves it right and down. A positive angle turns the picture counter-clockwise on the screen.
 """
 
 from __future__ import annotations

@@ -97,12 +97,9 @@ def localize(scores: Tensor, target_size: Tensor, config: TrackerConfig) -> Loca
 
 def _upsample(scores: Tensor, config: TrackerConfig) -> Tensor:
     """Scores (h, h) -> one value a crop px (16 h, 16 h), windowed if so configured."""
-    matrix = _interpolation_matrix(scores.shape[-1], scores.device, scores.dtype)
-    fine = matrix @ scores @ matrix.T
-    if config.use_hann_window:
-        window = _hann_window(scores.shape[-1], config.crop_size, scores.device, scores.dtype)
-        fine = fine * window[:, None] * window
-    return fine
+    window_width = config.crop_size if config.use_hann_window else None
+    matrix = _upsampling_matrix(scores.shape[-1], window_width, scores.device, scores.dtype)
+    return matrix @ scores @ matrix.T
 
 
 def _fine_to_crop(index: Tensor) -> Tensor:
@@ -129,24 +126,25 @@ def _is_near(position: Tensor, config: TrackerConfig) -> Tensor:
     return offset.square().sum() <= (config.near_limit * config.crop_size / 2) ** 2
 
 
-@torch.compiler.assume_constant_result
-@functools.lru_cache(maxsize=16)
-def _interpolation_matrix(cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(16 * cells, cells): values at the cells -> values at the fine samples, by Gaussian kernels on the cells."""
-    coarse = torch.arange(cells, dtype=torch.float64)
-    fine = boxes.crop_to_score(_fine_to_crop(torch.arange(cells * boxes.SCORE_STRIDE, dtype=torch.float64)))
+@torch.compiler.assume_constant_result  # torch.compile would else trace into the cached function
+def _upsampling_matrix(cells: int, window_width: int | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return _build_upsampling_matrix(cells, window_width, device, dtype)
 
-    def kernel(points: Tensor) -> Tensor:
+
+@functools.lru_cache(maxsize=16)
+def _build_upsampling_matrix(cells: int, window_width: int | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(16 * cells, cells): values at the cells -> values at the fine samples, by Gaussian kernels on the cells.
+
+    With a window width in crop px, times a Hann window: 1 at the crop's centre, 0 at half the width from it.
+    """
+    coarse = torch.arange(cells, dtype=torch.float64)
+    pixels = _fine_to_crop(torch.arange(cells * boxes.SCORE_STRIDE, dtype=torch.float64))
+
+    def kernels(points: Tensor) -> Tensor:
         return (-0.5 * ((points[:, None] - coarse) / KERNEL_SIGMA).square()).exp()
 
-    matrix = torch.linalg.solve(kernel(coarse), kernel(fine), left=False)
+    matrix = torch.linalg.solve(kernels(coarse), kernels(boxes.crop_to_score(pixels)), left=False)
+    if window_width is not None:
+        share = ((pixels - (window_width - 1) / 2) / (window_width / 2)).clamp(-1, 1)
+        matrix = matrix * (0.5 + 0.5 * torch.cos(math.pi * share))[:, None]
     return matrix.to(device=device, dtype=dtype)
-
-
-@torch.compiler.assume_constant_result
-@functools.lru_cache(maxsize=16)
-def _hann_window(cells: int, crop_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(16 * cells,): 1 at the crop's centre, falling to 0 at half a crop from it."""
-    pixels = _fine_to_crop(torch.arange(cells * boxes.SCORE_STRIDE, dtype=torch.float64))
-    share = ((pixels - (crop_size - 1) / 2) / (crop_size / 2)).clamp(-1, 1)
-    return (0.5 + 0.5 * torch.cos(math.pi * share)).to(device=device, dtype=dtype)
