@@ -1,0 +1,43 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint shell clean distclean
+
+# The interpreter that .venv is made with: Python 3.11 or 3.12.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
+  $(shell $(name) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $(name))))
+
+# Runs a command in the environment. Nodes talk on this machine only: tests and the demo must not meet a robot.
+OPEN := source tools/env.bash && export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST &&
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo 'ARGS="..." is handed on to the program, for instance: make demo ARGS=--lockstep'
+
+env:  ## build or update the environment: .venv, the pinned packages, the ROS interfaces
+ifeq ($(strip $(PYTHON)),)
+	@echo 'Python 3.11 or 3.12 is needed, and none was found. Install one and name it: make PYTHON=/path/to/python3.12 ...' >&2
+	@exit 1
+endif
+	@$(PYTHON) tools/setup_env.py
+
+demo: env  ## track a person through a street scene over real ROS 2; writes demo_output/
+	@$(OPEN) python demo/run.py $(ARGS)
+
+test: env  ## check the style, then run every test with real ROS 2
+	@$(OPEN) { status=0; ruff check . || status=1; ruff format --check . || status=1; \
+	  python -m pytest $(ARGS) || status=1; exit $$status; }
+
+lint: env  ## check the style only
+	@$(OPEN) ruff check . && ruff format --check .
+
+shell: env  ## open a shell in the environment, to run nodes by hand
+	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash; PS1="(atom_tracker) $$PS1"') -i
+
+clean:  ## remove what was built and what was recorded, but not .venv
+	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean  ## remove .venv too
+	rm -rf .venv
