@@ -1,0 +1,348 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""ATOM, frame by frame: read `AtomTracker.track`, then `learn_first_frame`, `locate` and `learn`, from top to bottom.
+
+The three functions below the class work on tensors of one device, with static shapes and without a host read (they run on
+the `meta` device). `AtomTracker` checks what comes in, uploads the image once a frame and fetches the result once a frame.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atom_core import boxes, weights
+from atom_core.augment import dropout_samples, first_frame_crops
+from atom_core.backbone import Features
+from atom_core.config import TrackerConfig
+from atom_core.crop import sample_crop
+from atom_core.engine import BackboneFunction, accelerate
+from atom_core.iou_net import IoUNet, Modulation
+from atom_core.localize import LocalizationState, localize
+from atom_core.refine import ascend, draw_proposals, select
+from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
+
+_PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class TrackState(enum.Enum):
+    """What the tracker knows of the target in a frame."""
+
+    TRACKING = "tracking"
+    UNCERTAIN = "uncertain"  # seen, but so is something much like it: nothing is learned from the frame
+    LOST = "lost"  # not seen: the box is the last known place, not an observation
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """What one frame yields.
+
+    Attributes:
+        box: (x, y, width, height) in image px; where `state` is LOST, the last known place and no observation.
+        score: the classifier's peak, about 0..1; its training target is 1 on the object and 0 elsewhere.
+        iou: predicted overlap of the box with the object, 0..1; 0 where `state` is LOST.
+        state: of the target.
+        hard_negative: a distractor was seen, and the classifier was trained against it at once.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    iou: float
+    state: TrackState
+    hard_negative: bool
+
+
+class AtomTracker:
+    """Tracks one object from a box in one image (Danelljan et al., ATOM, CVPR 2019). Not thread-safe.
+
+    Args:
+        network: see `atom_core.weights`; several trackers may share one.
+        device: where it computes.
+        config: may be replaced between frames by setting `config`.
+        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs; learning stays in float32).
+        engine: of the backbone, see `atom_core.engine.accelerate`.
+    """
+
+    def __init__(
+        self,
+        network: weights.Network,
+        device: torch.device,
+        config: TrackerConfig,
+        precision: str = "float32",
+        engine: str = "auto",
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+        self.device = device
+        self.network_name = network.name
+        self.weights_sha256 = network.sha256
+        self.config = config
+        if precision != "float32" and engine == "auto":
+            engine = "torch"  # the CPU engine computes in float32
+        backbone = network.backbone.to(device)
+        self._networks = Networks(accelerate(backbone, device, config.crop_size, engine), network.iou_net.to(device))
+        self._autocast = lambda: torch.autocast(device.type, _PRECISIONS[precision], enabled=precision != "float32")
+        self._target: Target | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "default",
+        device: str = "auto",
+        config: TrackerConfig | None = None,
+        precision: str = "float32",
+        engine: str = "auto",
+    ) -> AtomTracker:
+        """A tracker with the weights of a shipped network or of a file.
+
+        Args:
+            device: "auto" (the GPU if PyTorch can use one), "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            FileNotFoundError: if there are no such weights.
+            ValueError: if the file, the device or another argument is unusable; the message says what is expected.
+        """
+        chosen = choose_device(device)
+        return cls(weights.load(name_or_path), chosen, config or TrackerConfig(), precision, engine)
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether there is a target, so that `track` may be called."""
+        return self._target is not None
+
+    def reset(self) -> None:
+        """Forgets the target; `initialize` comes next."""
+        self._target = None
+
+    def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
+        """Learns a target; an earlier one is forgotten, unless this call raises.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            box: (x, y, width, height) in px, see `atom_core.boxes`.
+
+        Raises:
+            ValueError: if the image or the box is unusable; the message says what is wrong and what is expected.
+        """
+        check_image(image)
+        check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        with torch.no_grad(), self._autocast():
+            given = torch.tensor([float(v) for v in box], device=self.device)
+            self._target = learn_first_frame(self._upload(image), given, self._networks, self.config, generator)
+
+    def track(self, image: np.ndarray) -> TrackResult:
+        """Finds the target in the next image and learns from it.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of any size.
+
+        Raises:
+            RuntimeError: if there is no target.
+            ValueError: if the image is unusable; the target is kept.
+        """
+        if self._target is None:
+            raise RuntimeError("track was called before initialize; give the target first: initialize(image, box)")
+        check_image(image)
+        with torch.no_grad(), self._autocast():
+            located = locate(self._upload(image), self._target, self._networks, self.config)
+            result = fetch(located)
+            learn(self._target, located, result, self.config)
+        return result
+
+    def warm_up(self) -> None:
+        """Runs every stage once on a blank image, so that the first real frame is not slower; the target is kept."""
+        target, self._target = self._target, None
+        blank = np.zeros((240, 320, 3), np.uint8)
+        self.initialize(blank, (140, 100, 40, 40))
+        self.track(blank)
+        self._target = target
+
+    def _upload(self, image: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+
+
+class Networks(NamedTuple):
+    """The two networks, shared and never changed."""
+
+    backbone: BackboneFunction
+    iou_net: IoUNet
+
+
+@dataclass
+class Target:
+    """All that is known of one target."""
+
+    box: Tensor  # (4,) image px
+    model: TargetModel  # tells the object from its look-alikes, learned online
+    modulation: Modulation  # what the IoU predictor remembers of the first frame
+    generator: torch.Generator
+    frame: int = 0  # frames since the first
+    learned: bool = False  # whether the memory holds samples that the filter has not seen
+
+
+class Located(NamedTuple):
+    """One frame's result on the device, before it is fetched."""
+
+    box: Tensor  # (4,) image px
+    score: Tensor  # ()
+    iou: Tensor  # ()
+    state: Tensor  # () a LocalizationState
+    position: Tensor  # (2,) crop px, the box's centre in this frame's crop
+    sample: Tensor  # (1, C, h, w) projected features of this frame's crop
+
+
+def learn_first_frame(
+    image: Tensor, box: Tensor, networks: Networks, config: TrackerConfig, generator: torch.Generator
+) -> Target:
+    """Learns a target from one image (H, W, 3) uint8 and a box (4,) (section 3.3, first frame)."""
+    size = config.crop_size
+    box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
+    region = boxes.search_region(box, config.search_area_factor)
+    # Twice the search region, about the same centre, so that shifted and rotated copies still see real pixels.
+    wide_region = torch.cat((region[:2] - region[2:] / 2, 2 * region[2:]))
+    patch = sample_crop(image, wide_region, 2 * size)
+    target_center = boxes.points_to_crop(boxes.center(box), wide_region, 2 * size)
+    crops, centers = first_frame_crops(patch, target_center, config, generator)
+
+    features = networks.backbone(crops)
+    identity = Features(features.stride8[:1], features.stride16[:1])
+    crop_box = boxes.image_to_crop(box, region, size)
+    modulation = networks.iou_net.modulation(identity, crop_box[None])
+
+    samples = normalize_features(features.stride16.float())
+    samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
+    centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
+    model = TargetModel.learn_first_frame(samples, make_labels(centers, config), config, generator)
+    return Target(box, model, modulation, generator)
+
+
+def locate(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> Located:
+    """Where the target is in an image (H, W, 3) uint8: crop, backbone, score map, place and state, box."""
+    size = config.crop_size
+    region = boxes.search_region(target.box, config.search_area_factor)
+    crop = sample_crop(image, region, size)
+    features = networks.backbone(crop[None])
+
+    sample = target.model.project(normalize_features(features.stride16.float()))
+    last = boxes.image_to_crop(target.box, region, size)
+    place = localize(target.model.scores(sample)[0, 0], last[2:], config)
+
+    start = boxes.from_center(place.position, last[2:])
+    refined, iou = _refine(start, features, target, networks.iou_net, config)
+    found = place.state != LocalizationState.NOT_FOUND
+    box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
+    box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
+    position = boxes.points_to_crop(boxes.center(box), region, size)
+    return Located(box, place.score, torch.where(found, iou, 0), place.state, position, sample)
+
+
+def _refine(
+    start: Tensor, features: Features, target: Target, iou_net: IoUNet, config: TrackerConfig
+) -> tuple[Tensor, Tensor]:
+    """The box (4,) in crop px that maximises the predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
+    noise = torch.rand(config.proposals - 1, 4, generator=target.generator).to(start.device) * 2 - 1
+    proposals = draw_proposals(start, config, noise)[None]
+    maps = iou_net.test_maps(features)
+
+    def predict(candidates: Tensor) -> Tensor:
+        return iou_net(target.modulation, maps, candidates).float()
+
+    proposals, predicted = ascend(predict, proposals, config.refinement_steps, config.refinement_step_length)
+    best = select(proposals[0], predicted[0], config)
+    return torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
+
+
+def fetch(located: Located) -> TrackResult:
+    """The result on the host: the one host read of a frame."""
+    scalars = torch.stack((located.score, located.iou, located.state.to(located.box.dtype)))
+    *box, score, iou, code = torch.cat((located.box, scalars)).tolist()
+    state = LocalizationState(int(code))
+    return TrackResult(tuple(box), score, iou, _TRACK_STATES[state], state is LocalizationState.HARD_NEGATIVE)
+
+
+_TRACK_STATES = {
+    LocalizationState.NORMAL: TrackState.TRACKING,
+    LocalizationState.HARD_NEGATIVE: TrackState.TRACKING,
+    LocalizationState.UNCERTAIN: TrackState.UNCERTAIN,
+    LocalizationState.NOT_FOUND: TrackState.LOST,
+}
+
+
+def learn(target: Target, located: Located, result: TrackResult, config: TrackerConfig) -> None:
+    """Takes the frame into the target: its box, and (unless lost or uncertain) its sample; updates the filter when due."""
+    target.box = located.box
+    target.frame += 1
+    if result.state is TrackState.TRACKING:
+        rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
+        target.model.memory.insert(located.sample, make_labels(located.position[None], config), rate)
+        target.learned = True
+    if result.hard_negative:
+        target.model.update(config.hard_negative_cg_iterations)
+        target.learned = False
+    elif target.learned and target.frame % config.update_interval == 0:
+        target.model.update(config.update_cg_iterations)
+        target.learned = False
+
+
+def make_labels(centers: Tensor, config: TrackerConfig) -> Tensor:
+    """Wished score maps (N, 1, h, w) for targets at centres (N, 2) in crop px.
+
+    The label's width is a share of the target's size, sqrt(width * height), which is the same in every crop.
+    """
+    map_size = config.crop_size // boxes.SCORE_STRIDE
+    sigma = config.label_sigma_factor * map_size / config.search_area_factor  # cells
+    return gaussian_labels(centers, centers.new_full((len(centers),), sigma), map_size)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ValueError: if it is unknown or cannot be used.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"device {name!r} cannot be used: PyTorch sees {count} CUDA devices; use 'cpu' or 'auto'")
+    return device
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises ValueError unless the image is (H, W, 3) uint8 and not empty."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"the image is a {type(image).__name__}; expected a numpy array (H, W, 3) of uint8, RGB")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"the image has shape {image.shape} and type {image.dtype}; expected (H, W, 3) of uint8, RGB")
+    if 0 in image.shape:
+        raise ValueError(f"the image is empty: its shape is {image.shape}")
+
+
+def check_box(box: Sequence[float], image_width: int, image_height: int, min_side: float) -> None:
+    """Raises ValueError unless the box is (x, y, width, height), finite, large enough and overlaps the image."""
+    try:
+        x, y, width, height = (float(v) for v in box)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the box is {box!r}; expected four numbers (x, y, width, height)") from error
+    given = f"the box (x {x:g}, y {y:g}, width {width:g}, height {height:g})"
+    if not all(math.isfinite(v) for v in (x, y, width, height)):
+        raise ValueError(f"{given} is not finite; expected four finite numbers")
+    if width < min_side or height < min_side:
+        raise ValueError(f"{given} is too small; expected at least {min_side:g} px a side")
+    if x >= image_width or y >= image_height or x + width <= 0 or y + height <= 0:
+        raise ValueError(f"{given} lies outside the image of {image_width} x {image_height} px")
+
+

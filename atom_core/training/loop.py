@@ -1,0 +1,179 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the IoU predictor on a frozen backbone (section 4 of the paper). Read `train_iou` from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from atom_core import boxes, weights
+from atom_core.backbone import build_backbone
+from atom_core.engine import accelerate
+from atom_core.iou_net import IoUNet
+from atom_core.refine import ascend
+from atom_core.training.bank import FeatureBank, Side
+from atom_core.training.config import TrainingConfig
+from atom_core.training.datasets import find_sources
+from atom_core.training.sampling import draw_proposals
+
+_VALIDATION_STREAM = 1
+_CHECKPOINT = "checkpoint.pt"
+_LOG = "log.jsonl"
+NETWORK_FILE = "network.safetensors"
+
+
+def train_iou(
+    config: TrainingConfig, data: list[Path], validation: list[Path], backbone_weights: dict[str, Tensor], output: Path
+) -> Path:
+    """Trains, validates after each epoch, and keeps the best network; resumes where a checkpoint is found in `output`.
+
+    Args:
+        data: folders of training sources, see `atom_core.training.datasets`.
+        validation: likewise; never trained on.
+        backbone_weights: the frozen backbone's state dict.
+        output: folder for the settings, the log (a JSON object a line), the checkpoint and the network of least validation
+            error, `network.safetensors`.
+
+    Returns:
+        the network's file.
+
+    Raises:
+        ValueError: if the data are unusable or `output` holds a run of other settings.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    _claim(output, config)
+    backbone = build_backbone(config.network)
+    backbone.load_state_dict(backbone_weights, strict=False)
+    run = accelerate(backbone, torch.device("cpu"), config.crop_size)
+
+    torch.manual_seed(config.seed)  # the initial weights
+    model = IoUNet(backbone.channels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    progress = _resume(output, model, optimizer)
+
+    sources = find_sources(data, config.max_frame_gap)
+    bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
+    held_out = FeatureBank(
+        find_sources(validation, config.max_frame_gap), backbone, run, config, config.validation_pairs, _VALIDATION_STREAM
+    )
+    held_out.fill(torch.zeros(config.validation_pairs, dtype=torch.long), "validation features")
+
+    for epoch in range(progress["epoch"], config.epochs):
+        started = time.monotonic()
+        bank.fill(bank_versions(config, epoch), f"epoch {epoch}: features")
+        loss = _train_epoch(model, optimizer, bank, config, epoch)
+        record = {"epoch": epoch, "training_error": loss, **validate(model, held_out, config)}
+        record["seconds"] = round(time.monotonic() - started, 1)
+        with open(output / _LOG, "a") as log:
+            log.write(json.dumps(record) + "\n")
+        tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in record.items()))
+        if record["validation_error"] < progress["best"]:
+            progress["best"] = record["validation_error"]
+            network = weights.Network(config.network, backbone, model, sha256="", metadata={})
+            weights.save(output / NETWORK_FILE, network, _describe(config, record))
+        progress["epoch"] = epoch + 1
+        _write_checkpoint(output, model, optimizer, progress)
+    return output / NETWORK_FILE
+
+
+def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
+    """Which version of its pair each slot holds in an epoch: a share of the slots, in turn, is renewed in each epoch."""
+    renewed = math.ceil(config.bank_renewal * config.bank_pairs)
+    first_renewals = torch.arange(config.bank_pairs) // max(1, renewed)  # slot i is renewed in this epoch, + k rounds
+    rounds = math.ceil(config.bank_pairs / max(1, renewed))
+    if renewed == 0:
+        return torch.zeros(config.bank_pairs, dtype=torch.long)
+    return torch.div(epoch - 1 - first_renewals, rounds, rounding_mode="floor").clamp(min=-1) + 1
+
+
+def _train_epoch(model: IoUNet, optimizer: torch.optim.Adam, bank: FeatureBank, config: TrainingConfig, epoch: int) -> float:
+    """One pass over the bank; the mean squared error."""
+    # Every draw of an epoch comes from (seed, epoch), so a resumed run repeats it.
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    model.train()
+    total, batches = 0.0, config.bank_pairs // config.batch_size
+    order = torch.randperm(config.bank_pairs, generator=generator)[: batches * config.batch_size]
+    bar = tqdm(order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False)
+    for step, slots in enumerate(bar):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_epochs)
+        loss = batch_loss(model, *bank.batch(slots), config, generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+        bar.set_postfix(error=f"{total / (step + 1):.4f}")
+    return total / batches
+
+
+def batch_loss(model: IoUNet, reference: Side, test: Side, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+    """Mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs."""
+    proposals, overlap = draw_proposals(
+        test.boxes, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
+    )
+    modulation = model.modulation(reference.features(), reference.boxes, reference.window())
+    maps = model.test_maps(test.features(), test.window())
+    return F.mse_loss(model(modulation, maps, proposals), 2 * overlap - 1)
+
+
+@torch.no_grad()
+def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig) -> dict[str, float]:
+    """The error on held-out pairs, and what the predictor is for: the overlap before and after gradient ascent."""
+    model.eval()
+    generator = torch.Generator().manual_seed(config.seed)
+    errors, before, after = [], [], []
+    for slots in _batches(len(bank.versions), config.batch_size):
+        reference, test = bank.batch(slots)
+        errors.append(batch_loss(model, reference, test, config, generator) * len(slots))
+        start, overlap = draw_proposals(test.boxes, 4, (0.2,), config.min_proposal_iou, generator)
+        modulation = model.modulation(reference.features(), reference.boxes, reference.window())
+        maps = model.test_maps(test.features(), test.window())
+        found, _ = ascend(lambda b, m=modulation, t=maps: model(m, t, b), start, steps=5, step_length=1.0)
+        before.append(overlap)
+        after.append(boxes.iou(found, test.boxes[:, None]))
+    return {
+        "validation_error": float(sum(errors) / len(bank.versions)),
+        "overlap_before": float(torch.cat(before).mean()),
+        "overlap_after": float(torch.cat(after).mean()),
+    }
+
+
+def _batches(count: int, size: int) -> Iterator[Tensor]:
+    return iter(torch.arange(count).split(size))
+
+
+def _claim(output: Path, config: TrainingConfig) -> None:
+    """Writes the settings beside the results, or checks that they are those of the run found there."""
+    path = output / "settings.json"
+    if path.exists() and (output / _CHECKPOINT).exists() and json.loads(path.read_text()) != json.loads(config.to_json()):
+        raise ValueError(f"{output} holds a run of other settings (settings.json); give another --output, or the same settings")
+    path.write_text(config.to_json() + "\n")
+
+
+def _resume(output: Path, model: IoUNet, optimizer: torch.optim.Adam) -> dict[str, float]:
+    if not (output / _CHECKPOINT).exists():
+        return {"epoch": 0, "best": math.inf}
+    saved = torch.load(output / _CHECKPOINT, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved["progress"]
+
+
+def _write_checkpoint(output: Path, model: IoUNet, optimizer: torch.optim.Adam, progress: dict[str, float]) -> None:
+    part = output / (_CHECKPOINT + ".part")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress}, part)
+    os.replace(part, output / _CHECKPOINT)  # never half a checkpoint
+
+
+def _describe(config: TrainingConfig, record: dict[str, float]) -> dict[str, str]:
+    return {"settings": json.dumps(json.loads(config.to_json())), "result": json.dumps(record)}
