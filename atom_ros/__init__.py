@@ -1,0 +1,3 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The ROS 2 node around atom_core: images in, a target by service call, Track messages out."""

@@ -1,0 +1,160 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node counts, and the DiagnosticArray that it makes of it once a second."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+_RECENT = 30  # frames that medians and the frame rate are taken over
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The counts up to now, and what happened since the snapshot before."""
+
+    received: int
+    processed: int
+    dropped: int  # arrived, and never looked at because a newer one was there
+    failed: int  # wrong images, and failures of the tracker
+    last_error: str  # of the newest failure
+    input_rate: float  # images a second since the snapshot before
+    new_failures: int  # since the snapshot before
+    fps: float  # processed images a second, over the recent ones
+    processing_ms: float  # median over the recent images with a target; 0 where there is none
+    latency_ms: float  # median over the recent images, image stamp to publication
+
+
+class Statistics:
+    """Counters that the node's callbacks and the worker share. Safe to use from several threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: `clock` gives seconds and never goes back."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._received = self._processed = self._dropped = self._failed = 0
+        self._last_error = ""
+        self._processed_at: deque[float] = deque(maxlen=_RECENT)
+        self._processing_ms: deque[float] = deque(maxlen=_RECENT)
+        self._latency_ms: deque[float] = deque(maxlen=_RECENT)
+        self._since, self._received_before, self._failed_before = clock(), 0, 0
+
+    def count_received(self) -> None:
+        """An image has arrived."""
+        with self._lock:
+            self._received += 1
+
+    def count_processed(self, dropped: int, processing_ms: float) -> None:
+        """An image was processed, and `dropped` before it were not."""
+        with self._lock:
+            self._processed += 1
+            self._dropped += dropped
+            self._processed_at.append(self._clock())
+            if processing_ms > 0:
+                self._processing_ms.append(processing_ms)
+
+    def count_failed(self, dropped: int, error: str) -> None:
+        """An image could not be processed, and `dropped` before it were not looked at."""
+        with self._lock:
+            self._failed += 1
+            self._dropped += dropped
+            self._last_error = error
+
+    def add_latency(self, milliseconds: float) -> None:
+        """A report was published this long after its image's stamp."""
+        with self._lock:
+            self._latency_ms.append(milliseconds)
+
+    @property
+    def fps(self) -> float:
+        """Processed images a second, over the recent ones; 0 where nothing was processed for a while."""
+        with self._lock:
+            return self._fps()
+
+    def snapshot(self) -> Snapshot:
+        """Reads everything, and starts a new period for the rates."""
+        with self._lock:
+            now = self._clock()
+            period = max(now - self._since, 1e-9)
+            result = Snapshot(
+                received=self._received,
+                processed=self._processed,
+                dropped=self._dropped,
+                failed=self._failed,
+                last_error=self._last_error,
+                input_rate=(self._received - self._received_before) / period,
+                new_failures=self._failed - self._failed_before,
+                fps=self._fps(),
+                processing_ms=_median(self._processing_ms),
+                latency_ms=_median(self._latency_ms),
+            )
+            self._since, self._received_before, self._failed_before = now, self._received, self._failed
+            return result
+
+    def _fps(self) -> float:
+        """Mean rate over the recent frames; a pause since the newest one lowers it at once."""
+        times = self._processed_at
+        if len(times) < 2:
+            return 0.0
+        interval = (times[-1] - times[0]) / (len(times) - 1)
+        return 1.0 / max(interval, self._clock() - times[-1], 1e-9)
+
+
+def diagnostic_array(
+    stamp: Time, name: str, lifecycle: str, state: str, topic: str, device: str, network: str, snapshot: Snapshot
+) -> DiagnosticArray:
+    """Makes the message for /diagnostics.
+
+    Args:
+        stamp: the node's time.
+        name: the node's full name.
+        lifecycle: its lifecycle state, in words.
+        state: the target's state, in words.
+        topic: of the images.
+        device: where the network runs; empty before it is loaded. So is `network`, its name and digest.
+        snapshot: the counts.
+    """
+    level, message = _judge(lifecycle, state, topic, snapshot)
+    values = {
+        "lifecycle": lifecycle,
+        "state": state,
+        "image topic": topic,
+        "input rate (Hz)": f"{snapshot.input_rate:.1f}",
+        "processed rate (Hz)": f"{snapshot.fps:.1f}",
+        "processing (ms, median)": f"{snapshot.processing_ms:.1f}",
+        "latency (ms, median)": f"{snapshot.latency_ms:.1f}",
+        "received": snapshot.received,
+        "processed": snapshot.processed,
+        "dropped": snapshot.dropped,
+        "failed": snapshot.failed,
+        "last error": snapshot.last_error,
+        "device": device,
+        "network": network,
+    }
+    status = DiagnosticStatus(level=level, name=f"{name}: tracker", message=message, hardware_id=device)
+    status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array
+
+
+def _judge(lifecycle: str, state: str, topic: str, snapshot: Snapshot) -> tuple[bytes, str]:
+    if lifecycle != "active":
+        return DiagnosticStatus.OK, lifecycle
+    if snapshot.new_failures:
+        return DiagnosticStatus.ERROR, f"{snapshot.new_failures} images not processed: {snapshot.last_error}"
+    if snapshot.input_rate == 0:
+        return DiagnosticStatus.WARN, f"no image arrives on {topic}"
+    return DiagnosticStatus.OK, state
+
+
+def _median(values: deque[float]) -> float:
+    return statistics.median(values) if values else 0.0

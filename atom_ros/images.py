@@ -1,0 +1,184 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages to arrays: the one place that knows encodings, steps and byte order.
+
+OpenCV does the colour conversions, as it does inside cv_bridge. cv_bridge itself is not used: its compiled part breaks
+beside a newer numpy, it cannot be installed with pip, and it leaves to its caller what a tracker needs (depth and
+thermal images made viewable, wrong buffers refused by name). This way a robot runs the code that the tests ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+ImageMessage: TypeAlias = Image | CompressedImage
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an encoding lies in memory, and what OpenCV calls its conversion to RGB."""
+
+    conversion: int | None
+    channels: int = 1
+    dtype: str = "u1"
+    stretch: bool = False  # the values have no fixed range: show the middle 98 % of them
+    even_width: bool = False  # two pixels share their colour
+    chroma_rows: bool = False  # half as many rows again hold the colour, below the grey image
+
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
+_BAYER = {
+    "bayer_rggb": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg": cv2.COLOR_BayerGB2RGB,
+}
+_COLORS = {
+    "mono": (cv2.COLOR_GRAY2RGB, 1),
+    "rgb": (None, 3),
+    "bgr": (cv2.COLOR_BGR2RGB, 3),
+    "rgba": (cv2.COLOR_RGBA2RGB, 4),
+    "bgra": (cv2.COLOR_BGRA2RGB, 4),
+} | {name: (conversion, 1) for name, conversion in _BAYER.items()}
+
+_UYVY = _Layout(cv2.COLOR_YUV2RGB_UYVY, channels=2, even_width=True)
+_YUYV = _Layout(cv2.COLOR_YUV2RGB_YUYV, channels=2, even_width=True)
+_LAYOUTS = (
+    {f"{name}8": _Layout(conversion, channels) for name, (conversion, channels) in _COLORS.items()}
+    | {f"{name}16": _Layout(conversion, channels, "u2") for name, (conversion, channels) in _COLORS.items()}
+    | {
+        "8UC1": _Layout(cv2.COLOR_GRAY2RGB),
+        "8UC3": _Layout(cv2.COLOR_BGR2RGB, channels=3),  # OpenCV's own order
+        "8UC4": _Layout(cv2.COLOR_BGRA2RGB, channels=4),
+        "16UC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="u2", stretch=True),
+        "32FC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="f4", stretch=True),
+        "uyvy": _UYVY,
+        "yuv422": _UYVY,
+        "yuyv": _YUYV,
+        "yuv422_yuy2": _YUYV,
+        "nv12": _Layout(cv2.COLOR_YUV2RGB_NV12, even_width=True, chroma_rows=True),
+        "nv21": _Layout(cv2.COLOR_YUV2RGB_NV21, even_width=True, chroma_rows=True),
+    }
+)
+
+ENCODINGS = tuple(_LAYOUTS)  # of Image messages, as they are spelt in the message
+
+
+def to_rgb(message: ImageMessage) -> np.ndarray:
+    """Decodes an image message.
+
+    Args:
+        message: an Image in one of `ENCODINGS`, or a CompressedImage that OpenCV can decode (jpeg, png and others).
+            16-bit colour and mono16 are scaled from their full range. 16UC1 and 32FC1 (depth, thermal) have no fixed
+            range: percentiles 1 to 99 of their valid values become black to white, and invalid ones (0, NaN,
+            infinite) black.
+
+    Returns:
+        (height, width, 3) uint8 RGB, contiguous. It may share the message's memory: copy it before drawing.
+
+    Raises:
+        ValueError: if the message contradicts itself or cannot be decoded; it names the fields.
+    """
+    check(message)
+    if isinstance(message, CompressedImage):
+        return _decompress(message)
+    layout = _LAYOUTS[message.encoding]
+    pixels = _to_8_bit(_pixels(message, layout), layout)
+    if layout.conversion is None:
+        return np.ascontiguousarray(pixels)
+    return cv2.cvtColor(np.ascontiguousarray(pixels), layout.conversion)
+
+
+def check(message: ImageMessage) -> None:
+    """Raises ValueError, naming the fields, where `message` contradicts itself; costs next to nothing.
+
+    What only decoding can find in a CompressedImage is left to `to_rgb`.
+    """
+    if isinstance(message, CompressedImage):
+        if not message.data:
+            raise ValueError(f"compressed image (format '{message.format}') is empty; expected an encoded picture")
+        return
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise ValueError(f"encoding '{message.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
+    if message.width < 1 or message.height < 1:
+        raise ValueError(f"image is {message.width} x {message.height}; expected at least 1 x 1")
+    if layout.even_width and message.width % 2:
+        raise ValueError(f"{message.encoding} image has width {message.width}; this encoding needs an even one")
+    if layout.chroma_rows and message.height % 2:
+        raise ValueError(f"{message.encoding} image has height {message.height}; this encoding needs an even one")
+    row, step, rows = _geometry(message, layout)
+    if step < row:
+        raise ValueError(
+            f"step is {step}; a row of {message.width} {message.encoding} pixels needs at least {row} bytes"
+        )
+    needed = step * (rows - 1) + row
+    if len(message.data) < needed:
+        raise ValueError(
+            f"data has {len(message.data)} bytes; {message.width} x {message.height} {message.encoding} "
+            f"with step {step} needs {needed}"
+        )
+
+
+def _geometry(message: Image, layout: _Layout) -> tuple[int, int, int]:
+    """Returns the bytes of a row's pixels, the bytes from row to row, and the number of rows in the buffer."""
+    row = message.width * layout.channels * np.dtype(layout.dtype).itemsize
+    rows = message.height * 3 // 2 if layout.chroma_rows else message.height
+    return row, message.step or row, rows  # some drivers leave step at 0
+
+
+def _pixels(message: Image, layout: _Layout) -> np.ndarray:
+    """Returns (rows, width[, channels]) in the message's own type: a view of its data, padding left out."""
+    dtype = np.dtype(layout.dtype).newbyteorder(">" if message.is_bigendian else "<")
+    _, step, rows = _geometry(message, layout)
+    pixel = layout.channels * dtype.itemsize
+    pixels = np.ndarray(
+        shape=(rows, message.width, layout.channels),
+        dtype=dtype,
+        buffer=np.frombuffer(message.data, np.uint8),
+        strides=(step, pixel, dtype.itemsize),
+    )
+    return pixels[:, :, 0] if layout.channels == 1 else pixels
+
+
+def _to_8_bit(pixels: np.ndarray, layout: _Layout) -> np.ndarray:
+    if layout.stretch:
+        return _stretch(pixels)
+    if layout.dtype == "u2":  # 65535 / 257 = 255
+        return cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=1.0 / 257.0)
+    return pixels
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    """Maps percentiles 1 to 99 of the valid values to 0..255; a sixteenth of the pixels is enough to find them."""
+    values = values.astype(np.float32)
+    valid = np.isfinite(values) & (values != 0)
+    sample = values[::4, ::4][valid[::4, ::4]]
+    if sample.size == 0:
+        sample = values[valid]
+    if sample.size == 0:
+        return np.zeros(values.shape, np.uint8)
+    low, high = np.percentile(sample, (1, 99))
+    scale = 255.0 / max(float(high - low), np.finfo(np.float32).tiny)
+    shown = np.clip((np.where(valid, values, low) - low) * scale, 0, 255)
+    return np.where(valid, np.rint(shown), 0).astype(np.uint8)
+
+
+def _decompress(message: CompressedImage) -> np.ndarray:
+    # A camera's EXIF orientation must not turn the image under the box.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"compressed image (format '{message.format}') cannot be decoded: {error.err}") from error
+    if image is None:
+        raise ValueError(
+            f"compressed image (format '{message.format}', {len(message.data)} bytes) cannot be decoded; "
+            "expected jpeg or png"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,62 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reports to messages. Every output carries the header of the image that it is about."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+from rclpy.duration import Duration
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from atom_ros.report import Report
+from atom_tracker.msg import Track
+
+try:
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+except ImportError:  # an optional package: without it the node publishes no detections
+    Detection2DArray = None
+
+_NO_BOX = (math.nan,) * 4
+
+
+def track_message(report: Report, now: int) -> Track:
+    """Makes the Track message of a report; `now` is the node's time in nanoseconds, for the latency."""
+    message = Track(header=report.frame.message.header, target_id=report.target_id, status=int(report.status))
+    message.x, message.y, message.width, message.height = map(float, report.box or _NO_BOX)
+    message.confidence = float(report.confidence)
+    message.iou = float(report.iou)
+    message.latency = Duration(nanoseconds=now - report.frame.stamp).to_msg()
+    message.processing_ms = float(report.processing_ms)
+    return message
+
+
+def detections_message(report: Report) -> Detection2DArray:
+    """Makes a Detection2DArray (vision_msgs) that holds the target, or nothing where it is not seen."""
+    header = report.frame.message.header
+    message = Detection2DArray(header=header)
+    if report.box is not None:
+        x, y, width, height = map(float, report.box)
+        detection = Detection2D(header=header, id=str(report.target_id))
+        detection.bbox.center.position.x = x + width / 2
+        detection.bbox.center.position.y = y + height / 2
+        detection.bbox.size_x = width
+        detection.bbox.size_y = height
+        hypothesis = ObjectHypothesisWithPose()
+        hypothesis.hypothesis.class_id = "target"
+        hypothesis.hypothesis.score = float(report.confidence)
+        detection.results.append(hypothesis)
+        message.detections.append(detection)
+    return message
+
+
+def image_message(header: Header, image: np.ndarray) -> Image:
+    """Makes an rgb8 Image message from a (height, width, 3) uint8 RGB array."""
+    height, width, _ = image.shape
+    message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
+    # rclpy takes an array of this type whole; bytes or a list it would check element by element.
+    message.data = array.array("B", image.tobytes())
+    return message

@@ -1,0 +1,156 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's parameters: one table of what there is, and one frozen, validated `Settings` made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from atom_core.config import TrackerConfig
+
+Value = bool | int | float | str
+
+_TRACKER = "tracker."  # parameters of this group are fields of TrackerConfig
+_DEFAULTS = TrackerConfig()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One row of the table."""
+
+    name: str
+    default: Value
+    description: str
+    bounds: tuple[float, float] | None = None  # both included
+    choices: tuple[str, ...] = ()
+    live: bool = False  # can be changed while the node runs
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows."""
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.live)
+        if self.choices:
+            descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
+        if self.bounds is not None:
+            low, high = self.bounds
+            if isinstance(self.default, int):
+                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+            else:
+                descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        return descriptor
+
+    def check(self, value: Value) -> None:
+        """Raises ValueError, naming the range, where the value lies outside (rclpy's own check lets NaN pass)."""
+        if self.choices and value not in self.choices:
+            raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
+        if self.bounds is not None:
+            low, high = self.bounds
+            if not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(f"parameter {self.name} is {value}; expected a value in [{low}, {high}]")
+
+
+def _tracker(name: str, description: str, bounds: tuple[float, float], live: bool = True) -> Spec:
+    return Spec(_TRACKER + name, getattr(_DEFAULTS, name), description, bounds, live=live)
+
+
+TABLE = (
+    Spec("autostart", True, "Configure and activate at start; false leaves both to a lifecycle manager."),
+    Spec("weights", "default", "Network: the name of a shipped one, or the path of a .safetensors file."),
+    Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
+    Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
+         choices=("raw", "compressed")),
+    Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses no large images.",
+         choices=("best_effort", "reliable")),
+    Spec("qos.durability", "volatile", "Of the image subscription; transient_local for latched images.",
+         choices=("volatile", "transient_local")),
+    Spec("qos.depth", 1, "Images that the middleware keeps for the node.", (1, 100)),
+    Spec("buffer.seconds", 10.0, "A box may be drawn on an image this old.", (0.1, 60.0)),
+    Spec("buffer.megabytes", 256, "Bound of the image data kept for that (1080p at 30 fps: 190 MB a second).",
+         (1, 16384)),
+    Spec("stamp_tolerance", 0.05, "A box's stamp may miss its image's stamp by this many seconds.", (0.0, 1.0),
+         live=True),
+    Spec("catch_up_seconds", 1.0, "Time for following a new target through the images since its own; "
+         "afterwards the tracker jumps to the newest image.", (0.0, 10.0), live=True),
+    _tracker("not_found_threshold", "The target is lost below this score (-1: never).", (-1.0, 1.0)),
+    _tracker("distractor_threshold", "A look-alike makes the target uncertain above this share of its score.",
+             (0.0, 100.0)),
+    _tracker("hard_negative_threshold", "The tracker learns a look-alike above this share of the target's score.",
+             (0.0, 100.0)),
+    _tracker("learning_rate", "Weight of a new image in the target's model.", (0.0, 1.0)),
+    _tracker("hard_negative_learning_rate", "The same for an image in which a look-alike was seen.", (0.0, 1.0)),
+    _tracker("update_interval", "Images between two updates of the target's model.", (1, 1_000_000)),
+    _tracker("refinement_steps", "Steps in which the box is fitted to the target; fewer are faster.", (0, 100)),
+    _tracker("search_area_factor", "Side of the area searched / sqrt(target's width * height).", (1.5, 20.0),
+             live=False),
+    _tracker("seed", "Of the random numbers: the same seed and images give the same boxes.", (0, 2**63 - 1),
+             live=False),
+)  # fmt: skip
+
+_SPECS: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in TABLE})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters' values, all of them valid. Fields are called as in the table, with _ for the dot."""
+
+    autostart: bool
+    weights: str
+    device: str
+    image_transport: str
+    qos_reliability: str
+    qos_durability: str
+    qos_depth: int
+    buffer_seconds: float
+    buffer_megabytes: int
+    stamp_tolerance: float  # s
+    catch_up_seconds: float
+    tracker: TrackerConfig
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Value]) -> Settings:
+        """Validates a whole set of values, one for each row of the table.
+
+        Raises:
+            ValueError: naming the parameter, its value and the range.
+        """
+        own, tracker = {}, {}
+        for name, spec in _SPECS.items():
+            spec.check(values[name])
+            if name.startswith(_TRACKER):
+                tracker[name.removeprefix(_TRACKER)] = values[name]
+            else:
+                own[name.replace(".", "_")] = values[name]
+        return cls(**own, tracker=dataclasses.replace(_DEFAULTS, **tracker))
+
+    def image_qos(self) -> QoSProfile:
+        """The quality of service of the image subscription."""
+        return QoSProfile(
+            depth=self.qos_depth,
+            reliability=ReliabilityPolicy[self.qos_reliability.upper()],
+            durability=DurabilityPolicy[self.qos_durability.upper()],
+        )
+
+
+def declare(node: Node) -> Settings:
+    """Declares every parameter of the table on `node` and returns their values.
+
+    Raises:
+        ValueError, rclpy.exceptions.ParameterException: if a value from the command line or a file is not valid.
+    """
+    node.declare_parameters("", [(spec.name, spec.default, spec.descriptor()) for spec in TABLE])
+    return with_changes(node, ())
+
+
+def with_changes(node: Node, changes: Iterable[Parameter]) -> Settings:
+    """Returns the node's settings as `changes` would make them; raises ValueError if they would not be valid."""
+    values = {name: node.get_parameter(name).value for name in _SPECS}
+    values |= {parameter.name: parameter.value for parameter in changes if parameter.name in _SPECS}
+    return Settings.from_values(values)

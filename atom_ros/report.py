@@ -1,0 +1,57 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the worker says about one frame, before it becomes a message."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+from atom_core.tracker import TrackResult, TrackState
+from atom_ros.frame_buffer import Frame
+from atom_tracker.msg import Track
+
+Box = tuple[float, float, float, float]  # x, y, width, height; image px, as in atom_core
+
+
+class Status(IntEnum):
+    """The status of a Track message."""
+
+    IDLE = Track.IDLE
+    TRACKING = Track.TRACKING
+    UNCERTAIN = Track.UNCERTAIN
+    LOST = Track.LOST
+
+
+_STATUS = {
+    TrackState.TRACKING: Status.TRACKING,
+    TrackState.UNCERTAIN: Status.UNCERTAIN,
+    TrackState.LOST: Status.LOST,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The target in one frame. Without a target, or with a lost one, there is no box: an old place is not a new one."""
+
+    frame: Frame
+    target_id: int
+    status: Status = Status.IDLE
+    box: Box | None = None
+    confidence: float = math.nan
+    iou: float = math.nan
+    processing_ms: float = 0.0  # the tracker's own computing time
+
+    @classmethod
+    def of_result(cls, frame: Frame, target_id: int, result: TrackResult, processing_ms: float) -> Report:
+        """The report of a frame through which the target was followed."""
+        status = _STATUS[result.state]
+        if status is Status.LOST:
+            return cls(frame, target_id, status, confidence=result.score, processing_ms=processing_ms)
+        return cls(frame, target_id, status, result.box, result.score, result.iou, processing_ms)
+
+    @classmethod
+    def of_given_box(cls, frame: Frame, target_id: int, box: Box, processing_ms: float) -> Report:
+        """The report of the frame that the target was set on: the box is the truth by definition."""
+        return cls(frame, target_id, Status.TRACKING, box, 1.0, 1.0, processing_ms)

@@ -1,0 +1,323 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker as a ROS 2 lifecycle node.
+
+Three parts work side by side. The executor's one thread takes images and requests, and never computes: an image goes
+into a one-slot mailbox and into the buffer of recent images, a request becomes a command whose answer is awaited as a
+future. The worker's thread owns the tracker (see worker.py). The middleware has its own threads.
+
+A single-threaded executor is the measured choice: rclpy's multi-threaded one costs more processor time for the same
+images, and a service callback that awaits does not hold the thread.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import sys
+from typing import TypeVar
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from atom_core.tracker import AtomTracker
+from atom_ros import parameters
+from atom_ros.diagnostics import Statistics, diagnostic_array
+from atom_ros.frame_buffer import Frame, FrameBuffer, to_nanoseconds
+from atom_ros.images import ImageMessage
+from atom_ros.outputs import Outputs
+from atom_ros.report import Report, Status
+from atom_ros.worker import Worker
+from atom_tracker.srv import SetTarget
+
+T = TypeVar("T")
+
+_MEGABYTE = 1_000_000
+_DIAGNOSTICS_PERIOD = 1.0  # s
+
+
+class TrackerNode(LifecycleNode):
+    """Follows one target through a camera's images; topics, services and parameters are described in the README.
+
+    Configuring loads the network, activating subscribes to the images, deactivating drops the target and cleaning up
+    frees the network.
+    """
+
+    def __init__(self, **node_arguments: object) -> None:
+        """Args: those of rclpy's Node, without a name. Raises ValueError or ParameterException for wrong parameters."""
+        super().__init__("tracker", **node_arguments)
+        self._settings = parameters.declare(self)
+        self.add_on_set_parameters_callback(self._validate_parameters)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+
+        self._statistics = Statistics()
+        self._status = Status.IDLE
+        self._target_id = 0
+        # From configure to cleanup:
+        self._tracker: AtomTracker | None = None
+        self._outputs: Outputs | None = None
+        # While active:
+        self._buffer: FrameBuffer | None = None
+        self._worker: Worker | None = None
+        self._subscription: Subscription | None = None
+        self._sequence = itertools.count(1)
+
+        # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
+        group = ReentrantCallbackGroup()
+        self.create_service(SetTarget, "~/set_target", self._on_set_target, callback_group=group)
+        self.create_service(Trigger, "~/clear_target", self._on_clear_target, callback_group=group)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A steady clock: how the node fares is of interest also while simulated time stands still.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=clock)
+        backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jump_handle = self.get_clock().create_jump_callback(backward, post_callback=self._on_time_jump)
+
+    # Lifecycle
+
+    def start(self) -> bool:
+        """Configures and activates, if the parameter autostart asks for it; returns False where that fails."""
+        if not self._settings.autostart:
+            return True
+        success = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == success and self.trigger_activate() == success
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Loads the network, runs it once, and creates the publishers."""
+        settings = self._settings
+        try:
+            self._tracker = AtomTracker.from_pretrained(settings.weights, settings.device, settings.tracker)
+            _warm_up(self._tracker)
+        except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
+            self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
+            self._free()
+            return TransitionCallbackReturn.FAILURE
+        self._outputs = Outputs(self, self._statistics)
+        self.get_logger().info(f"Loaded network {self._tracker.network_name} on {self._tracker.device}")
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Starts the worker and subscribes to the images."""
+        settings = self._settings
+        self._buffer = FrameBuffer(settings.buffer_seconds, settings.buffer_megabytes * _MEGABYTE)
+        self._sequence = itertools.count(1)
+        self._worker = Worker(
+            self._tracker,
+            self._buffer,
+            self._statistics,
+            settings,
+            self.get_logger(),
+            publish=self._publish,
+            wants_image=self._outputs.wants_image,
+            last_target_id=self._target_id,
+        )
+        message_type = CompressedImage if settings.image_transport == "compressed" else Image
+        self._subscription = self.create_subscription(
+            message_type, self._image_topic(), self._on_image, settings.image_qos()
+        )
+        self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribes, stops the worker and drops the target."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Removes the publishers and frees the network."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops and frees everything, from any state."""
+        self._stop()
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Goes back to unconfigured after a transition that raised."""
+        self.get_logger().error(f"Leaving the state '{state.label}' failed; the node is unconfigured now")
+        self._stop()
+        self._free()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Stops the worker before its publishers go away."""
+        self._stop()
+        self._jump_handle.unregister()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+        if self._worker is not None:
+            self._worker.stop()
+            self._target_id = self._worker.target_id
+            self._tracker.reset()
+        self._subscription = self._worker = self._buffer = None
+        self._status = Status.IDLE
+
+    def _free(self) -> None:
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._outputs = self._tracker = None
+
+    # Images in, reports out
+
+    def _image_topic(self) -> str:
+        """The full name, which remapping has been applied to: `<image>/compressed` follows a remapped image."""
+        topic = self.resolve_topic_name("image")
+        return f"{topic}/compressed" if self._settings.image_transport == "compressed" else topic
+
+    def _on_image(self, message: ImageMessage) -> None:
+        if self._worker is None:
+            return
+        self._statistics.count_received()
+        frame = Frame(next(self._sequence), message)
+        if self._buffer.add(frame):
+            self.get_logger().info("The images' stamps jumped back: older images forgotten")
+        self._worker.put_frame(frame)
+
+    def _on_time_jump(self, jump: TimeJump) -> None:
+        if self._buffer is not None:
+            self._buffer.clear()
+            self.get_logger().info("The clock jumped back: older images forgotten")
+
+    def _publish(self, report: Report, image: np.ndarray | None) -> None:
+        """Called in the worker's thread."""
+        self._outputs.publish(report, image)
+        if report.status is not self._status or report.target_id != self._target_id:
+            self.get_logger().info(f"Target {report.target_id}: {self._status.name} -> {report.status.name}")
+            self._status, self._target_id = report.status, report.target_id
+
+    def _publish_diagnostics(self) -> None:
+        tracker = self._tracker
+        message = diagnostic_array(
+            stamp=self.get_clock().now().to_msg(),
+            name=self.get_fully_qualified_name(),
+            lifecycle=self._state_machine.current_state[1],
+            state=self._status.name,
+            topic=self._image_topic(),
+            device=str(tracker.device) if tracker else "",
+            network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
+            snapshot=self._statistics.snapshot(),
+        )
+        self._diagnostics.publish(message)
+
+    # Requests
+
+    async def _on_set_target(self, request: SetTarget.Request, response: SetTarget.Response) -> SetTarget.Response:
+        box = (request.x, request.y, request.width, request.height)
+        try:
+            response.target_id = await self._answer(
+                self._active_worker().set_target(box, to_nanoseconds(request.stamp))
+            )
+            response.success, response.message = True, f"following target {response.target_id}"
+        except Exception as error:  # a refusal, or a failure of the tracker: either way the caller is told
+            response.message = self._refusal(error)
+        return response
+
+    async def _on_clear_target(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            had_target = await self._answer(self._active_worker().clear_target())
+            response.success, response.message = True, "target cleared" if had_target else "there was no target"
+        except Exception as error:
+            response.message = self._refusal(error)
+        return response
+
+    def _active_worker(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("the node is not active; activate it first")
+        return self._worker
+
+    async def _answer(self, future: concurrent.futures.Future[T]) -> T:
+        """Waits for the worker without holding the executor's thread."""
+        answered = Future(executor=self.executor)
+        executor = self.executor
+        # Through the executor, which this wakes: the future is completed in the worker's thread.
+        future.add_done_callback(lambda _: executor.create_task(answered.set_result, None))
+        await answered
+        return future.result()
+
+    def _refusal(self, error: Exception) -> str:
+        if isinstance(error, concurrent.futures.CancelledError):
+            return "the node was deactivated meanwhile"
+        if not isinstance(error, ValueError | LookupError | RuntimeError):
+            self.get_logger().error(f"Request failed: {type(error).__name__}: {error}")
+        return str(error)
+
+    # Parameters
+
+    def _validate_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        try:
+            parameters.with_changes(self, changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self, _: list[Parameter]) -> None:
+        self._settings = parameters.with_changes(self, ())
+        if self._worker is not None:
+            self._worker.configure(self._settings)
+
+
+def _warm_up(tracker: AtomTracker) -> None:
+    """Runs every part of the tracker once, so that the first target does not wait for what is made on first use."""
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    tracker.initialize(image, (130.0, 90.0, 60.0, 60.0))
+    tracker.track(image)
+    tracker.reset()
+
+
+def spin(node: TrackerNode, executor: Executor) -> None:
+    """Serves the node until shutdown.
+
+    rclpy lets what a callback or a message's conversion raises end the spin: a string that is no UTF-8, a lifecycle
+    transition that does not exist. Such a message is logged, and the node goes on.
+    """
+    while executor.context.ok():
+        try:
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            return
+        except Exception as error:
+            node.get_logger().error(f"Message or request dropped: {type(error).__name__}: {error}")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node; returns the exit status of the process."""
+    rclpy.init(args=args)
+    try:
+        node = TrackerNode()
+    except (ValueError, ParameterException) as error:
+        print(f"tracker_node: {error}", file=sys.stderr)
+        rclpy.shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if not node.start():
+            return 1
+        spin(node, executor)
+        return 0
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
