@@ -95,7 +95,12 @@ class EfficientNetLite0(Backbone):
 
 
 def _conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: type[nn.Module] | None = nn.ReLU6
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.ReLU6,
 ) -> nn.Sequential:
     return Conv2dNormActivation(
         inputs,

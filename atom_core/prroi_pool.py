@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: tuple[float, float] = (0, 0)) -> Tensor:
+def prroi_pool(
+    features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: tuple[float, float] = (0, 0)
+) -> Tensor:
     """The exact mean, over each bin of each box, of the bilinearly interpolated feature map.
 
     The map's value i sits at coordinate i and is zero outside the map. The integral separates into the two axes: a grid

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ATOM, frame by frame: read `AtomTracker.track`, then `learn_first_frame`, `locate` and `learn`, from top to bottom.
 
-The three functions below the class work on tensors of one device, with static shapes and without a host read (they run on
-the `meta` device). `AtomTracker` checks what comes in, uploads the image once a frame and fetches the result once a frame.
+The three functions below the class work on tensors of one device, with static shapes and without a host read (they run
+on the `meta` device). `AtomTracker` checks what comes in, uploads the image and fetches the result, each once a frame.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AtomTracker:
         network: see `atom_core.weights`; several trackers may share one.
         device: where it computes.
         config: may be replaced between frames by setting `config`.
-        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs; learning stays in float32).
+        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs); learning stays in float32.
         engine: of the backbone, see `atom_core.engine.accelerate`.
     """
 
@@ -248,7 +248,7 @@ def locate(image: Tensor, target: Target, networks: Networks, config: TrackerCon
 def _refine(
     start: Tensor, features: Features, target: Target, iou_net: IoUNet, config: TrackerConfig
 ) -> tuple[Tensor, Tensor]:
-    """The box (4,) in crop px that maximises the predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
+    """The box (4,) in crop px of highest predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
     noise = torch.rand(config.proposals - 1, 4, generator=target.generator).to(start.device) * 2 - 1
     proposals = draw_proposals(start, config, noise)[None]
     maps = iou_net.test_maps(features)
@@ -278,7 +278,7 @@ _TRACK_STATES = {
 
 
 def learn(target: Target, located: Located, result: TrackResult, config: TrackerConfig) -> None:
-    """Takes the frame into the target: its box, and (unless lost or uncertain) its sample; updates the filter when due."""
+    """Takes the frame into the target: its box and, if it is sure, its sample; updates the filter when that is due."""
     target.box = located.box
     target.frame += 1
     if result.state is TrackState.TRACKING:
@@ -344,5 +344,3 @@ def check_box(box: Sequence[float], image_width: int, image_height: int, min_sid
         raise ValueError(f"{given} is too small; expected at least {min_side:g} px a side")
     if x >= image_width or y >= image_height or x + width <= 0 or y + height <= 0:
         raise ValueError(f"{given} lies outside the image of {image_width} x {image_height} px")
-
-

@@ -58,14 +58,18 @@ def find(name_or_path: str | Path) -> Path:
     given = Path(name_or_path)
     if given.suffix == ".safetensors" or len(given.parts) > 1:
         if not given.is_file():
-            raise FileNotFoundError(f"no weights file at {given}; give a .safetensors file or a shipped name such as 'default'")
+            raise FileNotFoundError(
+                f"no weights file at {given}; give a .safetensors file or a shipped name such as 'default'"
+            )
         return given
     for folder in folders():
         if (folder / f"{given}.safetensors").is_file():
             return folder / f"{given}.safetensors"
     shipped = sorted({p.stem for folder in folders() if folder.is_dir() for p in folder.glob("*.safetensors")})
     looked = ", ".join(map(str, folders()))
-    raise FileNotFoundError(f"no shipped weights named {str(given)!r}; there are: {', '.join(shipped) or 'none'} (in {looked})")
+    raise FileNotFoundError(
+        f"no shipped weights named {str(given)!r}; there are: {', '.join(shipped) or 'none'} (in {looked})"
+    )
 
 
 def load(name_or_path: str | Path) -> Network:
@@ -83,7 +87,9 @@ def load(name_or_path: str | Path) -> Network:
     network = build_network(name)
     modules = nn.ModuleDict({"backbone": network.backbone, "iou_net": network.iou_net})
     _check(path, tensors, modules.state_dict())
-    modules.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in tensors.items()})
+    modules.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Network(name, network.backbone, network.iou_net, sha256, metadata)
 
@@ -110,7 +116,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     if metadata.get("format") != _FORMAT:
-        raise ValueError(f"{path} is no network file of atom_tracker: its format is {metadata.get('format')!r}, not {_FORMAT!r}")
+        raise ValueError(
+            f"{path} is no network file of atom_tracker: its format is {metadata.get('format')!r}, not {_FORMAT!r}"
+        )
     return tensors, metadata
 
 

@@ -54,7 +54,13 @@ class FeatureBank:
     """
 
     def __init__(
-        self, sources: list[Source], backbone: Backbone, run: BackboneFunction, config: TrainingConfig, pairs: int, stream: int = 0
+        self,
+        sources: list[Source],
+        backbone: Backbone,
+        run: BackboneFunction,
+        config: TrainingConfig,
+        pairs: int,
+        stream: int = 0,
     ) -> None:
         self._sources, self._run, self._config, self._stream = sources, run, config, stream
         odds = np.array([config.odds.get(source.name, 1.0) for source in sources])
@@ -65,7 +71,10 @@ class FeatureBank:
         self.reference, self.test = (self._allocate(backbone, pairs) for _ in range(2))
 
     def _allocate(self, backbone: Backbone, pairs: int) -> Side:
-        maps = [torch.empty(pairs, c, w, w, dtype=torch.float16) for c, w in zip(backbone.channels, self._windows, strict=True)]
+        maps = [
+            torch.empty(pairs, c, w, w, dtype=torch.float16)
+            for c, w in zip(backbone.channels, self._windows, strict=True)
+        ]
         return Side(*maps, torch.empty(pairs, 4), torch.empty(pairs, 4))
 
     def fill(self, versions: Tensor, description: str = "features") -> None:

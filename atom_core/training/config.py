@@ -37,13 +37,14 @@ class TrainingConfig:
 
     # Proposals (section 4).
     proposals: int = 16  # for each test crop
-    proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)  # of the noise on each box coordinate / sqrt(w * h)
+    # Standard deviations of the noise on each box coordinate / sqrt(width * height); one is drawn for each proposal.
+    proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)
     min_proposal_iou: float = 0.1
 
     # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a part.
     bank_pairs: int = 6000
     bank_renewal: float = 0.25  # share of the bank that is new in each epoch
-    window_cells: int = 20  # side, at stride 8, of the window about the target that is kept; half of it + 1 at stride 16
+    window_cells: int = 20  # side of the window about the target that is kept, at stride 8; at stride 16 half of it + 1
 
     # Optimisation (section 4).
     batch_size: int = 64  # pairs

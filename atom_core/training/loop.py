@@ -64,7 +64,12 @@ def train_iou(
     sources = find_sources(data, config.max_frame_gap)
     bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
     held_out = FeatureBank(
-        find_sources(validation, config.max_frame_gap), backbone, run, config, config.validation_pairs, _VALIDATION_STREAM
+        find_sources(validation, config.max_frame_gap),
+        backbone,
+        run,
+        config,
+        config.validation_pairs,
+        _VALIDATION_STREAM,
     )
     held_out.fill(torch.zeros(config.validation_pairs, dtype=torch.long), "validation features")
 
@@ -96,14 +101,18 @@ def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
     return torch.div(epoch - 1 - first_renewals, rounds, rounding_mode="floor").clamp(min=-1) + 1
 
 
-def _train_epoch(model: IoUNet, optimizer: torch.optim.Adam, bank: FeatureBank, config: TrainingConfig, epoch: int) -> float:
+def _train_epoch(
+    model: IoUNet, optimizer: torch.optim.Adam, bank: FeatureBank, config: TrainingConfig, epoch: int
+) -> float:
     """One pass over the bank; the mean squared error."""
     # Every draw of an epoch comes from (seed, epoch), so a resumed run repeats it.
     generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
     model.train()
     total, batches = 0.0, config.bank_pairs // config.batch_size
     order = torch.randperm(config.bank_pairs, generator=generator)[: batches * config.batch_size]
-    bar = tqdm(order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False)
+    bar = tqdm(
+        order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False
+    )
     for step, slots in enumerate(bar):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_epochs)
@@ -116,7 +125,9 @@ def _train_epoch(model: IoUNet, optimizer: torch.optim.Adam, bank: FeatureBank, 
     return total / batches
 
 
-def batch_loss(model: IoUNet, reference: Side, test: Side, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+def batch_loss(
+    model: IoUNet, reference: Side, test: Side, config: TrainingConfig, generator: torch.Generator
+) -> Tensor:
     """Mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs."""
     proposals, overlap = draw_proposals(
         test.boxes, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
@@ -155,8 +166,14 @@ def _batches(count: int, size: int) -> Iterator[Tensor]:
 def _claim(output: Path, config: TrainingConfig) -> None:
     """Writes the settings beside the results, or checks that they are those of the run found there."""
     path = output / "settings.json"
-    if path.exists() and (output / _CHECKPOINT).exists() and json.loads(path.read_text()) != json.loads(config.to_json()):
-        raise ValueError(f"{output} holds a run of other settings (settings.json); give another --output, or the same settings")
+    if (
+        path.exists()
+        and (output / _CHECKPOINT).exists()
+        and json.loads(path.read_text()) != json.loads(config.to_json())
+    ):
+        raise ValueError(
+            f"{output} holds a run of other settings (settings.json); give another --output, or the same settings"
+        )
     path.write_text(config.to_json() + "\n")
 
 

@@ -42,18 +42,28 @@ def make_pair(reference: View, test: View, config: TrainingConfig, rng: np.rando
     stretch = float(np.exp(config.stretch_jitter * rng.standard_normal()))
     second = _crop(test, flip, config, center_jitter=config.center_jitter, scale=scale, stretch=stretch, rng=rng)
     if grey:
-        first, second = (Crop((c.pixels * _LUMA).sum(0, keepdim=True).expand(3, -1, -1), c.box) for c in (first, second))
+        first, second = (
+            Crop((c.pixels * _LUMA).sum(0, keepdim=True).expand(3, -1, -1), c.box) for c in (first, second)
+        )
     return first, second
 
 
 def _crop(
-    view: View, flip: bool, config: TrainingConfig, center_jitter: float, scale: float, stretch: float, rng: np.random.Generator
+    view: View,
+    flip: bool,
+    config: TrainingConfig,
+    center_jitter: float,
+    scale: float,
+    stretch: float,
+    rng: np.random.Generator,
 ) -> Crop:
     image, box = read_image(view.path), torch.tensor(view.box, dtype=torch.float32)
     if stretch != 1.0:
         width = max(1, round(image.shape[1] * stretch))
         box = box * torch.tensor((width / image.shape[1], 1.0, width / image.shape[1], 1.0))
-        image = cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_AREA if stretch < 1 else cv2.INTER_LINEAR)
+        image = cv2.resize(
+            image, (width, image.shape[0]), interpolation=cv2.INTER_AREA if stretch < 1 else cv2.INTER_LINEAR
+        )
     side = box[2:].prod().sqrt()
     shift = center_jitter * side * torch.from_numpy(rng.uniform(-1, 1, 2)).float()
     seen = boxes.from_center(boxes.center(box) + shift, box[2:] * scale)
