@@ -1,0 +1,336 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import math
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from atom_core.config import TrackerConfig
+from atom_core.target_model import (
+    SampleMemory,
+    TargetModel,
+    apply_filter,
+    gaussian_labels,
+    normalize_features,
+    project,
+    soft_hinge,
+)
+
+CELLS, CHANNELS = 18, 16
+CONFIG = TrackerConfig(projected_channels=8, memory_size=40)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rand(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=generator(seed), dtype=dtype)
+
+
+# --- the parts of the model ---
+
+
+def test_soft_hinge_by_its_formula():
+    x = torch.tensor([-3.0, -0.1, -0.05, -1e-3, 0.0, 1e-3, 0.7, 5.0], dtype=torch.float64)
+    expected = [v if v >= 0 else 0.05 * (math.exp(20 * v) - 1) for v in x.tolist()]
+    torch.testing.assert_close(soft_hinge(x, 0.05), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("x", "slope"), [(-1e30, 0.0), (-0.05, math.exp(-1)), (0.0, 1.0), (1e-6, 1.0), (1e30, 1.0)])
+def test_soft_hinge_is_finite_with_a_finite_slope_both_ways(x, slope):
+    expected = x if x >= 0 else 0.05 * (math.exp(20 * x) - 1)
+    x = torch.tensor(x)
+    value, pull = torch.func.vjp(lambda v: soft_hinge(v, 0.05), x)
+    _, tangent = torch.func.jvp(lambda v: soft_hinge(v, 0.05), (x,), (torch.tensor(1.0),))
+    assert value.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert pull(torch.tensor(1.0))[0].item() == pytest.approx(slope, abs=1e-6)
+    assert tangent.item() == pytest.approx(slope, abs=1e-6)
+
+
+def test_normalized_features_have_unit_rms_in_each_sample():
+    features = rand(3, 4, 5, 5) * torch.tensor([1e-6, 1.0, 1e6])[:, None, None, None]
+    normalized = normalize_features(features)
+    torch.testing.assert_close(normalized.square().mean((1, 2, 3)), torch.ones(3))
+    torch.testing.assert_close(normalized[1], features[1] / features[1].square().mean().sqrt())
+    assert torch.equal(normalize_features(torch.zeros(1, 2, 3, 3)), torch.zeros(1, 2, 3, 3))
+
+
+def test_project_is_the_1x1_convolution():
+    x, w = rand(3, 5, 6, 7), rand(4, 5, 1, 1, seed=1)
+    torch.testing.assert_close(project(x, w), F.conv2d(x, w))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_apply_filter_is_the_padded_convolution(k):
+    x, w = rand(3, 6, 8, 7), rand(1, 6, k, k, seed=1)
+    before, after = k // 2, (k - 1) // 2  # 2 and 1 for the tracker's 4x4
+    expected = F.conv2d(F.pad(x, (before, after, before, after)), w)
+    torch.testing.assert_close(apply_filter(x, w), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_output_cell_sees_inputs_from_2_before_to_1_after():
+    x = torch.zeros(1, 1, 9, 9)
+    x[0, 0, 4, 4] = 1
+    seen = apply_filter(x, torch.ones(1, 1, 4, 4))[0, 0].nonzero()
+    # Input 4 is seen by the outputs i with i - 2 <= 4 <= i + 1.
+    assert seen.min(0).values.tolist() == [3, 3]
+    assert seen.max(0).values.tolist() == [6, 6]
+
+
+def test_label_peak_by_hand():
+    # Score cell i lies at crop px 16 (i - 1/2): x = 136 is cell 9, y = 72 is cell 5.
+    (label,) = gaussian_labels(torch.tensor([[136.0, 72.0]]), torch.tensor([0.9]), CELLS)
+    assert label.shape == (1, CELLS, CELLS)
+    assert label[0, 5, 9] == 1.0
+    # One cell off in x and two in y: exp(-(1 + 4) / (2 * 0.81)).
+    assert label[0, 7, 8].item() == pytest.approx(math.exp(-5 / 1.62))
+
+
+def test_labels_between_cells_and_of_several_widths():
+    # The crop's middle px 143.5 is cell 9.46875.
+    labels = gaussian_labels(torch.tensor([[143.5, 143.5], [8.0, 8.0]]), torch.tensor([0.9, 2.0]), CELLS)
+    assert labels.shape == (2, 1, CELLS, CELLS)
+    assert labels[0, 0].argmax().item() == 9 * CELLS + 9
+    assert labels[0, 0, 9, 9].item() == pytest.approx(math.exp(-(0.46875**2) / 0.81), rel=1e-5)
+    assert labels[1, 0, 1, 4].item() == pytest.approx(math.exp(-9 / 8), rel=1e-5)
+
+
+# --- the memory ---
+
+
+class SlowMemory:
+    """The rule of the sample weights once more, in plain Python."""
+
+    def __init__(self, first, capacity, floor):
+        self.capacity, self.floor, self.n = capacity, floor, first
+        self.slots = [(-1.0, 1.0 / first)] * first  # (which sample, weight)
+
+    def insert(self, name, rate):
+        if len(self.slots) < self.capacity:
+            self.slots.append((None, 0.0))
+            slot = len(self.slots) - 1
+        else:
+            slot = min(range(self.n, self.capacity), key=lambda i: self.slots[i][1])
+        older = sum(w for i, (_, w) in enumerate(self.slots) if i != slot)
+        self.slots = [
+            (name, rate) if i == slot else (who, w * (1 - rate) / older) for i, (who, w) in enumerate(self.slots)
+        ]
+        first = sum(w for _, w in self.slots[: self.n])
+        if first < self.floor:
+            self.slots = [
+                (who, w * self.floor / first if i < self.n else w * (1 - self.floor) / (1 - first))
+                for i, (who, w) in enumerate(self.slots)
+            ]
+
+
+def small_memory(first=4, capacity=30, floor=0.25, dtype=torch.float64):
+    """A memory whose samples are single numbers; the first frame's are -1."""
+    return SampleMemory(torch.full((first, 1, 1, 1), -1.0, dtype=dtype), torch.zeros(first, 1, 1, 1), capacity, floor)
+
+
+@pytest.mark.parametrize(("capacity", "floor"), [(30, 0.25), (250, 0.0), (250, 0.25)])
+def test_weights_over_1000_inserts_agree_with_a_plain_implementation(capacity, floor):
+    memory, slow = small_memory(capacity=capacity, floor=floor), SlowMemory(4, capacity, floor)
+    rates = random.Random(0)
+    sums, first_sums = [], []
+    for name in range(1000):
+        rate = rates.choice((0.01, 0.01, 0.01, 0.02))
+        memory.insert(torch.full((1, 1, 1, 1), float(name)).double(), torch.full((1, 1, 1, 1), 0.5), rate)
+        slow.insert(float(name), rate)
+        sums.append(memory.weights.sum().item())
+        first_sums.append(memory.weights[:4].sum().item())
+        if name % 7 == 0 or name > 990:
+            names, weights = zip(*slow.slots, strict=True)
+            n = memory.stored
+            assert n == len(names) == min(capacity, 5 + name)
+            assert memory.samples.flatten()[:n].tolist() == list(names)
+            torch.testing.assert_close(memory.weights[:n], torch.tensor(weights).double(), rtol=1e-6, atol=0)
+            assert not memory.weights[n:].any()
+    assert sums == pytest.approx([1.0] * 1000, abs=1e-12)
+    assert min(first_sums) >= floor - 1e-12
+    if capacity == 250:  # long enough for the first frame to decay to its floor
+        assert first_sums[-1] == pytest.approx(floor, abs=0.12 if floor == 0 else 1e-9)
+    assert memory.samples[:4].eq(-1).all()
+    assert memory.labels.flatten()[4 : memory.stored].eq(0.5).all()
+
+
+def test_weights_stay_normalised_and_floored_in_float32():
+    memory = small_memory(capacity=250, dtype=torch.float32)
+    for name in range(1000):
+        memory.insert(torch.full((1, 1, 1, 1), float(name)), torch.zeros(1, 1, 1, 1), 0.01)
+    assert memory.weights.sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert memory.weights[:4].sum().item() == pytest.approx(0.25, abs=1e-6)
+
+
+def test_first_insert_by_hand():
+    memory = small_memory()
+    memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 0.02)
+    assert memory.weights[:6].tolist() == pytest.approx([0.245] * 4 + [0.02, 0.0])
+
+
+@pytest.mark.parametrize(("rate", "first_total"), [(0.0, 1.0), (1.0, 0.25)])
+def test_extreme_learning_rates(rate, first_total):
+    memory = small_memory()
+    for _ in range(40):
+        memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), rate)
+    assert memory.weights[:4].tolist() == pytest.approx([first_total / 4] * 4)
+    assert memory.weights.sum().item() == pytest.approx(1.0)
+
+
+def test_buffers_do_not_grow():
+    memory = small_memory()
+    places = [buffer.data_ptr() for buffer in (memory.samples, memory.labels, memory.weights)]
+    for _ in range(100):
+        memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 0.01)
+    assert places == [buffer.data_ptr() for buffer in (memory.samples, memory.labels, memory.weights)]
+    assert len(memory.samples) == 30
+
+
+def test_too_many_first_frame_samples_are_refused():
+    with pytest.raises(ValueError, match="4 first-frame samples leave no room in a memory of 4"):
+        small_memory(first=4, capacity=4)
+
+
+# --- learning ---
+
+TARGET, LOOK_ALIKE = (rand(CHANNELS, seed=100), rand(CHANNELS, seed=101))
+LOOK_ALIKE = 0.7 * TARGET + 0.7 * LOOK_ALIKE  # shares much of the target's appearance
+
+
+def scene(target, look_alike=None, seed=0):
+    """Normalised features (1, C, 18, 18) of a target and perhaps a look-alike, centred at crop px (x, y), in noise."""
+    features = 0.3 * rand(1, CHANNELS, CELLS, CELLS, seed=seed)
+    cells = torch.arange(CELLS, dtype=torch.float32)
+    for place, appearance in ((target, TARGET), (look_alike, LOOK_ALIKE)):
+        if place is not None:
+            x, y = ((-0.5 * (cells - place[i] / 16) ** 2).exp() for i in (0, 1))  # feature cell i is at crop px 16 i
+            features += appearance[:, None, None] * y[:, None] * x
+    return normalize_features(features)
+
+
+def label(target):
+    return gaussian_labels(torch.tensor([target]), torch.tensor([0.9]), CELLS)
+
+
+def learn(with_look_alike, seed=0, config=CONFIG):
+    places = random.Random(1)
+    targets = [(places.uniform(60, 140), places.uniform(60, 220)) for _ in range(12)]
+    look_alikes = [(x + 90, y) if with_look_alike else None for x, y in targets]
+    scenes = [scene(t, o, seed=i) for i, (t, o) in enumerate(zip(targets, look_alikes, strict=True))]
+    labels = torch.cat([label(t) for t in targets])
+    return TargetModel.learn_first_frame(torch.cat(scenes), labels, config, generator(seed))
+
+
+def response(model, features, place):
+    """The highest score within a cell of a crop position."""
+    column, row = (round(p / 16 + 0.5) for p in place)
+    return model.scores(model.project(features))[0, 0, row - 1 : row + 2, column - 1 : column + 2].max().item()
+
+
+def test_learns_the_target_and_not_a_look_alike():
+    model = learn(with_look_alike=True)
+    target, look_alike = (104.0, 136.0), (200.0, 136.0)  # score cells (7, 9) and (13, 9)
+    unseen = scene(target, look_alike, seed=77)
+    scores = model.scores(model.project(unseen))[0, 0]
+    assert scores.argmax().item() == 9 * CELLS + 7
+    assert scores.max().item() > 0.5
+    assert response(model, unseen, look_alike) < 0.5 * scores.max().item()
+
+
+def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
+    places = [(104.0, 136.0), (136.0, 72.0), (88.0, 200.0), (150.0, 150.0)]
+    features, labels = (
+        torch.cat([scene(p, seed=i) for i, p in enumerate(places)]),
+        torch.cat([label(p) for p in places]),
+    )
+    model = TargetModel.learn_first_frame(features, labels, CONFIG, generator())
+
+    def loss(w1, w2):
+        error = soft_hinge(apply_filter(project(features, w1), w2), 0.05) - labels
+        return error.square().sum() / 4 + 1e-4 * w1.square().sum() + 0.1 * w2.square().sum()
+
+    rival = [torch.nn.Parameter(w) for w in (rand(8, CHANNELS, 1, 1) / 4, rand(1, 8, 4, 4) / 128)]
+    lbfgs = torch.optim.LBFGS(rival, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        lbfgs.zero_grad()
+        value = loss(*rival)
+        value.backward()
+        return value
+
+    lbfgs.step(closure)
+
+    minimum = loss(*rival).item()
+    assert minimum < 0.2 * labels.square().sum().item() / 4  # a useful fit, from a loss of 1.0 of it at w = 0
+    assert loss(model.projection, model.filter).item() < 1.1 * minimum
+
+
+def test_update_agrees_with_a_dense_solve_over_the_stored_samples():
+    d = 2
+    first, labels = rand(3, d, 6, 6, dtype=torch.float64), rand(3, 1, 6, 6, seed=1, dtype=torch.float64).relu()
+    memory = SampleMemory(first, labels, 10, 0.25)
+    memory.insert(first[:1] + 1, labels[1:2], 0.3)
+    w0 = 0.1 * rand(1, d, 4, 4, seed=2, dtype=torch.float64)
+    model = TargetModel(torch.eye(d).double()[:, :, None, None], w0, memory, CONFIG)
+
+    def residuals(w):
+        scores = F.conv2d(F.pad(torch.cat((first, first[:1] + 1)), (2, 1, 2, 1)), w.view(1, d, 4, 4))
+        scores = torch.where(scores >= 0, scores, 0.05 * torch.expm1(20 * scores))
+        gamma = torch.tensor([0.7 / 3] * 3 + [0.3]).double()
+        error = scores - torch.cat((labels, labels[1:2]))
+        return torch.cat(((gamma.sqrt()[:, None, None, None] * error).flatten(), math.sqrt(0.1) * w))
+
+    w = w0.flatten()
+    jacobian = torch.func.jacfwd(residuals)(w)
+    expected = w + torch.linalg.solve(jacobian.T @ jacobian, -jacobian.T @ residuals(w))
+
+    model.update(iterations=80)
+
+    torch.testing.assert_close(model.filter.flatten(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_hard_negative_lowers_the_response_at_the_look_alike():
+    model = learn(with_look_alike=False, config=dataclasses.replace(CONFIG, projected_channels=64))
+    target, look_alike = (104.0, 136.0), (200.0, 136.0)
+    frame = scene(target, look_alike, seed=50)
+    before = response(model, frame, look_alike)
+    assert before > 0.3  # the filter has never seen it and takes it for the target in part
+
+    model.memory.insert(model.project(frame), label(target), 0.02)
+    model.update(iterations=5)
+
+    once = response(model, frame, look_alike)
+    assert once < before
+    for seed in range(51, 71):
+        model.memory.insert(model.project(scene(target, look_alike, seed=seed)), label(target), 0.02)
+        model.update(iterations=5)
+    assert response(model, frame, look_alike) < 0.6 * before
+    assert response(model, frame, target) > 2 * response(model, frame, look_alike)
+    assert response(model, frame, target) > 0.5
+
+
+def test_same_seed_same_model():
+    first, second, other = learn(True, seed=5), learn(True, seed=5), learn(True, seed=6)
+    assert torch.equal(first.filter, second.filter)
+    assert torch.equal(first.projection, second.projection)
+    assert not torch.equal(first.projection, other.projection)
+
+
+def test_runs_on_meta():
+    features = torch.empty(5, CHANNELS, CELLS, CELLS, device="meta")
+    labels = gaussian_labels(torch.empty(5, 2, device="meta"), torch.empty(5, device="meta"), CELLS)
+    config = dataclasses.replace(CONFIG, first_frame_gn_steps=1, first_frame_cg_iterations=2)
+
+    model = TargetModel.learn_first_frame(normalize_features(features), labels, config, generator())
+    for _ in range(CONFIG.memory_size):  # fills the memory and then replaces
+        sample = model.project(features[:1])
+        model.memory.insert(sample, labels[:1], 0.01)
+    model.update(iterations=2)
+
+    assert model.memory.stored == CONFIG.memory_size
+    assert model.scores(sample).shape == (1, 1, CELLS, CELLS)
+    assert {t.device.type for t in (model.filter, model.projection, model.memory.weights)} == {"meta"}
