@@ -6,29 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import Enum
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from atom_core.tracker import TrackResult, TrackState
+
 OPENCV_TRACKERS = {"kcf": "TrackerKCF", "csrt": "TrackerCSRT", "mil": "TrackerMIL"}
-
-
-class BaselineState(Enum):
-    """What a baseline says of the target."""
-
-    TRACKING = "tracking"
-    LOST = "lost"
-
-
-class BaselineResult(NamedTuple):
-    """One frame's result; when LOST, `box` is the last known place. Baselines give no score and no predicted IoU."""
-
-    box: tuple[float, float, float, float]
-    state: BaselineState
-    score: float = math.nan
-    iou: float = math.nan
 
 
 class IdentityTracker:
@@ -38,9 +22,9 @@ class IdentityTracker:
         """Keeps `box` (x, y, width, height)."""
         self._box = tuple(float(value) for value in box)
 
-    def track(self, image: np.ndarray) -> BaselineResult:
+    def track(self, image: np.ndarray) -> TrackResult:
         """Returns the first box."""
-        return BaselineResult(self._box, BaselineState.TRACKING)
+        return _result(self._box, TrackState.TRACKING)
 
 
 class OpenCVTracker:
@@ -71,9 +55,14 @@ class OpenCVTracker:
         self._box = tuple(float(round(value)) for value in box)
         self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [round(value) for value in box])
 
-    def track(self, image: np.ndarray) -> BaselineResult:
-        """Follows the target into `image` (H, W, 3), uint8, RGB."""
+    def track(self, image: np.ndarray) -> TrackResult:
+        """Follows the target into `image` (H, W, 3), uint8, RGB; when it is LOST, the box is the last known place."""
         found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if found:
             self._box = tuple(float(value) for value in box)
-        return BaselineResult(self._box, BaselineState.TRACKING if found else BaselineState.LOST)
+        return _result(self._box, TrackState.TRACKING if found else TrackState.LOST)
+
+
+def _result(box: tuple[float, float, float, float], state: TrackState) -> TrackResult:
+    """A result of a tracker that gives no score and predicts no overlap."""
+    return TrackResult(box, score=math.nan, iou=math.nan, state=state, hard_negative=False)

@@ -22,6 +22,7 @@ from atom_core.config import TrackerConfig
 from atom_core.evaluation import runner
 from atom_core.evaluation.baselines import OPENCV_TRACKERS, IdentityTracker, OpenCVTracker
 from atom_core.evaluation.sequences import Sequence, read_sequences
+from atom_core.tracker import AtomTracker
 
 _NAMES = ("ours", *OPENCV_TRACKERS, "identity")
 
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         config = parse_config(arguments.set, vot=arguments.vot)
         sequences = _select(read_sequences(arguments.folder), arguments.sequences)
         trackers = {name: _make(name, arguments, config) for name in arguments.trackers}
-    except ValueError as error:  # a wrong argument or a wrong folder: the message says what to mend
+    except (ValueError, FileNotFoundError) as error:  # wrong arguments or folders: the message says what to mend
         print(f"atom-eval: {error}", file=sys.stderr)
         return 2
     runs = _run_all(trackers, sequences)
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(_NAMES)} (default: ours)",
     )
     parser.add_argument("--weights", default="default", help="name or file of our tracker's weights")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
     parser.add_argument("--threads", type=int, help="CPU threads to use")
     parser.add_argument("--vot", action="store_true", help="start from the settings for the VOT challenge")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
@@ -125,8 +126,6 @@ def _make(name: str, arguments: argparse.Namespace, config: TrackerConfig) -> ru
         return IdentityTracker()
     if name in OPENCV_TRACKERS:
         return OpenCVTracker(name)
-    from atom_core.tracker import AtomTracker  # here, so that the baselines run without loading a network
-
     return AtomTracker.from_pretrained(arguments.weights, device=arguments.device, config=config)
 
 

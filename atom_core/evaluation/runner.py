@@ -14,17 +14,9 @@ import numpy as np
 
 from atom_core.evaluation import metrics
 from atom_core.evaluation.sequences import Sequence
+from atom_core.tracker import TrackResult, TrackState
 
 GIVEN = "GIVEN"  # the state of the first frame, whose box is given
-
-
-class Result(Protocol):
-    """What is read of a tracker's result; `state` is an Enum with members TRACKING and LOST, `box` 4 numbers."""
-
-    box: Any
-    score: float
-    iou: float
-    state: Any
 
 
 class Tracker(Protocol):
@@ -33,7 +25,7 @@ class Tracker(Protocol):
     def initialize(self, image: np.ndarray, box: tuple[float, float, float, float]) -> object:
         """Starts anew with `box` on `image`."""
 
-    def track(self, image: np.ndarray) -> Result:
+    def track(self, image: np.ndarray) -> TrackResult:
         """Follows the target into `image`."""
 
 
@@ -52,7 +44,7 @@ class Run:
     @property
     def lost(self) -> np.ndarray:
         """(N,) bool: the tracker said LOST."""
-        return np.array(self.states) == "LOST"
+        return np.array(self.states) == TrackState.LOST.name
 
 
 def run_sequence(name: str, tracker: Tracker, sequence: Sequence, on_frame: Callable[[], object] = lambda: None) -> Run:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from atom_core.evaluation import runner
-from atom_core.evaluation.baselines import BaselineResult, BaselineState, IdentityTracker, OpenCVTracker
+from atom_core.evaluation.baselines import IdentityTracker, OpenCVTracker
 from atom_core.evaluation.sequences import Sequence
+from atom_core.tracker import TrackResult, TrackState
 
 BOX = (20.0, 16.0, 12.0, 10.0)
 
@@ -38,8 +39,8 @@ class LosesAt:
 
     def track(self, image):
         self.index += 1
-        state = BaselineState.LOST if self.index >= self.frame else BaselineState.TRACKING
-        return BaselineResult(self.box, state, score=0.5, iou=0.25)
+        state = TrackState.LOST if self.index >= self.frame else TrackState.TRACKING
+        return TrackResult(self.box, score=0.5, iou=0.25, state=state, hard_negative=False)
 
 
 def test_a_run_holds_one_row_a_frame_with_the_given_box_first():

@@ -1,0 +1,118 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A camera that shows a clip: publishes its frames as sensor_msgs/Image (bgr8), stamped when they are published.
+
+It shows the first frame until its service `~/resume` is called, then the rest: at the clip's pace, whoever keeps up
+(as a camera does), or in lockstep, each frame when the Track of the one before has come.
+Every frame published is written down in a file of JSON lines: `{"index": 0, "stamp_ns": 1700000000000000000}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from atom_core.evaluation.sequences import read_sequence
+from atom_tracker.msg import Track
+from demo.spin import require, spin_for
+
+FRAME_ID = "street_camera_optical"
+START_DEADLINE = 180.0  # s, for the tracker to load its network and for the target to be set
+FRAME_DEADLINE = 60.0  # s, for the Track of one frame in lockstep
+
+
+class Camera(Node):
+    """The node. Its image publisher is reliable: that suits best-effort and reliable subscribers alike."""
+
+    def __init__(self, record: Path) -> None:
+        super().__init__("camera")
+        self._publisher = self.create_publisher(Image, "~/image", QoSProfile(depth=1))
+        self.create_subscription(Track, "tracker/track", self._on_track, 10)
+        self.create_service(Trigger, "~/resume", self._on_resume)
+        self._record = record.open("w", buffering=1)
+        self._resumed = False
+        self._tracked_ns = 0  # stamp of the newest Track
+        self._shown_ns = 0  # stamp of the newest image
+
+    def run(self, frames: list[np.ndarray], fps: float, lockstep: bool) -> None:
+        """Shows the clip from beginning to end.
+
+        Raises:
+            TimeoutError: if nobody subscribes, resumes or, in lockstep, sends a Track in time.
+        """
+        require(self, "two subscribers", START_DEADLINE, lambda: self._publisher.get_subscription_count() >= 2)
+        self._show_first(frames[0], fps, lockstep)
+        started = time.monotonic()
+        for index, image in enumerate(frames[1:], start=1):
+            if not lockstep:
+                spin_for(self, started + index / fps - time.monotonic())
+            self._show(index, image)
+            if lockstep:
+                require(self, f"the Track of frame {index}", FRAME_DEADLINE, self._is_tracked)
+
+    def _show_first(self, image: np.ndarray, fps: float, lockstep: bool) -> None:
+        """A still scene until somebody resumes; in lockstep every image is shown once, as soon as it is received."""
+        deadline = time.monotonic() + START_DEADLINE
+        while not self._resumed:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody called {self.get_name()}/resume within {START_DEADLINE:g} s")
+            if not (lockstep and self._is_tracked()):
+                self._show(0, image)
+            spin_for(self, 1.0 if lockstep else 1.0 / fps, lambda: self._resumed)
+
+    def _show(self, index: int, image: np.ndarray) -> None:
+        height, width, channels = image.shape
+        message = Image(height=height, width=width, encoding="bgr8", step=width * channels)
+        message.data = array.array("B", image.tobytes())
+        message.header.frame_id = FRAME_ID
+        stamp = self.get_clock().now()
+        message.header.stamp = stamp.to_msg()
+        self._publisher.publish(message)
+        self._shown_ns = stamp.nanoseconds
+        self._record.write(json.dumps({"index": index, "stamp_ns": stamp.nanoseconds}) + "\n")
+
+    def _is_tracked(self) -> bool:
+        return self._tracked_ns >= self._shown_ns > 0
+
+    def _on_track(self, track: Track) -> None:
+        self._tracked_ns = track.header.stamp.sec * 10**9 + track.header.stamp.nanosec
+
+    def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._resumed = True
+        response.success = True
+        return response
+
+
+def main() -> None:
+    """Runs the camera until the clip has ended."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path, help="a folder with groundtruth_rect.txt and a video or img/")
+    parser.add_argument("record", type=Path, help="file for what was published")
+    parser.add_argument("--fps", type=float, default=10.0)
+    parser.add_argument("--lockstep", action="store_true")
+    arguments = parser.parse_args()
+    # Decoded beforehand, so that it does not disturb the pace.
+    frames = [np.ascontiguousarray(image[:, :, ::-1]) for image in read_sequence(arguments.clip).frames]
+    rclpy.init()
+    try:
+        Camera(arguments.record).run(frames, arguments.fps, arguments.lockstep)
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TimeoutError, OSError, ValueError) as error:
+        sys.exit(f"camera: {error}")

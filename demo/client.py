@@ -1,0 +1,138 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A client of the tracker: sets the first box by the service, resumes the camera, writes down every Track.
+
+It ends when the camera has gone and no Track comes any more, and leaves one JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.client import Client as ServiceClient
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from atom_core.evaluation.sequences import GROUND_TRUTH, read_boxes
+from atom_tracker.msg import Track
+from atom_tracker.srv import SetTarget
+from demo.spin import require, spin_for
+
+START_DEADLINE = 180.0  # s, for the tracker to load its network and the camera to start
+SERVICE_DEADLINE = 120.0  # s, for the tracker to learn the target
+CLIP_DEADLINE = 1800.0  # s, for the whole clip
+QUIET = 3.0  # s without a Track, after which nothing more is expected from a camera that has gone
+ATTEMPTS = 10  # to set the target: the tracker may not have received an image, or not yet
+RETRY_PERIOD = 0.5  # s
+
+_STATES = {Track.IDLE: "IDLE", Track.TRACKING: "TRACKING", Track.UNCERTAIN: "UNCERTAIN", Track.LOST: "LOST"}
+
+
+class Client(Node):
+    """The node."""
+
+    def __init__(self) -> None:
+        super().__init__("client")
+        self._tracks: list[dict[str, Any]] = []
+        self._diagnostics: dict[str, str] = {}
+        self._image: Image | None = None
+        self._heard = time.monotonic()
+        self.create_subscription(Track, "tracker/track", self._on_track, 100)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._images = self.create_subscription(Image, "camera/image", self._on_image, QoSProfile(depth=1))
+        self._set_target = self.create_client(SetTarget, "tracker/set_target")
+        self._resume = self.create_client(Trigger, "camera/resume")
+
+    def run(self, box: list[float]) -> dict[str, Any]:
+        """Sets the target and listens to the end; returns what was recorded.
+
+        Raises:
+            TimeoutError: if somebody does not answer in time.
+            RuntimeError: if the tracker refuses the box.
+        """
+        initialize_ms = self._set(box)
+        self.destroy_subscription(self._images)  # from here on the images are the tracker's alone
+        self._call(self._resume, Trigger.Request(), "camera/resume")
+        self._heard = time.monotonic()
+        require(self, "the end of the clip", CLIP_DEADLINE, self._is_over)
+        spin_for(self, 2.0, lambda: bool(self._diagnostics.get("device")))
+        return {"initialize_ms": initialize_ms, "diagnostics": self._diagnostics, "tracks": self._tracks}
+
+    def _set(self, box: list[float]) -> float:
+        """Sets the target on an image that was seen; returns the milliseconds from the call to its answer."""
+        x, y, width, height = box
+        require(self, "an image", START_DEADLINE, lambda: self._image is not None)
+        for _ in range(ATTEMPTS):
+            request = SetTarget.Request(stamp=self._image.header.stamp, x=x, y=y, width=width, height=height)
+            started = time.monotonic()
+            answer = self._call(self._set_target, request, "tracker/set_target")
+            if answer.success:
+                return (time.monotonic() - started) * 1e3
+            self.get_logger().warning(f"The tracker refused the target: {answer.message}")
+            spin_for(self, RETRY_PERIOD)
+        raise RuntimeError(f"the tracker refused the target {ATTEMPTS} times, at last: {answer.message}")
+
+    def _call(self, service: ServiceClient, request: Any, name: str) -> Any:
+        require(self, f"the service {name}", START_DEADLINE, service.service_is_ready)
+        future = service.call_async(request)
+        require(self, f"the answer of {name}", SERVICE_DEADLINE, future.done)
+        return future.result()
+
+    def _is_over(self) -> bool:
+        return self.count_publishers("camera/image") == 0 and time.monotonic() - self._heard > QUIET
+
+    def _on_image(self, image: Image) -> None:
+        self._image = image
+
+    def _on_track(self, track: Track) -> None:
+        received = self.get_clock().now().nanoseconds
+        self._heard = time.monotonic()
+        box = [track.x, track.y, track.width, track.height]
+        self._tracks.append(
+            {
+                "stamp_ns": track.header.stamp.sec * 10**9 + track.header.stamp.nanosec,
+                "received_ns": received,
+                "frame_id": track.header.frame_id,
+                "target_id": track.target_id,
+                "state": _STATES[track.status],
+                "box": None if any(map(math.isnan, box)) else box,
+                "confidence": None if math.isnan(track.confidence) else track.confidence,
+                "iou": None if math.isnan(track.iou) else track.iou,
+                "processing_ms": track.processing_ms,
+            }
+        )
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            self._diagnostics = {pair.key: pair.value for pair in status.values}
+
+
+def main() -> None:
+    """Runs the client until the clip has ended."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path, help="a folder whose groundtruth_rect.txt holds the first box")
+    parser.add_argument("record", type=Path, help="file for what was received")
+    arguments = parser.parse_args()
+    box = read_boxes(arguments.clip / GROUND_TRUTH)[0].tolist()
+    rclpy.init()
+    try:
+        arguments.record.write_text(json.dumps(Client().run(box)))
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TimeoutError, RuntimeError, OSError, ValueError) as error:
+        sys.exit(f"client: {error}")

@@ -1,0 +1,208 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: a camera, the tracker node and a client as three processes over DDS, then pictures and figures.
+
+A person in red walks past look-alikes and behind a sign. The client sets the first box by the service
+`tracker/set_target`; every later box is the tracker's own. By default the camera keeps its 10 frames a second and the
+tracker takes the newest; with --lockstep the camera waits for each Track, so that every frame is processed.
+
+What is counted: frames after the first, whose box is given, for which a Track came; a frame on which the tracker says
+LOST has overlap 0. Exit status: 0 if the target was followed, 1 if it was lost for good, 2 if something failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from atom_core import weights
+from atom_core.evaluation.sequences import Sequence, read_sequence
+from demo import recording, report
+from demo.processes import ProcessError, Processes
+
+HERE = Path(__file__).resolve().parent
+CLIP = HERE / "street"
+OCCLUSION = range(43, 53)  # frames of the clip in which the target is behind the sign
+FPS = 10.0
+START_DEADLINE = 300.0  # s, to the first frame, and from there to the second
+STALL_DEADLINE = 90.0  # s without a new frame
+END_DEADLINE = 30.0  # s from the last frame to the client's record
+PACKAGE, EXECUTABLE = "atom_tracker", "tracker_node"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the demo; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that the processes are ended then, too
+    try:
+        clip = read_sequence(CLIP)
+        published, received = _play(arguments, len(clip))
+        frames = recording.merge(published, received["tracks"], clip.boxes)
+        summary = recording.summarize(frames, OCCLUSION) | _circumstances(arguments, received)
+    except (ProcessError, TimeoutError, OSError, ValueError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 2
+    (arguments.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    _draw(arguments.output, clip, frames, summary)
+    _tell(arguments.output, summary)
+    return 1 if summary["lost_for_good"] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lockstep", action="store_true", help="wait for each Track before the next frame")
+    parser.add_argument("--device", default="auto", help="where the network runs: auto (default), cpu, cuda")
+    parser.add_argument("--weights", default="default", help="name or file of the network's weights")
+    parser.add_argument("--output", type=Path, default=HERE.parent / "demo_output", help="folder for the results")
+    return parser
+
+
+def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Runs the processes to the clip's end; returns the camera's and the client's records."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    logs = arguments.output / "logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    shown, heard = logs / "camera.jsonl", logs / "client.json"
+    with Processes(logs, _environment()) as processes:
+        print("Starting the tracker, a camera and a client ...", flush=True)
+        processes.start("tracker", _tracker_command(arguments))
+        lockstep = ["--lockstep"] if arguments.lockstep else []
+        python = [sys.executable, "-m"]
+        processes.start("camera", [*python, "demo.camera", str(CLIP), str(shown), "--fps", str(FPS), *lockstep])
+        processes.start("client", [*python, "demo.client", str(CLIP), str(heard)])
+        _follow(processes, lambda: _last_index(shown), count)
+        _wait(processes, END_DEADLINE, lambda: processes.has_ended("client"))
+    return [json.loads(line) for line in shown.read_text().splitlines()], json.loads(heard.read_text())
+
+
+def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> None:
+    """Shows the camera's progress until it has ended.
+
+    Raises:
+        ProcessError: if a process ends too early.
+        TimeoutError: if no frame comes for too long.
+    """
+    deadline = time.monotonic() + START_DEADLINE
+    with _progress(total=count, desc="Starting") as progress:
+        while not processes.has_ended("camera"):
+            processes.require_running("tracker")
+            processes.require_running("client")
+            index = last_index()
+            if index >= progress.n:
+                progress.set_description("Following" if index > 0 else "Learning the target")
+                progress.update(index + 1 - progress.n)
+                deadline = time.monotonic() + (STALL_DEADLINE if index > 0 else START_DEADLINE)
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"no new frame for too long; the end of the tracker's log:\n{processes.tail('tracker')}"
+                )
+            time.sleep(0.1)
+        progress.update(count - progress.n)
+
+
+def _progress(*arguments: Iterable[np.ndarray], **options: Any) -> tqdm:
+    """A progress bar; in a log file, where every step of it would be a line, a slow one."""
+    return tqdm(*arguments, unit="frame", mininterval=0.1 if sys.stderr.isatty() else 5.0, **options)
+
+
+def _wait(processes: Processes, seconds: float, until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        processes.require_running("tracker")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the client did not end within {seconds:g} s:\n{processes.tail('client')}")
+        time.sleep(0.1)
+
+
+def _environment() -> dict[str, str]:
+    """A ROS domain of the demo's own that does not leave this machine."""
+    domain = str(random.SystemRandom().randint(1, 101))
+    root = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    return os.environ | {
+        "ROS_DOMAIN_ID": domain,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "PYTHONPATH": root,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _tracker_command(arguments: argparse.Namespace) -> list[str]:
+    """What `ros2 run atom_tracker tracker_node --ros-args ...` runs."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    candidates = [Path(prefix) / "lib" / PACKAGE / EXECUTABLE for prefix in prefixes if prefix]
+    executable = next((path for path in candidates if path.is_file()), None)
+    if executable is None:
+        raise FileNotFoundError(f"{PACKAGE} is not built or its environment is not open; use `make demo`")
+    # In lockstep nothing may be lost on the way, or the camera would wait for ever.
+    reliability = "reliable" if arguments.lockstep else "best_effort"
+    parameters = {"device": arguments.device, "weights": arguments.weights, "qos.reliability": reliability}
+    assignments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return [str(executable), "--ros-args", "-r", "image:=camera/image", *assignments]
+
+
+def _last_index(record: Path) -> int:
+    """Index of the newest frame that the camera has shown; -1 before the first."""
+    lines = record.read_bytes().split(b"\n")[:-1] if record.exists() else []
+    return json.loads(lines[-1])["index"] if lines else -1
+
+
+def _circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> dict[str, Any]:
+    """What the figures were measured with, as the running node's diagnostics tell it."""
+    network, _, digest = received["diagnostics"].get("network", "").partition(" (")
+    sha256 = hashlib.sha256(weights.find(arguments.weights).read_bytes()).hexdigest()
+    if not digest or not sha256.startswith(digest.rstrip(")")):
+        raise ValueError(f"the node runs other weights than expected: '{digest}' is not the start of {sha256}")
+    return {
+        "initialize_ms": round(received["initialize_ms"], 1),  # from the service call to its answer
+        "device": received["diagnostics"]["device"],
+        "network": network,
+        "weights_sha256": sha256,
+        "mode": "lockstep" if arguments.lockstep else "real time",
+    }
+
+
+def _draw(output: Path, clip: Sequence, frames: list[recording.Frame], summary: dict[str, Any]) -> None:
+    images = [np.ascontiguousarray(image[:, :, ::-1]) for image in clip.frames]
+    chosen = report.choose_frames(frames, OCCLUSION)
+    report.write_image(output / "contact_sheet.png", report.contact_sheet([images[f.index] for f in chosen], chosen))
+    title = f"{clip.name}, {summary['mode']}, {summary['network']} on {summary['device']}"
+    report.plot(output / "plot.png", frames, OCCLUSION, title)
+    for suffix in report.VIDEO_CODECS:
+        pictures = (report.annotate(images[frame.index], frame, frames[-1].index) for frame in frames)
+        with _progress(pictures, total=len(frames), desc=f"Writing {suffix}") as progress:
+            report.write_video(output / f"tracked{suffix}", progress, FPS)
+
+
+def _tell(output: Path, summary: dict[str, Any]) -> None:
+    times = summary["ms_per_frame"]
+    print(f"\n{recording.verdict(summary)}")
+    print(
+        f"{times['median']:.0f} ms a frame ({summary['network']} on {summary['device']}), "
+        f"{summary['node_overhead_ms']['median']:.0f} ms of ROS about it, {summary['initialize_ms']:.0f} ms to learn "
+        "the target (medians; the last measured once)."
+    )
+    print(f"\nIn {output}:")
+    print("  tracked.webm       annotated video for a browser (VP8); tracked.avi is the same for VLC (MJPEG)")
+    print("  contact_sheet.png  the target before, behind and after the sign")
+    print("  plot.png           overlap, confidence, state and times, frame by frame")
+    print("  summary.json       the figures; logs/ holds what each process wrote")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
