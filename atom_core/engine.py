@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from atom_core.backbone import Backbone, Features
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import openvino
 
 BackboneFunction = Callable[[Tensor], Features]
 
@@ -22,6 +25,9 @@ def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine:
     """A function that computes the backbone's features of crops (N, 3, S, S), float in 0..255.
 
     Args:
+        backbone: on `device`, in evaluation mode.
+        device: where the crops will be.
+        crop_size: px, S; OpenVINO is compiled for crops of this size alone.
         engine: "openvino", "torch", or "auto": OpenVINO on the CPU if it can be imported.
 
     Raises:
@@ -38,9 +44,22 @@ def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine:
 
 
 def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
+    # One compiled model serves all trackers of a network; a request of its own keeps each of them independent.
+    request = _compile(backbone, crop_size).create_infer_request()
+
+    def run(crops: Tensor) -> Features:
+        outputs = request.infer([crops.contiguous().numpy()], share_inputs=True)
+        return Features(*(torch.from_numpy(outputs[i].copy()) for i in range(2)))
+
+    return run
+
+
+@lru_cache(maxsize=4)
+def _compile(backbone: Backbone, crop_size: int) -> openvino.CompiledModel:
     import openvino
 
-    with torch.inference_mode():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openvino traces by an interface that PyTorch calls deprecated
         # No batch of one here: the tracer would bake it in.
         model = openvino.convert_model(backbone, example_input=torch.zeros(2, 3, crop_size, crop_size))
     model.reshape([-1, 3, crop_size, crop_size])
@@ -49,11 +68,4 @@ def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32",  # the same boxes as plain PyTorch, also where bf16 would be faster
     }
-    compiled = openvino.compile_model(model, "CPU", options)
-    request = compiled.create_infer_request()
-
-    def run(crops: Tensor) -> Features:
-        outputs = request.infer([crops.contiguous().numpy()], share_inputs=True)
-        return Features(*(torch.from_numpy(outputs[i].copy()) for i in range(2)))
-
-    return run
+    return openvino.compile_model(model, "CPU", options)

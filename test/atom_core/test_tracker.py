@@ -1,0 +1,258 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker with the shipped network, on drawn videos."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atom_core import tracker as tracker_module
+from atom_core import weights
+from atom_core.config import TrackerConfig
+from atom_core.engine import accelerate
+from atom_core.tracker import (
+    AtomTracker,
+    Networks,
+    TrackResult,
+    TrackState,
+    choose_device,
+    learn,
+    learn_first_frame,
+    locate,
+)
+
+SIZE = 48  # px, side of the drawn target
+
+
+@pytest.fixture(scope="module")
+def network() -> weights.Network:
+    return weights.load("default")
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """A textured background (240, 320, 3) and a target of another texture."""
+    rng = np.random.default_rng(0)
+    background = np.kron(rng.integers(60, 120, (30, 40, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    target = np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    return background, target
+
+
+def drawn(scene: tuple[np.ndarray, np.ndarray], *corners: tuple[int, int]) -> np.ndarray:
+    """The background with the target at each (x, y)."""
+    background, target = scene
+    image = background.copy()
+    for x, y in corners:
+        image[y : y + SIZE, x : x + SIZE] = target
+    return image
+
+
+def new_tracker(network: weights.Network, **changes: object) -> AtomTracker:
+    # Without ascent the box keeps its size, and what is measured is the classifier alone.
+    config = TrackerConfig(refinement_steps=0, proposals=1, top_proposals=1, **changes)
+    return AtomTracker(network, torch.device("cpu"), config)
+
+
+def test_follows_a_moving_target(network, scene) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    for step in range(1, 13):
+        x, y = 100 + 6 * step, 80 + 3 * step
+        result = tracker.track(drawn(scene, (x, y)))
+        assert result.state is TrackState.TRACKING
+        assert np.allclose(result.box[:2], (x - 0.5, y - 0.5), atol=4)  # a quarter of a score cell of 16 crop px
+        assert np.allclose(result.box[2:], SIZE, atol=1e-3)
+    assert result.score > 0.5
+
+
+def test_says_lost_when_the_target_is_gone_and_tracking_when_it_is_back(network, scene) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    seen = tracker.track(drawn(scene, (104, 82)))
+    gone = [tracker.track(drawn(scene)) for _ in range(5)]
+    assert [r.state for r in gone] == [TrackState.LOST] * 5
+    assert all(r.box == pytest.approx(seen.box, abs=1e-3) and r.iou == 0 and r.score < 0.25 for r in gone)
+    assert tracker.track(drawn(scene, (110, 84))).state is TrackState.TRACKING
+
+
+def test_lost_and_uncertain_frames_teach_nothing(network, scene) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    memory = tracker._target.model.memory
+    stored, filter_before = memory.stored, tracker._target.model.filter.clone()
+    for _ in range(12):  # more than an update interval
+        tracker.track(drawn(scene))
+    assert memory.stored == stored
+    assert torch.equal(tracker._target.model.filter, filter_before)
+
+
+def test_a_planted_look_alike_is_trained_against(network, scene) -> None:
+    """Far from the centre, a copy of the target: a hard negative, and the filter's response to it falls."""
+    tracker = new_tracker(network, hard_negative_learning_rate=0.1, hard_negative_cg_iterations=10)
+    tracker.initialize(drawn(scene, (120, 90)), (119.5, 89.5, SIZE, SIZE))
+    both = drawn(scene, (120, 90), (218, 90))
+    before = second_peak(tracker, both)
+    first = tracker.track(both)
+    assert first.hard_negative
+    assert np.allclose(first.box[:2], (119.5, 89.5), atol=4)
+    for _ in range(5):
+        tracker.track(both)
+    assert second_peak(tracker, both) < before - 0.1
+
+
+def second_peak(tracker: AtomTracker, image: np.ndarray) -> float:
+    """Raw score about the look-alike, right of the crop's centre by 98 image px."""
+    target = tracker._target
+    with torch.no_grad():
+        located = locate(torch.from_numpy(image), target, tracker._networks, tracker.config)
+        return target.model.scores(located.sample)[0, 0, :, 13:].max().item()
+
+
+def test_same_seed_same_boxes_other_seed_other_boxes(network, scene) -> None:
+    def run(seed: int) -> list[TrackResult]:
+        tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(seed=seed))
+        tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+        return [tracker.track(drawn(scene, (100 + 5 * i, 80))) for i in range(1, 4)]
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_two_trackers_share_the_network_and_nothing_else(network, scene) -> None:
+    a, b = new_tracker(network), new_tracker(network)
+    image = drawn(scene, (40, 60), (200, 120))
+    a.initialize(image, (39.5, 59.5, SIZE, SIZE))
+    alone = a.track(image)
+    a.initialize(image, (39.5, 59.5, SIZE, SIZE))
+    b.initialize(image, (199.5, 119.5, SIZE, SIZE))
+    b.track(image)
+    assert a.track(image) == alone
+    assert a._networks.iou_net is b._networks.iou_net
+
+
+def test_the_image_may_change_its_size(network, scene) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (200, 150)), (199.5, 149.5, SIZE, SIZE))
+    x, y, width, height = tracker.track(np.zeros((60, 80, 3), np.uint8)).box
+    assert x < 79.5 and y < 59.5 and x + width > -0.5 and y + height > -0.5
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 10, 3), np.uint8), r"empty.*\(0, 10, 3\)"),
+        (np.zeros((10, 10, 3), np.float32), "float32; expected .* uint8"),
+        (np.zeros((10, 10), np.uint8), r"shape \(10, 10\)"),
+        (np.zeros((10, 10, 4), np.uint8), r"shape \(10, 10, 4\)"),
+        ([[0]], "list; expected a numpy array"),
+    ],
+)
+def test_wrong_images_are_named(network, scene, image, message) -> None:
+    tracker = new_tracker(network)
+    with pytest.raises(ValueError, match=message):
+        tracker.initialize(image, (1, 1, 5, 5))
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    with pytest.raises(ValueError, match=message):
+        tracker.track(image)
+    assert tracker.track(drawn(scene, (102, 80))).state is TrackState.TRACKING
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((10, 10, float("nan"), 5), "not finite"),
+        ((10, 10, float("inf"), 5), "not finite"),
+        ((10, 10, 0, 5), "too small; expected at least 2 px"),
+        ((10, 10, 5, -5), "too small"),
+        ((320, 10, 20, 20), "outside the image of 320 x 240 px"),
+        ((-30, 10, 20, 20), "outside the image"),
+        ((1, 2, 3), "four numbers"),
+        (None, "four numbers"),
+    ],
+)
+def test_wrong_boxes_are_named_and_lose_nothing(network, scene, box, message) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    with pytest.raises(ValueError, match=message):
+        tracker.initialize(drawn(scene, (100, 80)), box)
+    assert tracker.track(drawn(scene, (102, 80))).state is TrackState.TRACKING
+
+
+def test_order_of_calls(network, scene) -> None:
+    tracker = new_tracker(network)
+    with pytest.raises(RuntimeError, match="initialize"):
+        tracker.track(drawn(scene))
+    tracker.warm_up()
+    assert not tracker.is_initialized
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    tracker.warm_up()
+    assert tracker.is_initialized
+    tracker.reset()
+    with pytest.raises(RuntimeError, match="initialize"):
+        tracker.track(drawn(scene))
+
+
+def test_reduced_precision_follows_as_well(network, scene) -> None:
+    """bfloat16 has 8 significant bits: the place must agree within a quarter of a score cell."""
+    config = TrackerConfig(refinement_steps=1)
+    boxes = []
+    for precision in ("float32", "bfloat16"):
+        tracker = AtomTracker(network, torch.device("cpu"), config, precision=precision, engine="torch")
+        tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+        boxes.append(tracker.track(drawn(scene, (106, 84))).box)
+    assert np.allclose(*boxes, atol=4)
+
+
+def test_the_vot_configuration_tracks(network, scene) -> None:
+    config = dataclasses.replace(TrackerConfig.vot(), refinement_steps=0, proposals=1, top_proposals=1)
+    tracker = AtomTracker(network, torch.device("cpu"), config)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    result = tracker.track(drawn(scene, (106, 84)))
+    assert np.allclose(result.box[:2], (105.5, 83.5), atol=4)
+    assert tracker.track(drawn(scene)).state is not TrackState.LOST  # the VOT settings never say lost
+
+
+def test_unusable_devices_are_named() -> None:
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        choose_device("gpu")
+    if not torch.cuda.is_available():
+        assert choose_device("auto").type == "cpu"
+        with pytest.raises(ValueError, match="0 CUDA devices"):
+            choose_device("cuda")
+
+
+@pytest.mark.parametrize("name", sorted(weights.BACKBONES))
+def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
+    """There a host read or a stray CPU tensor raises: what a GPU would wait for, or fail on, is found without one."""
+    meta = torch.device("meta")
+    network = weights.build_network(name)
+    backbone = accelerate(network.backbone.to(meta), meta, 288)
+    networks = Networks(backbone, network.iou_net.to(meta))
+    config = TrackerConfig()
+    image = torch.empty(480, 640, 3, dtype=torch.uint8, device=meta)
+    box = torch.empty(4, device=meta)
+    with torch.no_grad():
+        target = learn_first_frame(image, box, networks, config, torch.Generator().manual_seed(0))
+        located = locate(image, target, networks, config)
+        for hard_negative in (True, False):
+            learn(target, located, TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, hard_negative), config)
+        target.frame = config.update_interval - 1
+        learn(target, located, TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, False), config)
+    assert located.box.device == meta and located.box.shape == (4,)
+    assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        tracker_module.fetch(located)  # the one host read of a frame, and the proof that one would be seen
+
+
+def test_the_core_never_imports_ros() -> None:
+    forbidden = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "cv_bridge", "launch", "atom_ros", "atom_tracker"}
+    for path in Path(tracker_module.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & forbidden, path
