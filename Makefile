@@ -34,7 +34,7 @@ lint: env  ## check the style only
 	@$(OPEN) ruff check . && ruff format --check .
 
 shell: env  ## open a shell in the environment, to run nodes by hand
-	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash; PS1="(atom_tracker) $$PS1"') -i
+	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash') -i
 
 clean:  ## remove what was built and what was recorded, but not .venv
 	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis

@@ -146,7 +146,7 @@ def test_every_requirement_is_pinned():
                 pins[package] = version
 
 
-def test_what_colcon_installed_works_without_the_checkout(tmp_path: Path):
+def test_colcon_installs_what_the_node_needs(tmp_path: Path):
     prefix = Path(pytest.importorskip("ament_index_python", reason="needs ROS 2").get_package_prefix("atom_tracker"))
     share = prefix / "share" / "atom_tracker"
     for name in ("launch/tracker.launch.py", "config", "rviz", "weights"):

@@ -153,7 +153,10 @@ def create_venv() -> None:
     """Make an empty virtual environment, in place of a broken one."""
     say(f"making .venv with Python {platform.python_version()}")
     result = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "venv", "--clear", "--prompt", "atom_tracker", VENV],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
