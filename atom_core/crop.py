@@ -11,9 +11,9 @@ from torch import Tensor
 def sample_crop(image: Tensor, region: Tensor, crop_size: int) -> Tensor:
     """The crop of a search region, resized to a square; pixels outside the image repeat its border.
 
-    Each output pixel is interpolated, along each axis, from two input pixels half an output pixel apart (neighbours where
-    the crop is enlarged: plain bilinear interpolation), weighted so that a linear ramp is reproduced exactly. So shrinking
-    averages instead of skipping pixels, at a cost that depends on neither the image's nor the region's size.
+    Each output pixel is interpolated, along each axis, from two input pixels half an output pixel apart (neighbours
+    where the crop is enlarged: plain bilinear interpolation), weighted so that a linear ramp is reproduced exactly. So
+    shrinking averages 2 x 2 well-spread pixels, at a cost that depends on neither the image's nor the region's size.
 
     Args:
         image: (H, W, 3) uint8.

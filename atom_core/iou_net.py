@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The IoU predictor (section 3.1 of the paper): how much does a proposal overlap the target seen in the first frame?
+"""The IoU predictor (section 3.1 of the paper): how much a proposal overlaps the target seen in the first frame.
 
-Layers carry the names of the authors' checkpoint: 3 and 4 are blocks 3 and 4 (strides 8 and 16), r and t the reference and
-the test branch.
+Layers carry the names of the authors' checkpoint: 3 and 4 are blocks 3 and 4 (strides 8 and 16), r and t the reference
+and the test branch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from atom_core.backbone import Features
-from atom_core.prroi_pool import prroi_pool
+from atom_core.prroi_pool import Origin, prroi_pool
 
 _POOL3, _POOL4 = 5, 3  # bins a side of the test branch's pooling at strides 8 and 16
+
+
+class FeatureWindow(NamedTuple):
+    """First cells (x, y) at strides 8 and 16 of a window cut out of a crop's features."""
+
+    origin3: Origin = (0, 0)
+    origin4: Origin = (0, 0)
 
 
 class Modulation(NamedTuple):
@@ -34,8 +41,8 @@ class TestMaps(NamedTuple):
 
     t3: Tensor
     t4: Tensor
-    origin3: tuple[int, int] = (0, 0)
-    origin4: tuple[int, int] = (0, 0)
+    origin3: Origin = (0, 0)
+    origin4: Origin = (0, 0)
 
 
 class IoUNet(nn.Module):
@@ -70,7 +77,7 @@ class IoUNet(nn.Module):
             boxes: (N, 4) target boxes in crop px.
             window: where the features begin, if they are a window.
         """
-        origin3, origin4 = window if window is not None else FeatureWindow()
+        origin3, origin4 = window or FeatureWindow()
         boxes = boxes[:, None]
         pooled3 = prroi_pool(self.conv3_1r(features.stride8), boxes, 3, 1 / 8, origin3)[:, 0]
         pooled4 = prroi_pool(self.conv4_1r(features.stride16), boxes, 1, 1 / 16, origin4)[:, 0]
@@ -81,12 +88,14 @@ class IoUNet(nn.Module):
         """The test branch's maps of N test crops, whole or a window of them."""
         t3 = self.conv3_2t(self.conv3_1t(features.stride8))
         t4 = self.conv4_2t(self.conv4_1t(features.stride16))
-        return TestMaps(t3, t4, *(window if window is not None else FeatureWindow()))
+        return TestMaps(t3, t4, *(window or FeatureWindow()))
 
     def forward(self, modulation: Modulation, maps: TestMaps, boxes: Tensor) -> Tensor:
         """Predicted 2 * IoU - 1 of P proposals in each of N crops.
 
         Args:
+            modulation: of N targets.
+            maps: of N test crops.
             boxes: (N, P, 4) in crop px.
 
         Returns:
@@ -99,13 +108,6 @@ class IoUNet(nn.Module):
         pooled4 = pooled4 * modulation.c4[:, None, :, None, None]
         joined = torch.cat((self.fc3_rt(pooled3.flatten(0, 1)), self.fc4_rt(pooled4.flatten(0, 1))), dim=1)
         return self.iou_predictor(joined).view(boxes.shape[:2])
-
-
-class FeatureWindow(NamedTuple):
-    """First cells (x, y) at strides 8 and 16 of a window cut out of a crop's features."""
-
-    origin3: tuple[int, int] = (0, 0)
-    origin4: tuple[int, int] = (0, 0)
 
 
 class _LinearBlock(nn.Module):

@@ -7,10 +7,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+Origin = tuple[int | Tensor, int | Tensor]  # (x, y) in cells; tensors (N, 1) where it differs between the N maps
 
-def prroi_pool(
-    features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: tuple[float, float] = (0, 0)
-) -> Tensor:
+
+def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: Origin = (0, 0)) -> Tensor:
     """The exact mean, over each bin of each box, of the bilinearly interpolated feature map.
 
     The map's value i sits at coordinate i and is zero outside the map. The integral separates into the two axes: a grid
@@ -19,7 +19,7 @@ def prroi_pool(
 
     Args:
         features: (N, C, H, W).
-        boxes: (N, P, 4), (x, y, width, height) in the pixels that `scale` turns into feature cells; P boxes for each map.
+        boxes: (N, P, 4), P boxes (x, y, width, height) for each map, in the pixels that `scale` turns into cells.
         output_size: bins along each axis, K.
         scale: feature cells a pixel, such as 1/16.
         origin: (x, y) in cells of the first feature cell, where `features` is a window of a larger map.

@@ -17,11 +17,11 @@ PredictIoU = Callable[[Tensor], Tensor]  # proposals (N, P, 4) in crop px -> 2 *
 
 
 class Refinement(NamedTuple):
-    """A refined `box` (4,) in crop px, its predicted `iou` () in 0..1, and whether any proposal was kept, `valid` ()."""
+    """The refined box; box and IoU are 0 where it is not valid."""
 
-    box: Tensor
-    iou: Tensor
-    valid: Tensor
+    box: Tensor  # (4,) in crop px
+    iou: Tensor  # () predicted, in 0..1
+    valid: Tensor  # () bool, whether any proposal was kept
 
 
 def draw_proposals(box: Tensor, config: TrackerConfig, noise: Tensor) -> Tensor:
@@ -29,6 +29,7 @@ def draw_proposals(box: Tensor, config: TrackerConfig, noise: Tensor) -> Tensor:
 
     Args:
         box: (4,) in crop px.
+        config: the number of proposals and the bounds of their jitter.
         noise: (config.proposals - 1, 4), uniform in -1..1: centre x, y, width, height.
 
     Returns:
@@ -46,7 +47,10 @@ def ascend(predict: PredictIoU, proposals: Tensor, steps: int, step_length: floa
     """Gradient ascent on the predicted IoU: box += step_length * gradient * (w, h, w, h), `steps` times.
 
     Args:
+        predict: what climbs; the predictions of a batch are independent of one another.
         proposals: (N, P, 4) in crop px.
+        steps: how often.
+        step_length: factor of the gradient.
 
     Returns:
         the boxes (N, P, 4) and what is predicted for them (N, P), 2 * IoU - 1.
@@ -54,7 +58,7 @@ def ascend(predict: PredictIoU, proposals: Tensor, steps: int, step_length: floa
     for _ in range(steps):
         # A functional gradient: it traces as one graph and leaves no state behind.
         gradient = torch.func.grad(lambda b: predict(b).sum())(proposals)
-        scale = proposals[..., 2:].repeat(*([1] * (proposals.dim() - 1)), 2)
+        scale = torch.cat((proposals[..., 2:], proposals[..., 2:]), dim=-1)
         proposals = proposals + step_length * gradient * scale
     return proposals, predict(proposals)
 
@@ -65,17 +69,17 @@ def select(proposals: Tensor, predicted: Tensor, config: TrackerConfig) -> Refin
     Args:
         proposals: (P, 4) in crop px.
         predicted: (P,), 2 * IoU - 1.
+        config: the bound of the aspect ratio and the number of proposals in the mean.
     """
     width, height = proposals[:, 2], proposals[:, 3]
     limit = config.max_aspect_ratio
     plausible = (width > 0) & (height > 0) & (width <= limit * height) & (height <= limit * width)
-    # A gradient step that ran away must not take the mean along: NaN fails every comparison above but is_finite says it.
+    # A gradient step that ran away must not take the mean along.
     plausible = plausible & torch.isfinite(proposals).all(-1) & torch.isfinite(predicted)
     ranked = torch.where(plausible, predicted, -torch.inf)
-    _, best = ranked.topk(config.top_proposals)
-    weight = plausible[best].to(proposals.dtype)
-    count = weight.sum()
-    share = weight / count.clamp(min=1)
-    box = (torch.where(plausible[best][:, None], proposals[best], 0) * share[:, None]).sum(0)
-    iou = (torch.where(plausible[best], predicted[best], -1) * share).sum()
-    return Refinement(box, ((iou + 1) / 2).clamp(0, 1), count > 0)
+    best = ranked.topk(config.top_proposals).indices
+    kept = plausible[best]
+    count = kept.sum().clamp(min=1)
+    box = torch.where(kept[:, None], proposals[best], 0).sum(0) / count
+    iou = torch.where(kept, (predicted[best] + 1) / 2, 0).sum() / count
+    return Refinement(box, iou.clamp(0, 1), kept.any())

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from atom_core.backbone import BACKBONES, Backbone, build_backbone
 from atom_core.iou_net import IoUNet
 
+DEFAULT_NETWORK = "efficientnet_lite0"  # what the name "default" stands for
 _FORMAT = "atom_tracker 1"
 
 
@@ -62,9 +63,10 @@ def find(name_or_path: str | Path) -> Path:
                 f"no weights file at {given}; give a .safetensors file or a shipped name such as 'default'"
             )
         return given
+    file = f"{DEFAULT_NETWORK if str(given) == 'default' else given}.safetensors"
     for folder in folders():
-        if (folder / f"{given}.safetensors").is_file():
-            return folder / f"{given}.safetensors"
+        if (folder / file).is_file():
+            return folder / file
     shipped = sorted({p.stem for folder in folders() if folder.is_dir() for p in folder.glob("*.safetensors")})
     looked = ", ".join(map(str, folders()))
     raise FileNotFoundError(
@@ -98,10 +100,16 @@ def save(path: Path, network: Network, metadata: dict[str, str]) -> None:
     """Writes a network as float16, whole or not at all.
 
     Args:
+        path: of the file, in a folder that exists.
+        network: to write.
         metadata: how it was made; stored in the file's header.
+
+    Raises:
+        ValueError: if a value is not finite in float16, whose largest number is 65504; nothing is written then.
     """
     modules = nn.ModuleDict({"backbone": network.backbone, "iou_net": network.iou_net})
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in modules.state_dict().items()}
+    _check_finite(f"{path} is not written", tensors)
     part = path.with_suffix(".part")
     header = {**metadata, "format": _FORMAT, "network": network.name}
     save_file({k: v.contiguous() for k, v in tensors.items()}, part, metadata=header)
@@ -136,6 +144,10 @@ def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) ->
     ]
     if problems:
         raise ValueError(f"the tensors of {path} do not fit: {'; '.join(problems)}")
-    bad = [key for key, value in found.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    _check_finite(f"{path} is damaged", found)
+
+
+def _check_finite(problem: str, tensors: dict[str, Tensor]) -> None:
+    bad = [key for key, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
-        raise ValueError(f"{path} holds values that are not finite, in {', '.join(bad[:5])}; the file is damaged")
+        raise ValueError(f"{problem}: {len(bad)} tensors hold values that are not finite: {', '.join(bad[:5])}")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backbone features of many pairs, computed once and kept in memory as float16.
 
-The backbone is frozen, so its features of a fixed crop never change; only the window about the target that the proposals
-can reach is kept. A pair is a function of (seed, slot, version) alone, so that a bank can be rebuilt exactly.
+The backbone is frozen, so its features of a fixed crop never change; only the window about the target that the
+proposals can reach is kept. A pair is a function of (seed, slot, version) alone, so that a bank can be rebuilt exactly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -38,9 +39,11 @@ class Side(NamedTuple):
     boxes: Tensor  # (N, 4)
 
     def features(self) -> Features:
+        """The windows of features, float32."""
         return Features(self.stride8.float(), self.stride16.float())
 
     def window(self) -> FeatureWindow:
+        """Where they begin, each coordinate (N, 1)."""
         x8, y8, x16, y16 = self.origins[:, :, None].unbind(1)
         return FeatureWindow((x8, y8), (x16, y16))
 
@@ -64,10 +67,12 @@ class FeatureBank:
     ) -> None:
         self._sources, self._run, self._config, self._stream = sources, run, config, stream
         odds = np.array([config.odds.get(source.name, 1.0) for source in sources])
+        if not odds.any():
+            raise ValueError(f"odds are 0 for every source of {', '.join(s.name for s in sources)}; name one above 0")
         self._odds = odds / odds.sum()
         self.versions = torch.full((pairs,), -1)
         window = config.window_cells
-        self._windows = (window, window // 2 + 1)
+        self._windows = (window, min(window // 2 + 1, config.crop_size // 16))
         self.reference, self.test = (self._allocate(backbone, pairs) for _ in range(2))
 
     def _allocate(self, backbone: Backbone, pairs: int) -> Side:
@@ -99,8 +104,11 @@ class FeatureBank:
 
     def _store(self, side: Side, slots: list[int], crops: Iterable[Crop]) -> None:
         crops = list(crops)
+        pixels = torch.stack([crop.pixels for crop in crops])
+        # Always the same batch size: its features' last bits may depend on it, and a resumed run must repeat them.
+        pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, _CHUNK - len(crops)))
         with torch.inference_mode():
-            maps = self._run(torch.stack([crop.pixels for crop in crops]))
+            maps = self._run(pixels)
         for i, (slot, crop) in enumerate(zip(slots, crops, strict=True)):
             origins = []
             for kept, features, cells, stride in zip(side[:2], maps, self._windows, (8, 16), strict=True):

@@ -41,13 +41,14 @@ class TrainingConfig:
     proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)
     min_proposal_iou: float = 0.1
 
-    # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a part.
+    # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a
+    # part of it.
     bank_pairs: int = 6000
     bank_renewal: float = 0.25  # share of the bank that is new in each epoch
-    window_cells: int = 20  # side of the window about the target that is kept, at stride 8; at stride 16 half of it + 1
+    window_cells: int = 20  # side of the window about the target that is kept, at stride 8; at stride 16 half + 1
 
     # Optimisation (section 4).
-    batch_size: int = 64  # pairs
+    batch_size: int = 64  # pairs; at least 2, for batch normalisation
     epochs: int = 40
     learning_rate: float = 1e-3  # of Adam
     decay: float = 0.2  # of the learning rate, every `decay_epochs`
@@ -56,14 +57,16 @@ class TrainingConfig:
     validation_pairs: int = 400  # fixed pairs of the validation sequences
 
     def __post_init__(self) -> None:
-        for name in ("bank_pairs", "batch_size", "epochs", "decay_epochs", "proposals", "validation_pairs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("grey_probability", "flip_probability", "bank_renewal", "min_proposal_iou", "brightness"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a value in [0, 1]")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected a positive number")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # also where it is NaN
+                raise ValueError(f"{name} is {value}; expected a value in [{low}, {high}]")
+        if self.crop_size % 16:
+            raise ValueError(f"crop_size is {self.crop_size}; expected a multiple of 16, the backbone's stride")
+        if not self.proposal_sigmas or not all(0 < sigma < math.inf for sigma in self.proposal_sigmas):
+            raise ValueError(f"proposal_sigmas is {self.proposal_sigmas}; expected positive numbers")
+        if not all(0 <= odds < math.inf for odds in self.odds.values()):
+            raise ValueError(f"odds is {self.odds}; expected a number of at least 0 for each source")
         if self.batch_size > self.bank_pairs:
             raise ValueError(f"batch_size {self.batch_size} exceeds bank_pairs {self.bank_pairs}; make the bank larger")
         if not 8 <= self.window_cells <= self.crop_size // 8:
@@ -84,3 +87,27 @@ class TrainingConfig:
     def to_json(self) -> str:
         """The settings as a JSON object, one line a setting."""
         return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31),
+    "max_frame_gap": (0, 1_000_000),
+    "crop_size": (64, 1024),
+    "search_area_factor": (1.5, 20.0),
+    "scale_jitter": (0.0, 2.0),
+    "center_jitter": (0.0, 10.0),
+    "stretch_jitter": (0.0, 1.0),
+    "grey_probability": (0.0, 1.0),
+    "brightness": (0.0, 1.0),
+    "flip_probability": (0.0, 1.0),
+    "proposals": (1, 10_000),
+    "min_proposal_iou": (0.0, 1.0),
+    "bank_pairs": (2, 10_000_000),
+    "bank_renewal": (0.0, 1.0),
+    "batch_size": (2, 10_000),
+    "epochs": (1, 10_000),
+    "learning_rate": (1e-9, 10.0),
+    "decay": (0.0, 1.0),
+    "decay_epochs": (1, 10_000),
+    "validation_pairs": (1, 1_000_000),
+}

@@ -5,8 +5,8 @@
 Layouts:
 
 * still images: `NAME/boxes.json` = {"file": [[x, y, width, height], ...], ...} beside `NAME/images/file`;
-* video: `PREFIX__NAME/groundtruth_rect.txt`, a line "x,y,width,height" a frame, beside the frames in `img/`, in the order of
-  their names. Sequences of one prefix make one source.
+* video: `PREFIX__NAME/groundtruth_rect.txt`, a line "x,y,width,height" a frame, beside the frames in `img/`, in the
+  order of their names; NaN where the target is out of view. Sequences of one prefix make one source.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class StillImages:
     """Synthetic pairs: one still image twice.
 
     Raises:
-        ValueError: if the folder's `boxes.json` has no usable box.
+        ValueError: if the folder's `boxes.json` is damaged or has no usable box.
     """
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
-        listed = json.loads((folder / "boxes.json").read_text())
+        listed = _read_boxes_json(folder)
         # An image is drawn first and one of its boxes then, so that a crowd does not outweigh a portrait.
         self._images = [
             [View(folder / "images" / file, tuple(box)) for box in boxes if _usable(box)]
@@ -62,6 +62,7 @@ class StillImages:
             raise ValueError(f"{folder / 'boxes.json'} lists no box of at least {_MIN_SIDE} px a side")
 
     def draw(self, rng: np.random.Generator) -> tuple[View, View]:
+        """One view, twice."""
         views = self._images[rng.integers(len(self._images))]
         view = views[rng.integers(len(views))]
         return view, view
@@ -71,7 +72,7 @@ class Videos:
     """Pairs of frames of one sequence, at most `max_frame_gap` frames apart.
 
     Raises:
-        ValueError: if no sequence has enough frames with the target in view.
+        ValueError: if a sequence is damaged, or none has enough frames with the target in view.
     """
 
     def __init__(self, name: str, folders: list[Path], max_frame_gap: int) -> None:
@@ -83,6 +84,7 @@ class Videos:
             raise ValueError(f"source {name!r}: no sequence has {_MIN_SEQUENCE_FRAMES} frames with a usable box")
 
     def draw(self, rng: np.random.Generator) -> tuple[View, View]:
+        """Two views of one sequence."""
         sequence = self._sequences[rng.integers(len(self._sequences))]
         visible = [i for i, view in enumerate(sequence) if view is not None]
         reference = visible[rng.integers(len(visible))]
@@ -94,7 +96,7 @@ def find_sources(folders: list[Path], max_frame_gap: int) -> list[Source]:
     """The sources below some folders: each still-image set, and the videos grouped by the prefix of their names.
 
     Raises:
-        ValueError: if a folder does not exist or nothing is found.
+        ValueError: if a folder does not exist, nothing is found, or a source is damaged; the message names it.
     """
     sources: list[Source] = []
     videos: dict[str, list[Path]] = {}
@@ -102,8 +104,9 @@ def find_sources(folders: list[Path], max_frame_gap: int) -> list[Source]:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; expected one with still-image sets or video sequences")
         for entry in sorted(p for p in folder.iterdir() if p.is_dir()):
-            if (entry / "boxes.json").is_file() and any(json.loads((entry / "boxes.json").read_text()).values()):
-                sources.append(StillImages(entry))
+            if (entry / "boxes.json").is_file():
+                if any(_read_boxes_json(entry).values()):  # a set of mere backgrounds lists no box at all
+                    sources.append(StillImages(entry))
             elif (entry / "groundtruth_rect.txt").is_file():
                 videos.setdefault(entry.name.partition("__")[0], []).append(entry)
     sources += [Videos(name, entries, max_frame_gap) for name, entries in videos.items()]
@@ -113,9 +116,31 @@ def find_sources(folders: list[Path], max_frame_gap: int) -> list[Source]:
     return sources
 
 
+def _read_boxes_json(folder: Path) -> dict[str, list[list[float]]]:
+    path = folder / "boxes.json"
+    try:
+        listed = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+    if not isinstance(listed, dict):
+        raise ValueError(f"{path} holds a {type(listed).__name__}; expected an object: file name -> list of boxes")
+    for file, boxes in listed.items():
+        if not all(isinstance(box, list) and len(box) == 4 for box in boxes):
+            raise ValueError(f"{path}: the boxes of {file!r} are {boxes}; expected [[x, y, width, height], ...]")
+    return listed
+
+
 def _read_sequence(folder: Path) -> list[View | None]:
     """A view a frame; None where the target is absent or too small."""
-    boxes = np.loadtxt(folder / "groundtruth_rect.txt", delimiter=",", ndmin=2)
+    path = folder / "groundtruth_rect.txt"
+    try:
+        boxes = np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; expected a line x,y,width,height for each frame") from error
+    if boxes.shape[1] != 4:
+        raise ValueError(f"{path} has {boxes.shape[1]} numbers a line; expected x,y,width,height")
+    if not (folder / "img").is_dir():
+        raise ValueError(f"{folder} has no folder img/; expected the sequence's frames there")
     frames = sorted(p for p in (folder / "img").iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
     if len(boxes) != len(frames):
         raise ValueError(f"{folder}: {len(boxes)} lines in groundtruth_rect.txt but {len(frames)} images in img/")

@@ -17,13 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from atom_core import boxes, weights
-from atom_core.backbone import build_backbone
+from atom_core.backbone import Backbone, build_backbone
 from atom_core.engine import accelerate
 from atom_core.iou_net import IoUNet
 from atom_core.refine import ascend
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import find_sources
+from atom_core.training.datasets import Source, find_sources
 from atom_core.training.sampling import draw_proposals
 
 _VALIDATION_STREAM = 1
@@ -38,22 +38,23 @@ def train_iou(
     """Trains, validates after each epoch, and keeps the best network; resumes where a checkpoint is found in `output`.
 
     Args:
+        config: the settings.
         data: folders of training sources, see `atom_core.training.datasets`.
         validation: likewise; never trained on.
         backbone_weights: the frozen backbone's state dict.
-        output: folder for the settings, the log (a JSON object a line), the checkpoint and the network of least validation
-            error, `network.safetensors`.
+        output: folder for the settings, the log (a JSON object a line), the checkpoint and the network of least
+            validation error, `network.safetensors`.
 
     Returns:
         the network's file.
 
     Raises:
-        ValueError: if the data are unusable or `output` holds a run of other settings.
+        ValueError: if the data or the backbone's weights are unusable or `output` holds a run of other settings.
+        FloatingPointError: if the training diverges.
     """
     output.mkdir(parents=True, exist_ok=True)
     _claim(output, config)
-    backbone = build_backbone(config.network)
-    backbone.load_state_dict(backbone_weights, strict=False)
+    backbone = _load_backbone(config.network, backbone_weights)
     run = accelerate(backbone, torch.device("cpu"), config.crop_size)
 
     torch.manual_seed(config.seed)  # the initial weights
@@ -61,7 +62,7 @@ def train_iou(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     progress = _resume(output, model, optimizer)
 
-    sources = find_sources(data, config.max_frame_gap)
+    sources = _training_sources(config, data)
     bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
     held_out = FeatureBank(
         find_sources(validation, config.max_frame_gap),
@@ -77,6 +78,8 @@ def train_iou(
         started = time.monotonic()
         bank.fill(bank_versions(config, epoch), f"epoch {epoch}: features")
         loss = _train_epoch(model, optimizer, bank, config, epoch)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the training error of epoch {epoch} is {loss}; a lower learning_rate may help")
         record = {"epoch": epoch, "training_error": loss, **validate(model, held_out, config)}
         record["seconds"] = round(time.monotonic() - started, 1)
         with open(output / _LOG, "a") as log:
@@ -91,14 +94,31 @@ def train_iou(
     return output / NETWORK_FILE
 
 
+def _load_backbone(network: str, state: dict[str, Tensor]) -> Backbone:
+    backbone = build_backbone(network)
+    missing = backbone.load_state_dict(state, strict=False).missing_keys  # more than is needed does no harm
+    if missing:
+        raise ValueError(f"the weights are not of {network}: {len(missing)} tensors are missing, first {missing[0]!r}")
+    return backbone
+
+
+def _training_sources(config: TrainingConfig, data: list[Path]) -> list[Source]:
+    sources = find_sources(data, config.max_frame_gap)
+    names = [source.name for source in sources]
+    unknown = sorted(set(config.odds) - set(names))
+    if unknown:
+        raise ValueError(f"odds names the source {unknown[0]!r}, which is not there; there are: {', '.join(names)}")
+    return sources
+
+
 def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
-    """Which version of its pair each slot holds in an epoch: a share of the slots, in turn, is renewed in each epoch."""
-    renewed = math.ceil(config.bank_renewal * config.bank_pairs)
-    first_renewals = torch.arange(config.bank_pairs) // max(1, renewed)  # slot i is renewed in this epoch, + k rounds
-    rounds = math.ceil(config.bank_pairs / max(1, renewed))
+    """Which version of its pair each slot holds in an epoch, (bank_pairs,): in each, the next share is renewed."""
+    renewed = math.ceil(config.bank_renewal * config.bank_pairs)  # slots in each epoch
     if renewed == 0:
         return torch.zeros(config.bank_pairs, dtype=torch.long)
-    return torch.div(epoch - 1 - first_renewals, rounds, rounding_mode="floor").clamp(min=-1) + 1
+    period = math.ceil(config.bank_pairs / renewed)  # epochs until it is a slot's turn again
+    first = 1 + torch.arange(config.bank_pairs) // renewed  # epoch in which a slot is renewed first
+    return torch.div(epoch - first, period, rounding_mode="floor") + 1
 
 
 def _train_epoch(

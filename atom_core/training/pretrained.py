@@ -36,7 +36,9 @@ def load_backbone_weights(network: str, file: Path | None = None) -> dict[str, T
     expected = build_backbone(network).state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
-        raise ValueError(f"{file} holds no {network} backbone: {len(missing)} tensors are missing, first {missing[0]!r}")
+        raise ValueError(
+            f"{file} holds no {network} backbone: {len(missing)} tensors are missing, first {missing[0]!r}"
+        )
     return {name: tensors[name] for name in expected}
 
 

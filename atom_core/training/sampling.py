@@ -59,11 +59,7 @@ def _crop(
 ) -> Crop:
     image, box = read_image(view.path), torch.tensor(view.box, dtype=torch.float32)
     if stretch != 1.0:
-        width = max(1, round(image.shape[1] * stretch))
-        box = box * torch.tensor((width / image.shape[1], 1.0, width / image.shape[1], 1.0))
-        image = cv2.resize(
-            image, (width, image.shape[0]), interpolation=cv2.INTER_AREA if stretch < 1 else cv2.INTER_LINEAR
-        )
+        image, box = _stretch(image, box, stretch)
     side = box[2:].prod().sqrt()
     shift = center_jitter * side * torch.from_numpy(rng.uniform(-1, 1, 2)).float()
     seen = boxes.from_center(boxes.center(box) + shift, box[2:] * scale)
@@ -75,6 +71,18 @@ def _crop(
         pixels = pixels.flip(-1)
         box = torch.cat((config.crop_size - 1 - box[:1] - box[2:3], box[1:]))
     return Crop(pixels, box)
+
+
+def _stretch(image: np.ndarray, box: Tensor, factor: float) -> tuple[np.ndarray, Tensor]:
+    """The image, and the box (4,) in it, made wider or narrower by about a factor."""
+    height, width, _ = image.shape
+    new_width = max(1, round(width * factor))
+    ratio = new_width / width
+    interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    image = cv2.resize(image, (new_width, height), interpolation=interpolation)
+    # Pixel edges, not centres, keep their relative places: hence the halves.
+    x, y, w, h = box
+    return image, torch.stack(((x + 0.5) * ratio - 0.5, y, w * ratio, h))
 
 
 @lru_cache(maxsize=8)  # both views of a still image are one file
@@ -97,7 +105,10 @@ def draw_proposals(
 
     Args:
         box: (N, 4).
-        sigmas: one is drawn for each proposal; it scales with sqrt(width * height).
+        count: of proposals for each box.
+        sigmas: of the noise / sqrt(width * height); one is drawn for each proposal.
+        min_iou: of a proposal and its box; a proposal falls below it only where each of 8 tries does.
+        generator: of all random numbers.
 
     Returns:
         proposals (N, count, 4) and their IoU with the box (N, count).
