@@ -256,7 +256,7 @@ def _rectangle(
     x, y, box_width, box_height = box
     corners = np.array([[x, y], [x + box_width, y + box_height]])
     (left, top), (right, bottom) = np.rint((corners - origin + 0.5) * scale - 0.5).astype(int).tolist()
-    cv2.rectangle(picture, (left, top), (right, bottom), color, width, cv2.LINE_AA)
+    cv2.rectangle(picture, (left, top), (right, bottom), color, width)
     return left, top
 
 

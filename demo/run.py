@@ -105,7 +105,7 @@ def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> 
             processes.require_running("client")
             index = last_index()
             if index >= progress.n:
-                progress.set_description("Following" if index > 0 else "Learning the target")
+                progress.desc = "Following: " if index > 0 else "Learning the target: "
                 progress.update(index + 1 - progress.n)
                 deadline = time.monotonic() + (STALL_DEADLINE if index > 0 else START_DEADLINE)
             if time.monotonic() > deadline:
@@ -149,9 +149,8 @@ def _tracker_command(arguments: argparse.Namespace) -> list[str]:
     executable = next((path for path in candidates if path.is_file()), None)
     if executable is None:
         raise FileNotFoundError(f"{PACKAGE} is not built or its environment is not open; use `make demo`")
-    # In lockstep nothing may be lost on the way, or the camera would wait for ever.
-    reliability = "reliable" if arguments.lockstep else "best_effort"
-    parameters = {"device": arguments.device, "weights": arguments.weights, "qos.reliability": reliability}
+    # Best effort would lose most of these images (1.3 MB each) on their way, see the README.
+    parameters = {"device": arguments.device, "weights": arguments.weights, "qos.reliability": "reliable"}
     assignments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     return [str(executable), "--ros-args", "-r", "image:=camera/image", *assignments]
 
@@ -190,12 +189,11 @@ def _draw(output: Path, clip: Sequence, frames: list[recording.Frame], summary: 
 
 
 def _tell(output: Path, summary: dict[str, Any]) -> None:
-    times = summary["ms_per_frame"]
-    print(f"\n{recording.verdict(summary)}")
+    waiting = "" if summary["mode"] == "lockstep" else ", waiting for the frame before included"
     print(
-        f"{times['median']:.0f} ms a frame ({summary['network']} on {summary['device']}), "
-        f"{summary['node_overhead_ms']['median']:.0f} ms of ROS about it, {summary['initialize_ms']:.0f} ms to learn "
-        "the target (medians; the last measured once)."
+        f"{summary['network']} on {summary['device']}: {summary['ms_per_frame']['median']:.0f} ms a frame, and "
+        f"{summary['node_overhead_ms']['median']:.0f} ms more from publication to Track{waiting} (medians); "
+        f"{summary['initialize_ms'] / 1e3:.1f} s to learn the target."
     )
     print(f"\nIn {output}:")
     print("  tracked.webm       annotated video for a browser (VP8); tracked.avi is the same for VLC (MJPEG)")
