@@ -219,7 +219,7 @@ def pip_failure(output: str) -> str:
         advice = "The package index could not be reached. Check the network (pip obeys HTTPS_PROXY), and try again."
     elif re.search(r"No matching distribution|Could not find a version", output):
         advice = f"A pinned package is not there for Python {platform.python_version()}. {python_advice()}"
-    tail = "\n".join(f"  | {line}" for line in output.splitlines()[-8:])
+    tail = "\n".join(f"  | {line[:200]}" for line in output.splitlines()[-8:])
     return f"pip failed:\n{tail}\n{advice}"
 
 
