@@ -123,8 +123,9 @@ def _normal_equations(residuals: Callable[..., Params], params: Params) -> tuple
     def transposed_anew(*u: Tensor) -> Params:
         return torch.func.vjp(residuals, *params)[1](u)
 
-    _, forward = torch.func.vjp(transposed_anew, *(torch.zeros_like(t) for t in r))
-    return lambda p: transposed(forward(p)), transposed(r)
+    # The map is linear, so its derivative is the same everywhere; at u = r its value is wanted too.
+    gradient, forward = torch.func.vjp(transposed_anew, *r)
+    return lambda p: transposed(forward(p)), gradient
 
 
 def _dot(a: Params, b: Params) -> Tensor:

@@ -116,19 +116,18 @@ class SampleMemory:
             slot = n + self.weights[n:].argmin(keepdim=True)
         self.samples.index_copy_(0, slot, sample)
         self.labels.index_copy_(0, slot, label)
-        older = self.weights.index_fill(0, slot, 0.0)
-        weights = (older * ((1.0 - learning_rate) / older.sum())).index_fill(0, slot, learning_rate)
-        self.weights.copy_(self._with_first_frame_floor(weights))
+        older = _scaled_to(self.weights.index_fill(0, slot, 0.0), 1.0 - learning_rate)
+        self.weights.copy_(self._with_first_frame_floor(older.index_fill(0, slot, learning_rate)))
 
     def _with_first_frame_floor(self, weights: Tensor) -> Tensor:
         n = self.first_frame_samples
         first = weights[:n].sum().clamp(min=self.first_frame_weight)
-        rest = weights[n:]
-        rest_total = rest.sum()
-        # With a learning rate of 0 there may be no other weight at all: the first frame then has everything.
-        first = torch.where(rest_total > 0, first, 1.0)
-        rest = rest * ((1.0 - first) / torch.where(rest_total > 0, rest_total, 1.0))
-        return torch.cat(((first / n).expand(n), rest))
+        return torch.cat(((first / n).expand(n), _scaled_to(weights[n:], 1.0 - first)))
+
+
+def _scaled_to(weights: Tensor, total: Tensor | float) -> Tensor:
+    """The weights with a new total; all 0 stay 0."""
+    return weights * (total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny))
 
 
 class TargetModel:
