@@ -230,10 +230,18 @@ def _tile(image: np.ndarray, frame: Frame) -> np.ndarray:
     cv2.rectangle(tile, (0, 0), (width - 1, height - 1), color if frame.state == LOST else _DARK, 4)
     _write(tile, f"{frame.index}", (12, 22), 0.6, _WHITE)
     _write(tile, STATE_WORDS[frame.state].upper(), (62, 22), 0.6, color)
+    if frame.box is not None and not _is_inside(frame.box, left, top, view):
+        _write(tile, "the tracker's box is outside this view", (12, height - 14), 0.5, color)
     if frame.is_scored:
         _write(tile, f"confidence {frame.confidence:.2f}", (190, 22), 0.5, _WHITE)
         _write(tile, f"overlap {frame.overlap:.2f}", (350, 22), 0.5, _WHITE)
     return tile
+
+
+def _is_inside(box: Box, left: float, top: float, view: np.ndarray) -> bool:
+    """Whether some of the box lies in a view that begins at (left, top)."""
+    x, y, width, height = box
+    return left - width < x < left + view.shape[1] and top - height < y < top + view.shape[0]
 
 
 def _draw_boxes(picture: np.ndarray, frame: Frame, scale: float, origin: tuple[float, float]) -> None:

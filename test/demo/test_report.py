@@ -83,6 +83,14 @@ def test_a_target_in_the_corner_is_shown_without_leaving_the_picture():
     assert report.contact_sheet([picture()], [corner]).shape == (360, 4 * 480, 3)
 
 
+def test_a_tile_says_so_where_the_tracker_s_box_is_outside_its_view():
+    elsewhere = Frame(1, TRACKING, REFERENCE, (350.0, 250.0, 20.0, 20.0), 0.0, 0.8, 0.6, 90.0, 5.0)
+    here = Frame(1, TRACKING, REFERENCE, REFERENCE, 1.0, 0.8, 0.6, 90.0, 5.0)
+    notes = [report.contact_sheet([picture()], [frame], columns=1)[330:350, 10:200] for frame in (elsewhere, here)]
+    assert has(notes[0], GREEN)
+    assert not has(notes[1], GREEN)
+
+
 def test_frames_are_chosen_before_during_and_after_the_occlusion():
     frames = [frame(DROPPED if index == 7 else TRACKING, index) for index in range(30)]
     chosen = [f.index for f in report.choose_frames(frames, OCCLUSION, count=9)]
