@@ -1,0 +1,56 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+BACKGROUND, OBJECT = 40, 200
+
+
+def draw(path, box, size=(96, 72), textured=True):
+    """An image file with a bright object: box = first column, first row, columns, rows."""
+    rng = np.random.default_rng(sum(box))
+    width, height = size
+    image = np.full((height, width, 3), BACKGROUND, np.uint8)
+    x, y, w, h = box
+    image[y : y + h, x : x + w] = OBJECT
+    if textured:
+        image = np.clip(image + rng.integers(-30, 31, image.shape), 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def pixel_box(box):
+    """Its edges, where the first pixel's centre is at 0."""
+    x, y, w, h = box
+    return [x - 0.5, y - 0.5, w, h]
+
+
+def write_stills(folder, boxes):
+    """A still-image set with an image for each box."""
+    listed = {}
+    for i, box in enumerate(boxes):
+        draw(folder / "images" / f"{i}.png", box)
+        listed[f"{i}.png"] = [pixel_box(box)]
+    (folder / "boxes.json").write_text(json.dumps(listed))
+
+
+def write_video(folder, boxes):
+    """A sequence with a frame for each box; None: the object is out of view."""
+    lines = []
+    for i, box in enumerate(boxes):
+        draw(folder / "img" / f"{i:04}.png", box or (0, 0, 0, 0))
+        lines.append(",".join(map(str, pixel_box(box))) if box else "NaN,NaN,NaN,NaN")
+    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A miniature tree: one set of four still images, one source of two videos of six frames."""
+    folder = tmp_path_factory.mktemp("data")
+    write_stills(folder / "shapes", [(20, 20, 24, 18), (40, 10, 16, 30), (50, 40, 20, 20), (10, 30, 30, 15)])
+    write_video(folder / "toy__right", [(10 + 5 * i, 20, 20, 16) for i in range(6)])
+    write_video(folder / "toy__down", [(40, 5 + 4 * i, 16, 24) for i in range(6)])
+    return folder
