@@ -132,18 +132,17 @@ def test_peaks_are_found_between_the_cells():
         assert np.sqrt(np.mean(np.square(errors))) < bound  # px, the rounding to whole px of 0.41 included
 
 
+def interpolate(values):
+    """A line of values by Gaussian kernels of sigma 1 cell about their mean: solve for the heights, then add up."""
+    cells = np.arange(len(values))
+    fine = (np.arange(16 * len(values)) + 0.5) / 16 - 0.5
+    heights = np.linalg.solve(np.exp(-0.5 * (cells[:, None] - cells) ** 2), values - values.mean())
+    bumps = [height * np.exp(-0.5 * (fine - cell) ** 2) for height, cell in zip(heights, cells, strict=True)]
+    return values.mean() + np.sum(bumps, axis=0)
+
+
 def dense(scores):
-    """Interpolation by Gaussian kernels of sigma 1 cell, in numpy: solve for their heights, then add them up."""
-    cells = np.arange(len(scores))
-    fine = (np.arange(16 * len(scores)) + 0.5) / 16 - 0.5
-    gram = np.exp(-0.5 * (cells[:, None] - cells) ** 2)
-    heights = np.linalg.solve(gram, np.linalg.solve(gram, scores).T).T
-    result = np.zeros((len(fine), len(fine)))
-    for row in cells:
-        for column in cells:
-            bump = np.outer(np.exp(-0.5 * (fine - row) ** 2), np.exp(-0.5 * (fine - column) ** 2))
-            result += heights[row, column] * bump
-    return result
+    return np.apply_along_axis(interpolate, 0, np.apply_along_axis(interpolate, 1, scores))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -167,6 +166,7 @@ def test_against_a_dense_interpolation(seed):
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.3, 1e-30, 1e30])
 def test_constant_map_gives_finite_numbers(value):
     result = localize(torch.full((18, 18), value), TARGET_SIZE, CONFIG)
+    assert result.score.item() == pytest.approx(value, rel=1e-5)
     assert all(torch.isfinite(t).all() for t in result)
     assert (result.state == NOT_FOUND) == (value < 0.25)
 
@@ -181,7 +181,9 @@ def test_vot_has_no_lost_state_and_no_rivals():
     config = TrackerConfig.vot()
     low = draw(((104.0, 104.0), 0.1), cells=14)
     assert localize(low, TARGET_SIZE, config).state == NORMAL
-    assert localize(low - 0.5, TARGET_SIZE, config).state == NORMAL  # all scores negative
+    negative = localize(low - 0.5, TARGET_SIZE, config)  # all scores are below 0
+    assert negative.state == NORMAL
+    assert_place(negative.position, (104.0, 104.0))
     two = draw(((104.0, 104.0), 1.0), ((24.0, 104.0), 0.95), cells=14)
     # The window at 87.5 px of 112 from the centre is 0.5 + 0.5 cos(0.78 pi) = 0.11, so 0.95 falls below 0.3.
     assert localize(two, TARGET_SIZE, config).state == NORMAL

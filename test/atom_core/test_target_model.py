@@ -252,11 +252,13 @@ def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
         torch.cat([scene(p, seed=i) for i, p in enumerate(places)]),
         torch.cat([label(p) for p in places]),
     )
-    model = TargetModel.learn_first_frame(features, labels, CONFIG, generator())
+    # Strong enough regularisation for the balance of the terms to matter.
+    config = dataclasses.replace(CONFIG, projection_regularization=0.1, filter_regularization=1.0)
+    model = TargetModel.learn_first_frame(features, labels, config, generator())
 
     def loss(w1, w2):
         error = soft_hinge(apply_filter(project(features, w1), w2), 0.05) - labels
-        return error.square().sum() / 4 + 1e-4 * w1.square().sum() + 0.1 * w2.square().sum()
+        return error.square().sum() / 4 + 0.1 * w1.square().sum() + 1.0 * w2.square().sum()
 
     rival = [torch.nn.Parameter(w) for w in (rand(8, CHANNELS, 1, 1) / 4, rand(1, 8, 4, 4) / 128)]
     lbfgs = torch.optim.LBFGS(rival, max_iter=100, line_search_fn="strong_wolfe")
@@ -271,7 +273,7 @@ def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
 
     minimum = loss(*rival).item()
     assert minimum < 0.2 * labels.square().sum().item() / 4  # a useful fit, from a loss of 1.0 of it at w = 0
-    assert loss(model.projection, model.filter).item() < 1.1 * minimum
+    assert loss(model.projection, model.filter).item() < 1.15 * minimum
 
 
 def test_update_agrees_with_a_dense_solve_over_the_stored_samples():
