@@ -65,6 +65,8 @@ TABLE = (
     Spec("autostart", True, "Configure and activate at start; false leaves both to a lifecycle manager."),
     Spec("weights", "default", "Network: the name of a shipped one, or the path of a .safetensors file."),
     Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
+    Spec("precision", "float32", "Of the networks; float16 and bfloat16 are meant for GPUs.",
+         choices=("float32", "float16", "bfloat16")),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
     Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses no large images.",
@@ -104,6 +106,7 @@ class Settings:
     autostart: bool
     weights: str
     device: str
+    precision: str
     image_transport: str
     qos_reliability: str
     qos_durability: str

@@ -99,8 +99,10 @@ class TrackerNode(LifecycleNode):
         """Loads the network, runs it once, and creates the publishers."""
         settings = self._settings
         try:
-            self._tracker = AtomTracker.from_pretrained(settings.weights, settings.device, settings.tracker)
-            _warm_up(self._tracker)
+            self._tracker = AtomTracker.from_pretrained(
+                settings.weights, settings.device, settings.tracker, settings.precision
+            )
+            self._tracker.warm_up()
         except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
             self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
             self._free()
@@ -272,14 +274,6 @@ class TrackerNode(LifecycleNode):
         self._settings = parameters.with_changes(self, ())
         if self._worker is not None:
             self._worker.configure(self._settings)
-
-
-def _warm_up(tracker: AtomTracker) -> None:
-    """Runs every part of the tracker once, so that the first target does not wait for what is made on first use."""
-    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
-    tracker.initialize(image, (130.0, 90.0, 60.0, 60.0))
-    tracker.track(image)
-    tracker.reset()
 
 
 def spin(node: TrackerNode, executor: Executor) -> None:
