@@ -54,6 +54,7 @@ def train_iou(
     """
     output.mkdir(parents=True, exist_ok=True)
     _claim(output, config)
+    sources, held_out_sources = _training_sources(config, data), find_sources(validation, config.max_frame_gap)
     backbone = _load_backbone(config.network, backbone_weights)
     run = accelerate(backbone, torch.device("cpu"), config.crop_size)
 
@@ -62,16 +63,8 @@ def train_iou(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     progress = _resume(output, model, optimizer)
 
-    sources = _training_sources(config, data)
     bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
-    held_out = FeatureBank(
-        find_sources(validation, config.max_frame_gap),
-        backbone,
-        run,
-        config,
-        config.validation_pairs,
-        _VALIDATION_STREAM,
-    )
+    held_out = FeatureBank(held_out_sources, backbone, run, config, config.validation_pairs, _VALIDATION_STREAM)
     held_out.fill(torch.zeros(config.validation_pairs, dtype=torch.long), "validation features")
 
     for epoch in range(progress["epoch"], config.epochs):
