@@ -1,0 +1,58 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Real nodes over real DDS, in a domain of their own for each run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HAS_ROS = find_spec("rclpy") is not None
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `import robot`; the tests are no package
+if not HAS_ROS:
+    collect_ignore_glob = ["test_*.py"]  # without ROS 2 nothing of atom_ros can be imported
+
+
+def pytest_report_header() -> str:
+    return "ROS 2: found" if HAS_ROS else "ROS 2: not found, so the tests of atom_ros are left out"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def domain() -> Iterator[int]:
+    """A ROS domain that no other test run on this machine uses: a bound port is the lock."""
+    for domain_id in range(1, 101):
+        lock = socket.socket()
+        try:
+            lock.bind(("127.0.0.1", 21000 + domain_id))
+        except OSError:
+            lock.close()
+            continue
+        os.environ["ROS_DOMAIN_ID"] = str(domain_id)
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        yield domain_id
+        lock.close()
+        return
+    raise RuntimeError("all ROS domains from 1 to 100 are taken")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The shipped network, or an untrained one where none is there: the classifier learns online all the same."""
+    if (ROOT / "weights/default.safetensors").is_file():
+        return "default"
+    import torch
+
+    from atom_core.weights import build_network, save
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save(path, build_network("efficientnet_lite0"), {})
+    return str(path)
