@@ -74,7 +74,7 @@ def dropout_samples(features: Tensor, config: TrackerConfig, generator: torch.Ge
 
 
 def _random_shifts(count: int, config: TrackerConfig, generator: torch.Generator) -> list[Shift]:
-    bound = int(config.augmentation_random_shift * config.crop_size / 2)
+    bound = max(0, math.ceil(config.augmentation_random_shift * config.crop_size / 2) - 1)  # 47 px of a third of 144
     drawn = torch.randint(-bound, bound + 1, (count, 2), generator=generator)
     return [tuple(shift) for shift in drawn.tolist()]  # drawn on the CPU: no device is read
 

@@ -28,7 +28,7 @@ class TrackerConfig:
 
     # First frame (section 3.3 and supplementary material).
     augmentation_shift: float = 0.6  # the four relative shifts, as a share of half the crop
-    augmentation_random_shift: float = 1.0 / 3.0  # bound of the random shifts, as a share of half the crop
+    augmentation_random_shift: float = 1.0 / 3.0  # the random shifts stay below this share of half the crop
     dropout_samples: int = 7  # further samples: the identity's features with whole channels dropped
     dropout_probability: float = 0.2  # of a channel
     first_frame_gn_steps: int = 6  # Gauss-Newton steps, joint over projection and filter
@@ -58,7 +58,7 @@ class TrackerConfig:
     hard_negative_threshold: float = 0.5  # second peak / first peak above which the sample is a hard negative
     target_neighborhood: float = 2.2  # side of the area about the first peak that is one object / target size
     near_limit: float = 0.8  # a peak is near within this share of half the crop about its centre
-    position_margin: float = 0.3  # the centre stays inside the image by this share of the target's size
+    position_margin: float = 0.3  # share of the box's width and of its height that stays inside the image
 
     # Box refinement (section 3.3).
     proposals: int = 10  # first the box of the last size, then jittered ones
@@ -83,6 +83,8 @@ class TrackerConfig:
                 f"TrackerConfig.crop_size is {self.crop_size}; expected a multiple of 32 (an even score map for the "
                 f"even filter): {self.crop_size // 32 * 32} or {self.crop_size // 32 * 32 + 32}"
             )
+        if self.filter_size % 2:
+            raise ValueError(f"TrackerConfig.filter_size is {self.filter_size}; expected an even number")
         if self.top_proposals > self.proposals:
             raise ValueError(
                 f"TrackerConfig.top_proposals is {self.top_proposals}; expected at most proposals = {self.proposals}"

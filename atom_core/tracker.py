@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from atom_core.crop import sample_crop
 from atom_core.engine import BackboneFunction, accelerate
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState, localize
-from atom_core.refine import ascend, draw_proposals, select
+from atom_core.refine import PredictIoU, ascend, draw_proposals, select
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
 _PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -66,7 +67,8 @@ class AtomTracker:
     Args:
         network: see `atom_core.weights`; several trackers may share one.
         device: where it computes.
-        config: may be replaced between frames by setting `config`.
+        config: may be replaced between frames by setting `config`. What shapes the model (sizes, regularisation, the
+            first frame's weight) then counts from the next `initialize`.
         precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs); learning stays in float32.
         engine: of the backbone, see `atom_core.engine.accelerate`.
     """
@@ -87,9 +89,8 @@ class AtomTracker:
         self.config = config
         if precision != "float32" and engine == "auto":
             engine = "torch"  # the CPU engine computes in float32
-        backbone = network.backbone.to(device)
-        self._networks = Networks(accelerate(backbone, device, config.crop_size, engine), network.iou_net.to(device))
-        self._autocast = lambda: torch.autocast(device.type, _PRECISIONS[precision], enabled=precision != "float32")
+        backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
+        self._networks = Networks(backbone, network.iou_net.to(device), _PRECISIONS[precision])
         self._target: Target | None = None
 
     @classmethod
@@ -135,7 +136,7 @@ class AtomTracker:
         check_image(image)
         check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
         generator = torch.Generator().manual_seed(self.config.seed)
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad():
             given = torch.tensor([float(v) for v in box], device=self.device)
             self._target = learn_first_frame(self._upload(image), given, self._networks, self.config, generator)
 
@@ -152,7 +153,7 @@ class AtomTracker:
         if self._target is None:
             raise RuntimeError("track was called before initialize; give the target first: initialize(image, box)")
         check_image(image)
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad():
             located = locate(self._upload(image), self._target, self._networks, self.config)
             result = fetch(located)
             learn(self._target, located, result, self.config)
@@ -170,11 +171,39 @@ class AtomTracker:
         return torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
 
 
-class Networks(NamedTuple):
-    """The two networks, shared and never changed."""
+@dataclass(frozen=True)
+class Networks:
+    """The two networks, shared and never changed. They compute in `precision` and return float32."""
 
     backbone: BackboneFunction
     iou_net: IoUNet
+    precision: torch.dtype = torch.float32
+
+    def features(self, crops: Tensor) -> Features:
+        """Backbone features of crops (N, 3, S, S) in 0..255."""
+        with self._autocast(crops):
+            return Features(*(f.float() for f in self.backbone(crops)))
+
+    def modulation(self, features: Features, box: Tensor) -> Modulation:
+        """What the IoU predictor keeps of the first frame: features of one crop, box (1, 4) in crop px."""
+        with self._autocast(box):
+            return Modulation(*(m.float() for m in self.iou_net.modulation(features, box)))
+
+    def iou_predictor(self, modulation: Modulation, features: Features) -> PredictIoU:
+        """The function from proposals (1, P, 4) in the crop of these features to predicted 2 * IoU - 1 (1, P)."""
+        with self._autocast(features.stride8):
+            maps = self.iou_net.test_maps(features)
+
+        def predict(proposals: Tensor) -> Tensor:
+            with self._autocast(proposals):
+                return self.iou_net(modulation, maps, proposals).float()
+
+        return predict
+
+    def _autocast(self, tensor: Tensor) -> AbstractContextManager[None]:
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(tensor.device.type, self.precision)
 
 
 @dataclass
@@ -213,12 +242,12 @@ def learn_first_frame(
     target_center = boxes.points_to_crop(boxes.center(box), wide_region, 2 * size)
     crops, centers = first_frame_crops(patch, target_center, config, generator)
 
-    features = networks.backbone(crops)
+    features = networks.features(crops)
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(box, region, size)
-    modulation = networks.iou_net.modulation(identity, crop_box[None])
+    modulation = networks.modulation(identity, crop_box[None])
 
-    samples = normalize_features(features.stride16.float())
+    samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
     centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
     model = TargetModel.learn_first_frame(samples, make_labels(centers, config), config, generator)
@@ -230,14 +259,15 @@ def locate(image: Tensor, target: Target, networks: Networks, config: TrackerCon
     size = config.crop_size
     region = boxes.search_region(target.box, config.search_area_factor)
     crop = sample_crop(image, region, size)
-    features = networks.backbone(crop[None])
+    features = networks.features(crop[None])
 
-    sample = target.model.project(normalize_features(features.stride16.float()))
+    sample = target.model.project(normalize_features(features.stride16))
     last = boxes.image_to_crop(target.box, region, size)
     place = localize(target.model.scores(sample)[0, 0], last[2:], config)
 
     start = boxes.from_center(place.position, last[2:])
-    refined, iou = _refine(start, features, target, networks.iou_net, config)
+    predict = networks.iou_predictor(target.modulation, features)
+    refined, iou = _refine(start, predict, target.generator, config)
     found = place.state != LocalizationState.NOT_FOUND
     box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
     box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
@@ -246,16 +276,11 @@ def locate(image: Tensor, target: Target, networks: Networks, config: TrackerCon
 
 
 def _refine(
-    start: Tensor, features: Features, target: Target, iou_net: IoUNet, config: TrackerConfig
+    start: Tensor, predict: PredictIoU, generator: torch.Generator, config: TrackerConfig
 ) -> tuple[Tensor, Tensor]:
     """The box (4,) in crop px of highest predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
-    noise = torch.rand(config.proposals - 1, 4, generator=target.generator).to(start.device) * 2 - 1
+    noise = torch.rand(config.proposals - 1, 4, generator=generator).to(start.device) * 2 - 1
     proposals = draw_proposals(start, config, noise)[None]
-    maps = iou_net.test_maps(features)
-
-    def predict(candidates: Tensor) -> Tensor:
-        return iou_net(target.modulation, maps, candidates).float()
-
     proposals, predicted = ascend(predict, proposals, config.refinement_steps, config.refinement_step_length)
     best = select(proposals[0], predicted[0], config)
     return torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
