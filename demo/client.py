@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client as ServiceClient
 from rclpy.node import Node
@@ -32,10 +33,15 @@ START_DEADLINE = 180.0  # s, for the tracker to load its network and the camera 
 SERVICE_DEADLINE = 120.0  # s, for the tracker to learn the target
 CLIP_DEADLINE = 1800.0  # s, for the whole clip
 QUIET = 3.0  # s without a Track, after which nothing more is expected from a camera that has gone
-ATTEMPTS = 10  # to set the target: the tracker may not have received an image, or not yet
+ATTEMPTS = 10  # to set the target
 RETRY_PERIOD = 0.5  # s
 
 _STATES = {Track.IDLE: "IDLE", Track.TRACKING: "TRACKING", Track.UNCERTAIN: "UNCERTAIN", Track.LOST: "LOST"}
+
+
+def nanoseconds(stamp: Time) -> int:
+    """A message's time as one whole number."""
+    return stamp.sec * 10**9 + stamp.nanosec
 
 
 class Client(Node):
@@ -45,7 +51,7 @@ class Client(Node):
         super().__init__("client")
         self._tracks: list[dict[str, Any]] = []
         self._diagnostics: dict[str, str] = {}
-        self._image: Image | None = None
+        self._images_seen: list[Time] = []  # their stamps
         self._heard = time.monotonic()
         self.create_subscription(Track, "tracker/track", self._on_track, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -71,9 +77,9 @@ class Client(Node):
     def _set(self, box: list[float]) -> float:
         """Sets the target on an image that was seen; returns the milliseconds from the call to its answer."""
         x, y, width, height = box
-        require(self, "an image", START_DEADLINE, lambda: self._image is not None)
+        require(self, "a Track of an image", START_DEADLINE, lambda: self._newest_tracked_image() is not None)
         for _ in range(ATTEMPTS):
-            request = SetTarget.Request(stamp=self._image.header.stamp, x=x, y=y, width=width, height=height)
+            request = SetTarget.Request(stamp=self._newest_tracked_image(), x=x, y=y, width=width, height=height)
             started = time.monotonic()
             answer = self._call(self._set_target, request, "tracker/set_target")
             if answer.success:
@@ -88,11 +94,18 @@ class Client(Node):
         require(self, f"the answer of {name}", SERVICE_DEADLINE, future.done)
         return future.result()
 
+    def _newest_tracked_image(self) -> Time | None:
+        """Stamp of the newest image that the tracker has seen too: its Track, still IDLE, or a later one has come."""
+        if not self._tracks:
+            return None
+        tracked = self._tracks[-1]["stamp_ns"]
+        return next((stamp for stamp in reversed(self._images_seen) if nanoseconds(stamp) <= tracked), None)
+
     def _is_over(self) -> bool:
         return self.count_publishers("camera/image") == 0 and time.monotonic() - self._heard > QUIET
 
     def _on_image(self, image: Image) -> None:
-        self._image = image
+        self._images_seen.append(image.header.stamp)
 
     def _on_track(self, track: Track) -> None:
         received = self.get_clock().now().nanoseconds
@@ -100,7 +113,7 @@ class Client(Node):
         box = [track.x, track.y, track.width, track.height]
         self._tracks.append(
             {
-                "stamp_ns": track.header.stamp.sec * 10**9 + track.header.stamp.nanosec,
+                "stamp_ns": nanoseconds(track.header.stamp),
                 "received_ns": received,
                 "frame_id": track.header.frame_id,
                 "target_id": track.target_id,

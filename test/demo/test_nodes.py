@@ -162,6 +162,8 @@ def test_client_sets_the_target_resumes_and_records(partner, clip):
     image = Image(height=1, width=1, encoding="bgr8", step=3, data=array.array("B", [0, 0, 0]))
     image.header.stamp.sec = 7
     camera.publish(image)
+    assert not partner.spin(lambda: requests, seconds=1.0)  # the tracker has not seen the image yet
+    tracks.publish(Track(header=image.header))
     assert partner.spin(lambda: resumed)
     assert [(r.stamp.sec, r.x, r.y, r.width, r.height) for r in requests] == [(7, 3.0, 4.5, 10.0, 12.0)] * 2
 
@@ -175,7 +177,8 @@ def test_client_sets_the_target_resumes_and_records(partner, clip):
     assert partner.spin(lambda: partner.processes.has_ended("client"))
     written = json.loads(record.read_text())
     assert written["initialize_ms"] > 0
-    first, second = written["tracks"]
+    idle, first, second = written["tracks"]
+    assert (idle["stamp_ns"], idle["state"], idle["confidence"]) == (7 * 10**9, "IDLE", 0.0)
     assert (first["stamp_ns"], first["state"], first["box"]) == (8 * 10**9, "TRACKING", [1, 2, 3, 4])
     assert (first["confidence"], first["iou"], first["processing_ms"]) == (0.5, 0.25, 16.0)
     assert (second["state"], second["box"], second["iou"], second["confidence"]) == ("LOST", None, None, 0.125)
