@@ -69,7 +69,7 @@ class AtomTracker:
         device: where it computes.
         config: may be replaced between frames by setting `config`. What shapes the model (sizes, regularisation, the
             first frame's weight) then counts from the next `initialize`.
-        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs); learning stays in float32.
+        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs), not the learning.
         engine: of the backbone, see `atom_core.engine.accelerate`.
     """
 
