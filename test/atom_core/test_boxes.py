@@ -68,6 +68,17 @@ def test_iou_is_symmetric_and_between_0_and_1(a, b):
     assert boxes.iou(a, a) == pytest.approx(1, abs=1e-3)
 
 
+def test_iou_of_like_boxes_never_exceeds_1():
+    # In float32 (x + w) - x may be larger than w: unbounded, some of these boxes overlap themselves by 1.0002.
+    generator = torch.Generator().manual_seed(0)
+    box = torch.cat(
+        (torch.rand(100_000, 2, generator=generator) * 6000, torch.rand(100_000, 2, generator=generator) + 2), 1
+    )
+    overlap = boxes.iou(box, box)
+    assert overlap.max() == 1
+    assert overlap.min() > 0.999
+
+
 @given(
     box_strategy(), st.tuples(*[number(-0.375, 0.375)] * 4), st.tuples(*[number(-500, 500)] * 2), number(0.015625, 100)
 )

@@ -22,13 +22,15 @@ def test_first_proposal_is_the_box():
 
 
 def test_jitter_by_hand():
-    config = TrackerConfig(proposals=4)
-    drawn = draw_proposals(BOX, config, torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -0.5], [0, 0, 0, -1.5]]))
+    config = TrackerConfig(proposals=5)
+    jitter = torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -0.5], [0, 0, 0, -1.5], [0, 0, -7.5, 0]])
+    drawn = draw_proposals(BOX, config, jitter)
     expected = torch.tensor(
         [
             [102.0, 118, 80, 20],  # the centre moves by 0.05 * 40 = 2
             [95, 122.5, 90, 15],  # sides change by 10 and -5 about the centre (140, 130)
             [100, 130 - 10 / 3, 80, 20 / 3],  # 20 - 15 = 5 is below a third of the shorter side
+            [140 - 10 / 3, 120, 20 / 3, 20],  # 80 - 75 = 5 likewise
         ]
     )
     torch.testing.assert_close(drawn[1:], expected)
@@ -109,10 +111,13 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_select_drops_implausible_proposals(bad):
-    proposals = torch.tensor([bad, (2, 4, 10, 10), (4, 8, 10, 60)], dtype=torch.float32)
-    best = select(proposals, torch.tensor([1.0, 0.2, 0.4]), CONFIG)
-    torch.testing.assert_close(best.box, torch.tensor([3.0, 6, 10, 35]))  # of the two that are left
-    torch.testing.assert_close(best.iou, torch.tensor(0.65))
+    proposals = torch.tensor([bad, (2, 4, 10, 10), (4, 8, 10, 60), bad, (6, 3, 10, 20)], dtype=torch.float32)
+    best = select(proposals, torch.tensor([1.0, -0.2, -0.4, 1.0, -0.9]), CONFIG)
+    torch.testing.assert_close(best.box, torch.tensor([4.0, 5, 10, 30]))  # of the three that are left
+    torch.testing.assert_close(best.iou, torch.tensor(0.25))  # (0.4 + 0.3 + 0.05) / 3
+    few = select(proposals[:3], torch.tensor([1.0, 0.2, 0.4]), CONFIG)
+    torch.testing.assert_close(few.box, torch.tensor([3.0, 6, 10, 35]))  # of the two that are left
+    torch.testing.assert_close(few.iou, torch.tensor(0.65))
     assert best.valid
 
 

@@ -174,6 +174,11 @@ def test_find_in_a_ros_workspace(workspace):
     assert weights.find("my_network") == path
 
 
+def test_default_is_a_shipped_network(workspace):
+    (workspace / "efficientnet_lite0.safetensors").touch()
+    assert weights.find("default") == weights.find("efficientnet_lite0")
+
+
 def test_find_takes_a_path(network_file):
     assert weights.find(network_file) == weights.find(str(network_file)) == network_file
 
