@@ -28,7 +28,7 @@ from atom_tracker.msg import Track
 from demo.spin import require, spin_for
 
 FRAME_ID = "street_camera_optical"
-START_DEADLINE = 180.0  # s, for the tracker to load its network and for the target to be set
+START_DEADLINE = 600.0  # s, for the tracker to load its network and for the target to be set
 FRAME_DEADLINE = 60.0  # s, for the Track of one frame in lockstep
 
 

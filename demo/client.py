@@ -29,7 +29,7 @@ from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 from demo.spin import require, spin_for
 
-START_DEADLINE = 180.0  # s, for the tracker to load its network and the camera to start
+START_DEADLINE = 600.0  # s, for the tracker to load its network and the camera to start
 SERVICE_DEADLINE = 120.0  # s, for the tracker to learn the target
 CLIP_DEADLINE = 1800.0  # s, for the whole clip
 QUIET = 3.0  # s without a Track, after which nothing more is expected from a camera that has gone

@@ -37,9 +37,11 @@ HERE = Path(__file__).resolve().parent
 CLIP = HERE / "street"
 OCCLUSION = range(43, 53)  # frames of the clip in which the target is behind the sign
 FPS = 10.0
-START_DEADLINE = 300.0  # s, to the first frame, and from there to the second
+START_DEADLINE = 600.0  # s, to the first frame, and from there to the second
 STALL_DEADLINE = 90.0  # s without a new frame
 END_DEADLINE = 30.0  # s from the last frame to the client's record
+VIDEOS = ("tracked.webm", "tracked.avi")  # for browsers; for VLC and most other players
+RESULTS = ("summary.json", "contact_sheet.png", "plot.png", *VIDEOS)
 PACKAGE, EXECUTABLE = "atom_tracker", "tracker_node"
 
 
@@ -75,9 +77,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Runs the processes to the clip's end; returns the camera's and the client's records."""
-    arguments.output.mkdir(parents=True, exist_ok=True)
     logs = arguments.output / "logs"
     shutil.rmtree(logs, ignore_errors=True)
+    for name in RESULTS:  # an earlier run's results would be taken for this one's, if this one failed
+        (arguments.output / name).unlink(missing_ok=True)
     shown, heard = logs / "camera.jsonl", logs / "client.json"
     with Processes(logs, _environment()) as processes:
         print("Starting the tracker, a camera and a client ...", flush=True)
@@ -182,10 +185,10 @@ def _draw(output: Path, clip: Sequence, frames: list[recording.Frame], summary: 
     report.write_image(output / "contact_sheet.png", report.contact_sheet([images[f.index] for f in chosen], chosen))
     title = f"{clip.name}, {summary['mode']}, {summary['network']} on {summary['device']}"
     report.plot(output / "plot.png", frames, OCCLUSION, title)
-    for suffix in report.VIDEO_CODECS:
+    for name in VIDEOS:
         pictures = (report.annotate(images[frame.index], frame, frames[-1].index) for frame in frames)
-        with _progress(pictures, total=len(frames), desc=f"Writing {suffix}") as progress:
-            report.write_video(output / f"tracked{suffix}", progress, FPS)
+        with _progress(pictures, total=len(frames), desc=f"Writing {name}") as progress:
+            report.write_video(output / name, progress, FPS)
 
 
 def _tell(output: Path, summary: dict[str, Any]) -> None:
