@@ -56,11 +56,12 @@ class FrameBuffer:
             return jumped
 
     def clear(self) -> None:
+        """Forgets every frame."""
         with self._lock:
             self._clear()
 
     def newest(self) -> Frame:
-        """Raises LookupError while there is no frame."""
+        """Returns the frame that arrived last; raises LookupError while there is none."""
         with self._lock:
             self._expect_frames()
             return self._frames[-1]
@@ -104,6 +105,7 @@ class FrameBuffer:
 
 
 def to_nanoseconds(stamp: Time) -> int:
+    """A stamp as one number, which compares and subtracts."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
 
 

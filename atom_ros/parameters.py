@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -48,13 +47,9 @@ class Spec:
         return descriptor
 
     def check(self, value: Value) -> None:
-        """Raises ValueError, naming the range, where the value lies outside (rclpy's own check lets NaN pass)."""
+        """Raises ValueError, naming the choices, where the value is none of them (rclpy checks types and bounds)."""
         if self.choices and value not in self.choices:
             raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
-        if self.bounds is not None:
-            low, high = self.bounds
-            if not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"parameter {self.name} is {value}; expected a value in [{low}, {high}]")
 
 
 def _tracker(name: str, description: str, bounds: tuple[float, float], live: bool = True) -> Spec:
@@ -122,7 +117,7 @@ class Settings:
         """Validates a whole set of values, one for each row of the table.
 
         Raises:
-            ValueError: naming the parameter, its value and the range.
+            ValueError: naming the parameter, its value and what is expected.
         """
         own, tracker = {}, {}
         for name, spec in _SPECS.items():

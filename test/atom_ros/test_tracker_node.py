@@ -359,15 +359,15 @@ def test_the_debug_image_is_drawn_while_somebody_looks(robot: Robot, camera: Cam
 
 
 def test_thresholds_change_live_and_stay_in_their_range(robot: Robot, camera: Camera, target: int) -> None:
-    accepted = _set_parameters(robot, SetParameters, not_found_threshold=1.0)
-    assert accepted.results[0].successful
-    wait_until(lambda: camera.show().status == Track.LOST, "the new threshold to take effect")
-    refused = _set_parameters(robot, SetParameters, not_found_threshold=1.5).results[0]
-    assert not refused.successful and "1.0" in refused.reason
-    refused = _set_parameters(robot, SetParameters, not_found_threshold=math.nan).results[0]
-    assert not refused.successful and "[-1.0, 1.0]" in refused.reason
-    assert _get_tracker_parameter(robot, "not_found_threshold") == 1.0
-    assert _set_parameters(robot, SetParameters, not_found_threshold=0.25).results[0].successful
+    assert _set_parameters(robot, SetParameters, not_found_threshold=1.0).results[0].successful
+    try:
+        wait_until(lambda: camera.show().status == Track.LOST, "the new threshold to take effect")
+        for value in (1.5, math.nan, -math.inf):
+            refused = _set_parameters(robot, SetParameters, not_found_threshold=value).results[0]
+            assert not refused.successful and "Min: -1.0, Max: 1.0" in refused.reason
+        assert _get_tracker_parameter(robot, "not_found_threshold") == 1.0
+    finally:
+        assert _set_parameters(robot, SetParameters, not_found_threshold=0.25).results[0].successful
     wait_until(lambda: camera.show().status == Track.TRACKING, "the old threshold to take effect")
 
 

@@ -1,0 +1,87 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from atom_ros.diagnostics import Snapshot, Statistics, diagnostic_array
+
+
+class HandClock:
+    """Seconds that pass only when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_counts_and_rates() -> None:
+    clock = HandClock()
+    statistics = Statistics(clock)
+    for i in range(6):
+        clock.now += 0.5
+        statistics.count_received()
+        statistics.count_processed(dropped=i % 2, processing_ms=10.0 + i)
+        statistics.add_latency(100.0 * i)
+    snapshot = statistics.snapshot()
+    assert (snapshot.received, snapshot.processed, snapshot.dropped, snapshot.failed) == (6, 6, 3, 0)
+    assert snapshot.input_rate == pytest.approx(2.0)  # 6 in 3 s
+    assert snapshot.fps == pytest.approx(2.0)
+    assert snapshot.processing_ms == 12.5  # median of 10 .. 15
+    assert snapshot.latency_ms == 250.0
+
+    clock.now += 4.0
+    statistics.count_failed(dropped=1, error="odd")
+    snapshot = statistics.snapshot()
+    assert snapshot.input_rate == 0.0
+    assert (snapshot.dropped, snapshot.failed, snapshot.new_failures, snapshot.last_error) == (4, 1, 1, "odd")
+    assert snapshot.fps == pytest.approx(0.25), "no image for 4 s"
+    assert statistics.snapshot().new_failures == 0
+
+
+def test_idle_images_do_not_count_as_fast_tracking() -> None:
+    statistics = Statistics()
+    statistics.count_processed(dropped=0, processing_ms=0.0)
+    statistics.count_processed(dropped=0, processing_ms=8.0)
+    assert statistics.snapshot().processing_ms == 8.0
+
+
+def test_before_the_first_image_everything_is_zero() -> None:
+    snapshot = Statistics().snapshot()
+    assert (snapshot.fps, snapshot.processing_ms, snapshot.latency_ms, snapshot.received) == (0.0, 0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "rate", "failures", "level", "words"),
+    [
+        ("active", 10.0, 0, DiagnosticStatus.OK, "TRACKING"),
+        ("active", 0.0, 0, DiagnosticStatus.WARN, "no image arrives on /camera"),
+        ("active", 10.0, 2, DiagnosticStatus.ERROR, "2 images not processed: odd"),
+        ("inactive", 0.0, 0, DiagnosticStatus.OK, "inactive"),
+    ],
+)
+def test_the_message(lifecycle: str, rate: float, failures: int, level: bytes, words: str) -> None:
+    snapshot = Snapshot(
+        received=9,
+        processed=8,
+        dropped=1,
+        failed=failures,
+        last_error="odd",
+        input_rate=rate,
+        new_failures=failures,
+        fps=10.0,
+        processing_ms=7.0,
+        latency_ms=8.0,
+    )
+    message = diagnostic_array(
+        Time(sec=5), "/front/tracker", lifecycle, "TRACKING", "/camera", "cuda:0", "lite (1a2b)", snapshot
+    )
+    (status,) = message.status
+    assert message.header.stamp.sec == 5
+    assert (status.name, status.level, status.message) == ("/front/tracker: tracker", level, words)
+    values = {value.key: value.value for value in status.values}
+    assert (values["received"], values["dropped"], values["device"]) == ("9", "1", "cuda:0")
+    assert values["processing (ms, median)"] == "7.0"

@@ -1,0 +1,120 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rclpy
+import yaml
+from rclpy.context import Context
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+
+from atom_core.config import TrackerConfig
+from atom_ros import parameters
+from atom_ros.parameters import TABLE, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = {spec.name: spec.default for spec in TABLE}
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[Context]:
+    context = Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+def _node(context: Context, **overrides: object) -> Node:
+    given = [Parameter(name.replace("__", "."), value=value) for name, value in overrides.items()]
+    return Node("parameters", context=context, parameter_overrides=given)
+
+
+def test_defaults_are_those_of_the_tracker(context: Context) -> None:
+    node = _node(context)
+    settings = parameters.declare(node)
+    node.destroy_node()
+    assert settings.tracker == TrackerConfig()
+    assert (settings.weights, settings.device, settings.autostart) == ("default", "auto", True)
+
+
+def test_values_from_outside_arrive(context: Context) -> None:
+    node = _node(context, tracker__not_found_threshold=0.4, qos__reliability="reliable", qos__depth=3)
+    settings = parameters.declare(node)
+    node.destroy_node()
+    assert settings.tracker == TrackerConfig(not_found_threshold=0.4)
+    qos = settings.image_qos()
+    assert (qos.reliability, qos.depth) == (ReliabilityPolicy.RELIABLE, 3)
+
+
+def test_the_default_image_qos_fits_every_camera() -> None:
+    qos = Settings.from_values(DEFAULTS).image_qos()
+    assert (qos.reliability, qos.durability, qos.depth) == (
+        ReliabilityPolicy.BEST_EFFORT,
+        DurabilityPolicy.VOLATILE,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("image_transport", "theora", "raw, compressed"),
+        ("qos__reliability", "", "best_effort, reliable"),
+        ("tracker__learning_rate", 1.5, "Max: 1.0"),
+        ("tracker__learning_rate", float("nan"), "Max: 1.0"),
+        ("qos__depth", 0, "Min: 1"),
+        ("weights", 7, "expecting type 'STRING'"),
+    ],
+)
+def test_wrong_values_are_refused_with_what_is_expected(
+    context: Context, name: str, value: object, expected: str
+) -> None:
+    node = _node(context, **{name: value})
+    with pytest.raises((ValueError, ParameterException)) as error:
+        parameters.declare(node)
+    node.destroy_node()
+    assert expected in str(error.value)
+    assert name.replace("__", ".") in str(error.value)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in TABLE if spec.bounds], ids=lambda spec: spec.name)
+def test_every_value_in_the_bounds_is_accepted_by_the_tracker(spec: parameters.Spec) -> None:
+    for value in (*spec.bounds, spec.default):
+        Settings.from_values(DEFAULTS | {spec.name: type(spec.default)(value)})
+
+
+def test_every_parameter_is_described() -> None:
+    for spec in TABLE:
+        descriptor = spec.descriptor()
+        assert descriptor.description.endswith(".")
+        assert descriptor.read_only is not spec.live
+    assert {spec.name for spec in TABLE if spec.live} >= {"stamp_tolerance", "tracker.not_found_threshold"}
+    read_only = {spec.name for spec in TABLE if not spec.live}
+    assert read_only >= {"weights", "device", "image_transport", "qos.reliability", "qos.depth", "qos.durability"}
+
+
+def test_changes_are_seen_before_they_are_made(context: Context) -> None:
+    node = _node(context)
+    parameters.declare(node)
+    change = Parameter("tracker.update_interval", value=3)
+    assert parameters.with_changes(node, [change]).tracker.update_interval == 3
+    assert parameters.with_changes(node, []).tracker.update_interval == 10
+    node.destroy_node()
+
+
+def test_the_parameter_file_lists_every_parameter_with_its_default() -> None:
+    def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
+        flat = {}
+        for key, value in tree.items():
+            flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return flat
+
+    tree = yaml.safe_load((ROOT / "config/tracker.yaml").read_text())
+    listed = flatten(tree["/**"]["ros__parameters"])
+    assert listed == DEFAULTS
+    assert {name: type(value) for name, value in listed.items()} == {n: type(v) for n, v in DEFAULTS.items()}
