@@ -192,6 +192,7 @@ def _draw(output: Path, clip: Sequence, frames: list[recording.Frame], summary: 
 
 
 def _tell(output: Path, summary: dict[str, Any]) -> None:
+    print(f"\n{recording.verdict(summary)}")
     waiting = "" if summary["mode"] == "lockstep" else ", waiting for the frame before included"
     print(
         f"{summary['network']} on {summary['device']}: {summary['ms_per_frame']['median']:.0f} ms a frame, and "
