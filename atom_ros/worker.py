@@ -99,8 +99,7 @@ class Worker:
 
         Returns:
             The future number of the target. It fails with LookupError where there is no such image, and with
-            ValueError where image or box cannot be used; the worker then goes on as before. Any other exception
-            is a failure of the tracker and leaves no target.
+            ValueError where image or box cannot be used; the worker then goes on as before.
         """
         return self._submit(lambda: self._set_target(box, stamp))
 
@@ -111,6 +110,11 @@ class Worker:
     def configure(self, settings: Settings) -> Future[None]:
         """Changes what can be changed while running."""
         return self._submit(lambda: self._configure(settings))
+
+    @property
+    def target_id(self) -> int:
+        """Number of the last target that was set, 0 before the first."""
+        return self._target_id
 
     def stop(self) -> None:
         """Ends the thread, waiting for what it is doing; commands that it has not begun are cancelled."""
@@ -150,9 +154,10 @@ class Worker:
         self._seen = frame.sequence
         try:
             image, report = self._follow(frame)
-            self._report(report, image)
         except Exception as error:  # the boundary: no image can end the node
             self._fail(frame, error)
+        else:
+            self._report(report, image)
 
     def _follow(self, frame: Frame) -> tuple[np.ndarray | None, Report]:
         if not self._tracker.is_initialized:
@@ -171,12 +176,10 @@ class Worker:
             return
         self._statistics.count_processed(sequence - self._reported - 1, report.processing_ms)
         self._reported = sequence
-        self._publish(report, image)
-
-    @property
-    def target_id(self) -> int:
-        """Number of the last target that was set, 0 before the first."""
-        return self._target_id
+        try:
+            self._publish(report, image)
+        except Exception as error:  # the boundary: nor can what was found in it
+            self._fail(report.frame, error)
 
     def _fail(self, frame: Frame, error: Exception) -> None:
         self._statistics.count_failed(max(0, frame.sequence - self._reported - 1), str(error))
@@ -193,13 +196,7 @@ class Worker:
         frame = self._buffer.at(stamp, tolerance) if stamp else self._buffer.newest()
         image = to_rgb(frame.message)
         start = time.perf_counter()
-        try:
-            self._tracker.initialize(image, box)
-        except ValueError:
-            raise  # refused before anything was changed
-        except Exception:
-            self._tracker.reset()  # half a target is none
-            raise
+        self._tracker.initialize(image, box)  # keeps the old target where it raises
         self._target_id += 1
         self._seen = frame.sequence
         self._report(Report.of_given_box(frame, self._target_id, box, _milliseconds_since(start)), image)

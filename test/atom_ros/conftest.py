@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 HAS_ROS = find_spec("rclpy") is not None
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import robot`; the tests are no package
@@ -41,18 +40,3 @@ def domain() -> Iterator[int]:
         lock.close()
         return
     raise RuntimeError("all ROS domains from 1 to 100 are taken")
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The shipped network, or an untrained one where none is there: the classifier learns online all the same."""
-    if (ROOT / "weights/default.safetensors").is_file():
-        return "default"
-    import torch
-
-    from atom_core.weights import build_network, save
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save(path, build_network("efficientnet_lite0"), {})
-    return str(path)

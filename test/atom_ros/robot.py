@@ -22,7 +22,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from atom_tracker.msg import Track
 
-TIMEOUT = 120.0  # s; for a machine that is busy with other work
+TIMEOUT = 300.0  # s; generous, for a machine that is busy with other work
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:

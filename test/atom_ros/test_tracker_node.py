@@ -136,10 +136,10 @@ ENCODINGS = (
 
 
 @pytest.fixture(scope="module")
-def processes(weights: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrackerProcess]]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrackerProcess]]:
     """Both trackers: they load side by side."""
     folder = tmp_path_factory.mktemp("tracker")
-    common = ["-p", f"weights:={weights}", "-p", "device:=cpu"]
+    common = ["-p", "device:=cpu"]
     front = TrackerProcess(folder / "front.log", "-r", "__ns:=/front", "-p", "qos.reliability:=reliable", *common)
     rear = TrackerProcess(
         folder / "rear.log",

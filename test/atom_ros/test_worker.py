@@ -70,6 +70,7 @@ class Rig:
         self.statistics = Statistics()
         self.reports: list[Report] = []
         self.images: list[np.ndarray | None] = []
+        self.publish_failure: Exception | None = None
         self.worker = Worker(
             self.tracker,
             self.buffer,
@@ -102,6 +103,8 @@ class Rig:
         return [report.frame.sequence for report in self.reports]
 
     def _publish(self, report: Report, image: np.ndarray | None) -> None:
+        if self.publish_failure is not None:
+            raise self.publish_failure
         self.images.append(image)
         self.reports.append(report)
 
@@ -210,7 +213,7 @@ def test_wrong_stamps_and_wrong_images_are_refused_and_the_target_is_kept(rig: R
     assert (rig.reports[-1].status, rig.reports[-1].target_id) == (Status.TRACKING, 1)
 
 
-def test_a_tracker_that_fails_to_learn_leaves_no_target(rig: Rig) -> None:
+def test_a_tracker_that_fails_to_learn_goes_on_as_before(rig: Rig) -> None:
     rig.show(2)
     _result(rig.worker.set_target(BOX, 0))
     rig.tracker.failure = MemoryError("no memory")
@@ -218,7 +221,7 @@ def test_a_tracker_that_fails_to_learn_leaves_no_target(rig: Rig) -> None:
         _result(rig.worker.set_target(BOX, 0))
     rig.tracker.failure = None
     rig.show()
-    assert rig.reports[-1].status is Status.IDLE
+    assert (rig.reports[-1].status, rig.reports[-1].target_id) == (Status.TRACKING, 1)
 
 
 @pytest.mark.parametrize("failure", [ValueError("odd"), RuntimeError("device lost"), ZeroDivisionError("1/0")])
@@ -233,6 +236,18 @@ def test_no_failure_ends_the_worker(rig: Rig, failure: Exception) -> None:
     rig.show()
     assert rig.reported() == [1, 3]
     assert rig.reports[-1].status is Status.TRACKING
+
+
+def test_a_report_that_cannot_be_published_costs_only_itself(rig: Rig) -> None:
+    rig.show()
+    rig.publish_failure = OverflowError("too large")
+    rig.put()
+    wait_until(lambda: rig.statistics.snapshot().failed == 1, "the count of the failure")
+    rig.put()
+    assert _result(rig.worker.set_target(BOX, 0)) == 1, "the target is set all the same"
+    rig.publish_failure = None
+    rig.show()
+    assert rig.reports[-1].target_id == 1
 
 
 def test_an_image_that_contradicts_itself_is_refused_even_without_a_target(rig: Rig) -> None:
