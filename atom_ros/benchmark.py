@@ -48,7 +48,7 @@ def main() -> int:
     command += ["-p", f"qos.reliability:={arguments.reliability}"]
     tracker = subprocess.Popen(command)
     rclpy.init()
-    listener = Listener()
+    listener = Listener(tracker)
     try:
         for phase in arguments.phases:
             print(_measure(listener, phase, arguments), flush=True)
@@ -63,7 +63,8 @@ def main() -> int:
 class Listener:
     """Receives what the node publishes, in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracker: subprocess.Popen) -> None:
+        self._tracker = tracker
         self.overhead_ms: list[float] = []
         self.processing_ms: list[float] = []
         self.counts: dict[str, int] = {}  # of the newest diagnostics
@@ -77,11 +78,22 @@ class Listener:
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
 
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits; raises RuntimeError if the tracker's process ends meanwhile, TimeoutError if that takes too long."""
+
+        def is_done() -> bool:
+            if self._tracker.poll() is not None:
+                raise RuntimeError(f"the tracker ended with status {self._tracker.returncode}, before {what}")
+            return condition()
+
+        wait_until(is_done, what)
+
     def set_target(self, box: tuple[float, ...]) -> None:
         """Sets the target on the newest image; raises RuntimeError if it is refused."""
         x, y, width, height = box
+        self.wait_until(self._set_target.service_is_ready, "the service set_target")
         future = self._set_target.call_async(SetTarget.Request(x=x, y=y, width=width, height=height))
-        wait_until(future.done, "the answer of set_target")
+        self.wait_until(future.done, "the answer of set_target")
         if not future.result().success:
             raise RuntimeError(f"set_target was refused: {future.result().message}")
 
@@ -117,7 +129,7 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> s
     camera.start()
     try:
         listener.clear()
-        wait_until(lambda: len(listener.overhead_ms) >= 3, "the first Track messages")
+        listener.wait_until(lambda: len(listener.overhead_ms) >= 3, "the first Track messages")
         if phase == "tracking":
             listener.set_target(target_box(0, width, height))
         _settle(listener)
@@ -140,8 +152,8 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> s
 
 
 def _settle(listener: Listener) -> None:
-    """Waits until no Track has come for two seconds, and for the diagnostics (once a second) of that time."""
-    wait_until(lambda: time.monotonic() - listener.last_arrival > 2.5, "the end of the images")
+    """Waits until no Track has come for so long that the diagnostics (once a second) know of them all."""
+    listener.wait_until(lambda: time.monotonic() - listener.last_arrival > 2.5, "the end of the images")
 
 
 def run_camera(width: int, height: int, fps: float, images: int, reliability: str, go: Event) -> None:
