@@ -311,6 +311,10 @@ def main(args: list[str] | None = None) -> int:
             return 1
         spin(node, executor)
         return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # Ctrl-C while the network was loading: the transition could not be announced
     finally:
         executor.shutdown()
         node.destroy_node()

@@ -72,9 +72,10 @@ def generate_launch_description() -> LaunchDescription:
 
 def _tracker(context: LaunchContext) -> list[LifecycleNode]:
     """The node; only the arguments that were given override the parameter file."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in NODE_PARAMETERS}
     overrides = {
-        name: ParameterValue(value, value_type=NODE_PARAMETERS[name]) for name, value in given.items() if value
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in NODE_PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
     }
     node = LifecycleNode(
         package="atom_tracker",

@@ -62,9 +62,9 @@ class Robot:
     """All that a robot has around the tracker: a camera, a client and a listener, in one namespace."""
 
     def __init__(self, namespace: str = "/") -> None:
-        self.namespace = namespace
         self.tracks: list[Track] = []
         self._diagnostics: dict[str, dict[str, str]] = {}
+        self._diagnostics_name = f"{namespace.rstrip('/')}/tracker: tracker"
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = Node("robot", namespace=namespace, context=self._context)
@@ -105,9 +105,12 @@ class Robot:
 
     def diagnostics(self) -> dict[str, str]:
         """The newest values of this namespace's tracker, and its `level` and `message`."""
-        name = f"{self.namespace.rstrip('/')}/tracker: tracker"
-        wait_until(lambda: name in self._diagnostics, f"the diagnostics of {name}")
-        return self._diagnostics[name]
+        wait_until(self.has_diagnostics, "the diagnostics")
+        return self._diagnostics[self._diagnostics_name]
+
+    def has_diagnostics(self) -> bool:
+        """Whether this namespace's tracker was heard."""
+        return self._diagnostics_name in self._diagnostics
 
     def _tracks_at(self, stamp: object) -> list[Track]:
         return [track for track in list(self.tracks) if track.header.stamp == stamp]
