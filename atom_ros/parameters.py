@@ -64,7 +64,7 @@ TABLE = (
          choices=("float32", "float16", "bfloat16")),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
-    Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses no large images.",
+    Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses fewer large images.",
          choices=("best_effort", "reliable")),
     Spec("qos.durability", "volatile", "Of the image subscription; transient_local for latched images.",
          choices=("volatile", "transient_local")),

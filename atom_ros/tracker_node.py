@@ -200,7 +200,7 @@ class TrackerNode(LifecycleNode):
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._buffer is not None:
             self._buffer.clear()
-            self.get_logger().info("The clock jumped back: older images forgotten")
+            self.get_logger().info("The clock was set back: older images forgotten")
 
     def _publish(self, report: Report, image: np.ndarray | None) -> None:
         """Called in the worker's thread."""

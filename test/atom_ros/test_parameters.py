@@ -118,3 +118,10 @@ def test_the_parameter_file_lists_every_parameter_with_its_default() -> None:
     listed = flatten(tree["/**"]["ros__parameters"])
     assert listed == DEFAULTS
     assert {name: type(value) for name, value in listed.items()} == {n: type(v) for n, v in DEFAULTS.items()}
+
+
+def test_the_readme_lists_every_parameter_with_its_default() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, default in DEFAULTS.items():
+        shown = str(default).lower() if isinstance(default, bool) else default
+        assert f"| `{name}` | {shown} |" in readme
