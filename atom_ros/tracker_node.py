@@ -6,8 +6,8 @@ Three parts work side by side. The executor's one thread takes images and reques
 into a one-slot mailbox and into the buffer of recent images, a request becomes a command whose answer is awaited as a
 future. The worker's thread owns the tracker (see worker.py). The middleware has its own threads.
 
-A single-threaded executor suffices, since a service callback that awaits does not hold the thread; following a target at
-640x480 and 30 Hz, rclpy's multi-threaded one took more processor time for each image.
+A single-threaded executor suffices, since a service callback that awaits does not hold the thread. Following a target
+at 640x480 and 30 Hz, rclpy's multi-threaded one took more processor time for each image.
 """
 
 from __future__ import annotations
