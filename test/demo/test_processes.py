@@ -11,7 +11,7 @@ from demo.processes import ProcessError, Processes
 
 
 def python(code: str) -> list[str]:
-    return [sys.executable, "-S", "-c", code]
+    return [sys.executable, "-S", "-u", "-c", code]  # unbuffered: what is printed and what fails keep their order
 
 
 def wait(until: Callable[[], object], seconds: float = 20.0) -> None:
