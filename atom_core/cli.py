@@ -16,14 +16,13 @@ from tqdm import tqdm
 
 from atom_core import weights
 from atom_core.evaluation.command import main as eval_main
+from atom_core.evaluation.sequences import ImageFiles, find_images
 from atom_core.tracker import AtomTracker
 from atom_core.training.config import TrainingConfig
 from atom_core.training.loop import train_iou
 from atom_core.training.pretrained import load_backbone_weights
 
 __all__ = ["eval_main", "track_main", "train_main", "weights_main"]
-
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def track_main(argv: list[str] | None = None) -> int:
@@ -57,29 +56,21 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     """The frames of a video file or an image folder, (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: if there is no frame to read.
+        ValueError: if there is no frame, or an image cannot be read.
     """
     count = 0
-    for image in _read_folder(path) if path.is_dir() else _read_video(path):
+    for image in ImageFiles(tuple(find_images(path))) if path.is_dir() else _read_video(path):
         count += 1
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        yield image
     if not count:
         raise ValueError(f"{path} holds no frame that can be read; expected a video file or a folder of images")
-
-
-def _read_folder(folder: Path) -> Iterator[np.ndarray]:
-    for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES):
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"cannot read the image {file}")
-        yield image
 
 
 def _read_video(file: Path) -> Iterator[np.ndarray]:
     capture = cv2.VideoCapture(str(file))
     try:
         while (frame := capture.read())[0]:
-            yield frame[1]
+            yield cv2.cvtColor(frame[1], cv2.COLOR_BGR2RGB)
     finally:
         capture.release()
 

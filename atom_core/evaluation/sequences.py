@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 GROUND_TRUTH = "groundtruth_rect.txt"
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 
 
@@ -148,7 +148,7 @@ def _find_frames(folder: Path, count: int) -> ImageFiles | VideoFile:
     """The folder's frames, whose number must be `count`."""
     images = folder / "img"
     if images.is_dir():
-        paths = tuple(sorted(path for path in images.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES))
+        paths = tuple(find_images(images))
         _require_count(folder, f"{images.name}/ holds {len(paths)} images", len(paths), count)
         return ImageFiles(paths)
     videos = [path for path in folder.iterdir() if path.suffix.lower() in _VIDEO_SUFFIXES]
@@ -157,6 +157,11 @@ def _find_frames(folder: Path, count: int) -> ImageFiles | VideoFile:
     frames = _count_video_frames(videos[0])
     _require_count(folder, f"{videos[0].name} holds {frames} frames", frames, count)
     return VideoFile(videos[0], count)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files in a folder, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
 
 
 def _count_video_frames(path: Path) -> int:

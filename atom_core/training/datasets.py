@@ -18,8 +18,9 @@ from typing import Protocol
 
 import numpy as np
 
+from atom_core.evaluation.sequences import find_images
+
 Box = tuple[float, float, float, float]
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 _MIN_SEQUENCE_FRAMES = 5  # visible ones: the paper asks for more than 4
 _MIN_SIDE = 4.0  # px; a smaller box says nothing about overlap
 
@@ -141,7 +142,7 @@ def _read_sequence(folder: Path) -> list[View | None]:
         raise ValueError(f"{path} has {boxes.shape[1]} numbers a line; expected x,y,width,height")
     if not (folder / "img").is_dir():
         raise ValueError(f"{folder} has no folder img/; expected the sequence's frames there")
-    frames = sorted(p for p in (folder / "img").iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
+    frames = find_images(folder / "img")
     if len(boxes) != len(frames):
         raise ValueError(f"{folder}: {len(boxes)} lines in groundtruth_rect.txt but {len(frames)} images in img/")
     return [View(f, tuple(map(float, b))) if _usable(b) else None for f, b in zip(frames, boxes, strict=True)]
