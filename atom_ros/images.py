@@ -3,8 +3,8 @@
 """Image messages to arrays: the one place that knows encodings, steps and byte order.
 
 OpenCV does the colour conversions, as it does inside cv_bridge. cv_bridge itself is not used: it cannot be installed
-with pip, and it leaves to its caller what a tracker needs (depth and thermal images made viewable, wrong buffers refused
-by name). This way a robot runs the code that the tests ran.
+with pip, and it leaves to its caller what a tracker needs (depth and thermal images made viewable, wrong buffers
+refused by name). This way a robot runs the code that the tests ran.
 """
 
 from __future__ import annotations
