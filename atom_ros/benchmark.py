@@ -10,7 +10,6 @@ without a target (transport and node alone) and with one (waiting for the tracke
 from __future__ import annotations
 
 import argparse
-import array
 import multiprocessing
 import subprocess
 import sys
@@ -27,8 +26,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
+from atom_ros.messages import image_message
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 
@@ -162,7 +163,7 @@ def run_camera(width: int, height: int, fps: float, images: int, reliability: st
     node = Node("camera", namespace=_NAMESPACE)
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])
     publisher = node.create_publisher(Image, "image", qos)
-    messages = [_message(scene(i, width, height)) for i in range(_CYCLE)]
+    messages = [image_message(Header(frame_id="camera"), scene(i, width, height), "bgr8") for i in range(_CYCLE)]
 
     def publish(message: Image) -> None:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), NANOSECONDS)
@@ -205,14 +206,6 @@ def scene(index: int, width: int, height: int) -> np.ndarray:
 def _texture(generator: np.random.Generator, width: int, height: int, cells: int) -> np.ndarray:
     coarse = generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def _message(image: np.ndarray) -> Image:
-    height, width, _ = image.shape
-    message = Image(height=height, width=width, encoding="bgr8", step=3 * width)
-    message.header.frame_id = "camera"
-    message.data = array.array("B", image.tobytes())
-    return message
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

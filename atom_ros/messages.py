@@ -53,10 +53,10 @@ def detections_message(report: Report) -> Detection2DArray:
     return message
 
 
-def image_message(header: Header, image: np.ndarray) -> Image:
-    """Makes an rgb8 Image message from a (height, width, 3) uint8 RGB array."""
+def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> Image:
+    """Makes an Image message from a (height, width, 3) uint8 array whose channels are as the encoding says."""
     height, width, _ = image.shape
-    message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=3 * width)
     # rclpy takes an array of this type whole; bytes or a list it would check element by element.
     message.data = array.array("B", image.tobytes())
     return message

@@ -10,7 +10,6 @@ Every frame published is written down in a file of JSON lines: `{"index": 0, "st
 from __future__ import annotations
 
 import argparse
-import array
 import json
 import sys
 import time
@@ -21,9 +20,12 @@ import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from atom_core.evaluation.sequences import read_sequence
+from atom_ros.frame_buffer import to_nanoseconds
+from atom_ros.messages import image_message
 from atom_tracker.msg import Track
 from demo.spin import require, spin_for
 
@@ -72,10 +74,7 @@ class Camera(Node):
             spin_for(self, 1.0 if lockstep else 1.0 / fps, lambda: self._resumed)
 
     def _show(self, index: int, image: np.ndarray) -> None:
-        height, width, channels = image.shape
-        message = Image(height=height, width=width, encoding="bgr8", step=width * channels)
-        message.data = array.array("B", image.tobytes())
-        message.header.frame_id = FRAME_ID
+        message = image_message(Header(frame_id=FRAME_ID), image, "bgr8")
         stamp = self.get_clock().now()
         message.header.stamp = stamp.to_msg()
         self._publisher.publish(message)
@@ -86,7 +85,7 @@ class Camera(Node):
         return self._tracked_ns >= self._shown_ns > 0
 
     def _on_track(self, track: Track) -> None:
-        self._tracked_ns = track.header.stamp.sec * 10**9 + track.header.stamp.nanosec
+        self._tracked_ns = to_nanoseconds(track.header.stamp)
 
     def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._resumed = True

@@ -25,6 +25,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from atom_core.evaluation.sequences import GROUND_TRUTH, read_boxes
+from atom_ros.frame_buffer import to_nanoseconds
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 from demo.spin import require, spin_for
@@ -37,11 +38,6 @@ ATTEMPTS = 10  # to set the target
 RETRY_PERIOD = 0.5  # s
 
 _STATES = {Track.IDLE: "IDLE", Track.TRACKING: "TRACKING", Track.UNCERTAIN: "UNCERTAIN", Track.LOST: "LOST"}
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A message's time as one whole number."""
-    return stamp.sec * 10**9 + stamp.nanosec
 
 
 class Client(Node):
@@ -99,7 +95,7 @@ class Client(Node):
         if not self._tracks:
             return None
         tracked = self._tracks[-1]["stamp_ns"]
-        return next((stamp for stamp in reversed(self._images_seen) if nanoseconds(stamp) <= tracked), None)
+        return next((stamp for stamp in reversed(self._images_seen) if to_nanoseconds(stamp) <= tracked), None)
 
     def _is_over(self) -> bool:
         return self.count_publishers("camera/image") == 0 and time.monotonic() - self._heard > QUIET
@@ -113,7 +109,7 @@ class Client(Node):
         box = [track.x, track.y, track.width, track.height]
         self._tracks.append(
             {
-                "stamp_ns": nanoseconds(track.header.stamp),
+                "stamp_ns": to_nanoseconds(track.header.stamp),
                 "received_ns": received,
                 "frame_id": track.header.frame_id,
                 "target_id": track.target_id,

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from atom_core import boxes, weights
 from atom_core.backbone import Backbone, build_backbone
 from atom_core.engine import accelerate
 from atom_core.iou_net import IoUNet
-from atom_core.refine import ascend
+from atom_core.refine import PredictIoU, ascend
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import Source, find_sources
@@ -126,9 +126,9 @@ def _train_epoch(
     bar = tqdm(
         order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False
     )
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_epochs)
     for step, slots in enumerate(bar):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_epochs)
         loss = batch_loss(model, *bank.batch(slots), config, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -142,12 +142,21 @@ def batch_loss(
     model: IoUNet, reference: Side, test: Side, config: TrainingConfig, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs."""
-    proposals, overlap = draw_proposals(
-        test.boxes, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
-    )
+    return _error(_predictor(model, reference, test), test.boxes, config, generator)
+
+
+def _predictor(model: IoUNet, reference: Side, test: Side) -> PredictIoU:
+    """The function from proposals (N, P, 4) in the test crops of N pairs to predicted 2 * IoU - 1 (N, P)."""
     modulation = model.modulation(reference.features(), reference.boxes, reference.window())
     maps = model.test_maps(test.features(), test.window())
-    return F.mse_loss(model(modulation, maps, proposals), 2 * overlap - 1)
+    return lambda proposals: model(modulation, maps, proposals)
+
+
+def _error(predict: PredictIoU, truth: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+    proposals, overlap = draw_proposals(
+        truth, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
+    )
+    return F.mse_loss(predict(proposals), 2 * overlap - 1)
 
 
 @torch.no_grad()
@@ -156,13 +165,12 @@ def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig) -> dict[s
     model.eval()
     generator = torch.Generator().manual_seed(config.seed)
     errors, before, after = [], [], []
-    for slots in _batches(len(bank.versions), config.batch_size):
+    for slots in torch.arange(len(bank.versions)).split(config.batch_size):
         reference, test = bank.batch(slots)
-        errors.append(batch_loss(model, reference, test, config, generator) * len(slots))
+        predict = _predictor(model, reference, test)
+        errors.append(_error(predict, test.boxes, config, generator) * len(slots))
         start, overlap = draw_proposals(test.boxes, 4, (0.2,), config.min_proposal_iou, generator)
-        modulation = model.modulation(reference.features(), reference.boxes, reference.window())
-        maps = model.test_maps(test.features(), test.window())
-        found, _ = ascend(lambda b, m=modulation, t=maps: model(m, t, b), start, steps=5, step_length=1.0)
+        found, _ = ascend(predict, start, steps=5, step_length=1.0)
         before.append(overlap)
         after.append(boxes.iou(found, test.boxes[:, None]))
     return {
@@ -170,10 +178,6 @@ def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig) -> dict[s
         "overlap_before": float(torch.cat(before).mean()),
         "overlap_after": float(torch.cat(after).mean()),
     }
-
-
-def _batches(count: int, size: int) -> Iterator[Tensor]:
-    return iter(torch.arange(count).split(size))
 
 
 def _claim(output: Path, config: TrainingConfig) -> None:
@@ -206,4 +210,4 @@ def _write_checkpoint(output: Path, model: IoUNet, optimizer: torch.optim.Adam, 
 
 
 def _describe(config: TrainingConfig, record: dict[str, float]) -> dict[str, str]:
-    return {"settings": json.dumps(json.loads(config.to_json())), "result": json.dumps(record)}
+    return {"settings": json.dumps(dataclasses.asdict(config)), "result": json.dumps(record)}
