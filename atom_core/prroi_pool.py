@@ -30,8 +30,10 @@ def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, 
     height, width = features.shape[-2:]
     weights_x = _bin_weights(boxes[..., 0] * scale - origin[0], boxes[..., 2] * scale, output_size, width)
     weights_y = _bin_weights(boxes[..., 1] * scale - origin[1], boxes[..., 3] * scale, output_size, height)
-    rows = torch.einsum("npkh,nchw->npkcw", weights_y, features)
-    return torch.einsum("npkcw,nplw->npckl", rows, weights_x)
+    # Channels last, so that both products are matrix products over contiguous memory: far faster than over (C, H, W).
+    maps = features.permute(0, 2, 3, 1).flatten(2)  # (N, H, W * C)
+    rows = (weights_y.flatten(1, 2) @ maps).unflatten(1, weights_y.shape[1:3]).unflatten(-1, (width, -1))
+    return (weights_x[:, :, None] @ rows).movedim(-1, 2)  # (N, P, 1, K, W) @ (N, P, K, W, C)
 
 
 def _bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> Tensor:
