@@ -11,6 +11,43 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SCHEDULES = ("step", "cosine")  # of the learning rate
+
+
+@dataclass(frozen=True)
+class CutPasteConfig:
+    """Settings of the source `cut_paste`, see `atom_core.training.cut_paste`; all of them ours.
+
+    Raises:
+        ValueError: if a value lies outside its range.
+    """
+
+    odds: dict[str, float] = field(default_factory=dict)  # set of masked objects -> odds; sets left out have odds 1
+    min_side: float = 24.0  # px, of sqrt(width * height) of a pasted object, drawn log-uniformly
+    max_side: float = 96.0
+    # Between the two views.
+    scale_jitter: float = 0.2  # the object's size * exp(this * N(0, 1))
+    stretch_jitter: float = 0.1  # its aspect * exp(this * N(0, 1))
+    rotation: float = 8.0  # degrees * N(0, 1), in each view
+    shift: float = 0.7  # its place + this * sqrt(width * height) * N(0, 1)
+    background_zoom: float = 0.1  # the background's size * exp(this * N(0, 1))
+    background_shift: float = 0.08  # its place + this * its longer side * N(0, 1)
+    background_change: float = 0.3  # probability that the second view has another background
+    # In each view, apart for each object and the background.
+    contrast: float = 0.2  # times 1 +- this, uniform
+    brightness: float = 20.0  # grey levels, + or -, uniform
+    blur_probability: float = 0.25  # of motion or defocus
+    # Other objects.
+    distractor_probability: float = 0.5  # one more object of the same set near by, behind
+    twin_probability: float = 0.3  # that this is the object itself, in another shape
+    occluder_probability: float = 0.25  # an object of any set in front, in the second view
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, _CUT_PASTE_RANGES)
+        _check_odds("cut_paste.odds", self.odds)
+        if self.min_side > self.max_side:
+            raise ValueError(f"min_side {self.min_side} exceeds max_side {self.max_side}; exchange them")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -34,6 +71,7 @@ class TrainingConfig:
     grey_probability: float = 0.05  # both images grey
     brightness: float = 0.2  # each crop times 1 +- this, uniform
     flip_probability: float = 0.5  # the pair, left to right
+    cut_paste: CutPasteConfig = field(default_factory=CutPasteConfig)
 
     # Proposals (section 4).
     proposals: int = 16  # for each test crop
@@ -51,43 +89,87 @@ class TrainingConfig:
     batch_size: int = 64  # pairs; at least 2, for batch normalisation
     epochs: int = 40
     learning_rate: float = 1e-3  # of Adam
-    decay: float = 0.2  # of the learning rate, every `decay_epochs`
+    schedule: str = "step"  # of the learning rate: "step", or (ours) "cosine", which falls to 0 over the whole run
+    decay: float = 0.2  # of the learning rate, every `decay_epochs`, by the schedule "step"
     decay_epochs: int = 15
+    warmup_batches: int = 0  # ours: the learning rate rises over them linearly
+    weight_decay: float = 0.0  # ours: above 0 the optimiser is AdamW
+    ema_decay: float = 0.0  # ours: above 0 a running average of the weights is what is validated and kept
 
     validation_pairs: int = 400  # fixed pairs of the validation sequences
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # also where it is NaN
-                raise ValueError(f"{name} is {value}; expected a value in [{low}, {high}]")
+        _check_ranges(self, _RANGES)
         if self.crop_size % 16:
             raise ValueError(f"crop_size is {self.crop_size}; expected a multiple of 16, the backbone's stride")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
         if not self.proposal_sigmas or not all(0 < sigma < math.inf for sigma in self.proposal_sigmas):
             raise ValueError(f"proposal_sigmas is {self.proposal_sigmas}; expected positive numbers")
-        if not all(0 <= odds < math.inf for odds in self.odds.values()):
-            raise ValueError(f"odds is {self.odds}; expected a number of at least 0 for each source")
+        _check_odds("odds", self.odds)
         if self.batch_size > self.bank_pairs:
             raise ValueError(f"batch_size {self.batch_size} exceeds bank_pairs {self.bank_pairs}; make the bank larger")
         if not 8 <= self.window_cells <= self.crop_size // 8:
             raise ValueError(f"window_cells is {self.window_cells}; expected 8 to {self.crop_size // 8}")
+
+    @property
+    def epoch_batches(self) -> int:
+        """Batches in an epoch; pairs that do not fill one wait for the next epoch."""
+        return self.bank_pairs // self.batch_size
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainingConfig:
         """Settings read from a TOML file; settings that it does not name keep their defaults."""
         with open(path, "rb") as file:
             values = tomllib.load(file)
-        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"{path}: unknown setting {unknown[0]!r}; see atom_core/training/config.py for the names")
+        _refuse_unknown(path, cls, values)
         if "proposal_sigmas" in values:
             values["proposal_sigmas"] = tuple(values["proposal_sigmas"])
+        if "cut_paste" in values:
+            _refuse_unknown(path, CutPasteConfig, values["cut_paste"])
+            values["cut_paste"] = CutPasteConfig(**values["cut_paste"])
         return cls(**values)
 
     def to_json(self) -> str:
         """The settings as a JSON object, one line a setting."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
+
+def _refuse_unknown(path: Path, settings: type, values: dict[str, object]) -> None:
+    unknown = sorted(set(values) - {f.name for f in dataclasses.fields(settings)})
+    if unknown:
+        raise ValueError(f"{path}: unknown setting {unknown[0]!r}; see atom_core/training/config.py for the names")
+
+
+def _check_ranges(settings: object, ranges: dict[str, tuple[float, float]]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:  # also where it is NaN
+            raise ValueError(f"{name} is {value}; expected a value in [{low}, {high}]")
+
+
+def _check_odds(name: str, odds: dict[str, float]) -> None:
+    if not all(0 <= value < math.inf for value in odds.values()):
+        raise ValueError(f"{name} is {odds}; expected a number of at least 0 for each source")
+
+
+_CUT_PASTE_RANGES: dict[str, tuple[float, float]] = {
+    "min_side": (4.0, 1000.0),
+    "max_side": (4.0, 1000.0),
+    "scale_jitter": (0.0, 2.0),
+    "stretch_jitter": (0.0, 1.0),
+    "rotation": (0.0, 90.0),
+    "shift": (0.0, 10.0),
+    "background_zoom": (0.0, 1.0),
+    "background_shift": (0.0, 1.0),
+    "background_change": (0.0, 1.0),
+    "contrast": (0.0, 1.0),
+    "brightness": (0.0, 255.0),
+    "blur_probability": (0.0, 1.0),
+    "distractor_probability": (0.0, 1.0),
+    "twin_probability": (0.0, 1.0),
+    "occluder_probability": (0.0, 1.0),
+}
 
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31),
@@ -109,5 +191,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-9, 10.0),
     "decay": (0.0, 1.0),
     "decay_epochs": (1, 10_000),
+    "warmup_batches": (0, 1_000_000),
+    "weight_decay": (0.0, 1.0),
+    "ema_decay": (0.0, 0.99999),
     "validation_pairs": (1, 1_000_000),
 }

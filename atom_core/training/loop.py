@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from atom_core import boxes, weights
@@ -24,6 +25,7 @@ from atom_core.refine import PredictIoU, ascend
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import Source, find_sources
+from atom_core.training.optimize import average_weights, learning_rate, make_optimizer, set_learning_rate
 from atom_core.training.sampling import draw_proposals
 
 _VALIDATION_STREAM = 1
@@ -60,8 +62,10 @@ def train_iou(
 
     torch.manual_seed(config.seed)  # the initial weights
     model = IoUNet(backbone.channels)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    progress = _resume(output, model, optimizer)
+    optimizer = make_optimizer(model, config)
+    average = average_weights(model, config.ema_decay)
+    kept = average.module if config.ema_decay else model  # what is validated and written
+    progress = _resume(output, model, optimizer, average)
 
     bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
     held_out = FeatureBank(held_out_sources, backbone, run, config, config.validation_pairs, _VALIDATION_STREAM)
@@ -70,20 +74,20 @@ def train_iou(
     for epoch in range(progress["epoch"], config.epochs):
         started = time.monotonic()
         bank.fill(bank_versions(config, epoch), f"epoch {epoch}: features")
-        loss = _train_epoch(model, optimizer, bank, config, epoch)
+        loss = _train_epoch(model, optimizer, average, bank, config, epoch)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the training error of epoch {epoch} is {loss}; a lower learning_rate may help")
-        record = {"epoch": epoch, "training_error": loss, **validate(model, held_out, config)}
+        record = {"epoch": epoch, "training_error": loss, **validate(kept, held_out, config)}
         record["seconds"] = round(time.monotonic() - started, 1)
         with open(output / _LOG, "a") as log:
             log.write(json.dumps(record) + "\n")
         tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in record.items()))
         if record["validation_error"] < progress["best"]:
             progress["best"] = record["validation_error"]
-            network = weights.Network(config.network, backbone, model, sha256="", metadata={})
+            network = weights.Network(config.network, backbone, kept, sha256="", metadata={})
             weights.save(output / NETWORK_FILE, network, _describe(config, record))
         progress["epoch"] = epoch + 1
-        _write_checkpoint(output, model, optimizer, progress)
+        _write_checkpoint(output, model, optimizer, average, progress)
     return output / NETWORK_FILE
 
 
@@ -115,24 +119,30 @@ def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
 
 
 def _train_epoch(
-    model: IoUNet, optimizer: torch.optim.Adam, bank: FeatureBank, config: TrainingConfig, epoch: int
+    model: IoUNet,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel,
+    bank: FeatureBank,
+    config: TrainingConfig,
+    epoch: int,
 ) -> float:
     """One pass over the bank; the mean squared error."""
     # Every draw of an epoch comes from (seed, epoch), so a resumed run repeats it.
     generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
     model.train()
-    total, batches = 0.0, config.bank_pairs // config.batch_size
+    total, batches = 0.0, config.epoch_batches
     order = torch.randperm(config.bank_pairs, generator=generator)[: batches * config.batch_size]
     bar = tqdm(
         order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False
     )
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_epochs)
     for step, slots in enumerate(bar):
+        set_learning_rate(optimizer, learning_rate(config, epoch * batches + step))
         loss = batch_loss(model, *bank.batch(slots), config, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        if config.ema_decay:
+            average.update_parameters(model)
         total += loss.item()
         bar.set_postfix(error=f"{total / (step + 1):.4f}")
     return total / batches
@@ -194,18 +204,25 @@ def _claim(output: Path, config: TrainingConfig) -> None:
     path.write_text(config.to_json() + "\n")
 
 
-def _resume(output: Path, model: IoUNet, optimizer: torch.optim.Adam) -> dict[str, float]:
+def _resume(output: Path, model: IoUNet, optimizer: torch.optim.Optimizer, average: AveragedModel) -> dict[str, float]:
     if not (output / _CHECKPOINT).exists():
         return {"epoch": 0, "best": math.inf}
     saved = torch.load(output / _CHECKPOINT, weights_only=True)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
+    for name, part in (("model", model), ("optimizer", optimizer), ("average", average)):
+        part.load_state_dict(saved[name])
     return saved["progress"]
 
 
-def _write_checkpoint(output: Path, model: IoUNet, optimizer: torch.optim.Adam, progress: dict[str, float]) -> None:
+def _write_checkpoint(
+    output: Path,
+    model: IoUNet,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel,
+    progress: dict[str, float],
+) -> None:
     part = output / (_CHECKPOINT + ".part")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress}, part)
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
+    torch.save({**states, "progress": progress}, part)
     os.replace(part, output / _CHECKPOINT)  # never half a checkpoint
 
 

@@ -169,8 +169,8 @@ def test_other_settings_do_not_continue_a_run(finished, train):
 
 
 def test_learning_rate_falls(finished):
-    (group,) = checkpoint(finished)["optimizer"]["param_groups"]
-    assert group["lr"] == pytest.approx(1e-4)  # the second epoch's
+    groups = checkpoint(finished)["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == pytest.approx([1e-4, 1e-4])  # the second epoch's
 
 
 def test_odds_of_a_source_that_is_not_there(train, tmp_path):
