@@ -10,6 +10,7 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SCHEDULES = ("step", "cosine")  # of the learning rate
 
@@ -23,8 +24,8 @@ class CutPasteConfig:
     """
 
     odds: dict[str, float] = field(default_factory=dict)  # set of masked objects -> odds; sets left out have odds 1
-    min_side: float = 24.0  # px, of sqrt(width * height) of a pasted object, drawn log-uniformly
-    max_side: float = 96.0
+    min_side: float = 32.0  # px, of sqrt(width * height) of a pasted object, drawn log-uniformly
+    max_side: float = 112.0
     # Between the two views.
     scale_jitter: float = 0.2  # the object's size * exp(this * N(0, 1))
     stretch_jitter: float = 0.1  # its aspect * exp(this * N(0, 1))
@@ -121,12 +122,17 @@ class TrainingConfig:
     def from_toml(cls, path: Path) -> TrainingConfig:
         """Settings read from a TOML file; settings that it does not name keep their defaults."""
         with open(path, "rb") as file:
-            values = tomllib.load(file)
-        _refuse_unknown(path, cls, values)
+            return cls.from_dict(tomllib.load(file), str(path))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], origin: str) -> TrainingConfig:
+        """Settings from plain values, as TOML and JSON have them; `origin` is named in errors."""
+        values = dict(values)
+        _refuse_unknown(origin, cls, values)
         if "proposal_sigmas" in values:
             values["proposal_sigmas"] = tuple(values["proposal_sigmas"])
         if "cut_paste" in values:
-            _refuse_unknown(path, CutPasteConfig, values["cut_paste"])
+            _refuse_unknown(origin, CutPasteConfig, values["cut_paste"])
             values["cut_paste"] = CutPasteConfig(**values["cut_paste"])
         return cls(**values)
 
@@ -135,10 +141,10 @@ class TrainingConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
 
-def _refuse_unknown(path: Path, settings: type, values: dict[str, object]) -> None:
+def _refuse_unknown(origin: str, settings: type, values: dict[str, Any]) -> None:
     unknown = sorted(set(values) - {f.name for f in dataclasses.fields(settings)})
     if unknown:
-        raise ValueError(f"{path}: unknown setting {unknown[0]!r}; see atom_core/training/config.py for the names")
+        raise ValueError(f"{origin}: unknown setting {unknown[0]!r}; see atom_core/training/config.py for the names")
 
 
 def _check_ranges(settings: object, ranges: dict[str, tuple[float, float]]) -> None:

@@ -12,35 +12,17 @@ Layouts:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from atom_core.evaluation.sequences import find_images
+from atom_core.images import find_images
+from atom_core.training.config import TrainingConfig
+from atom_core.training.cut_paste import CutPaste, MaskedObject
+from atom_core.training.views import FileView, Source
 
-Box = tuple[float, float, float, float]
 _MIN_SEQUENCE_FRAMES = 5  # visible ones: the paper asks for more than 4
 _MIN_SIDE = 4.0  # px; a smaller box says nothing about overlap
-
-
-@dataclass(frozen=True)
-class View:
-    """An object in an image: the image's file and the box (x, y, width, height) in its pixels."""
-
-    path: Path
-    box: Box
-
-
-class Source(Protocol):
-    """Draws pairs of views of one object."""
-
-    name: str
-
-    def draw(self, rng: np.random.Generator) -> tuple[View, View]:
-        """A (reference, test) pair."""
-        ...
 
 
 class StillImages:
@@ -55,14 +37,14 @@ class StillImages:
         listed = _read_boxes_json(folder)
         # An image is drawn first and one of its boxes then, so that a crowd does not outweigh a portrait.
         self._images = [
-            [View(folder / "images" / file, tuple(box)) for box in boxes if _usable(box)]
+            [FileView(folder / "images" / file, tuple(box)) for box in boxes if _usable(box)]
             for file, boxes in sorted(listed.items())
         ]
         self._images = [views for views in self._images if views]
         if not self._images:
             raise ValueError(f"{folder / 'boxes.json'} lists no box of at least {_MIN_SIDE} px a side")
 
-    def draw(self, rng: np.random.Generator) -> tuple[View, View]:
+    def draw(self, rng: np.random.Generator) -> tuple[FileView, FileView]:
         """One view, twice."""
         views = self._images[rng.integers(len(self._images))]
         view = views[rng.integers(len(views))]
@@ -84,7 +66,7 @@ class Videos:
         if not self._sequences:
             raise ValueError(f"source {name!r}: no sequence has {_MIN_SEQUENCE_FRAMES} frames with a usable box")
 
-    def draw(self, rng: np.random.Generator) -> tuple[View, View]:
+    def draw(self, rng: np.random.Generator) -> tuple[FileView, FileView]:
         """Two views of one sequence."""
         sequence = self._sequences[rng.integers(len(self._sequences))]
         visible = [i for i, view in enumerate(sequence) if view is not None]
@@ -93,28 +75,60 @@ class Videos:
         return sequence[reference], sequence[near[rng.integers(len(near))]]
 
 
-def find_sources(folders: list[Path], max_frame_gap: int) -> list[Source]:
-    """The sources below some folders: each still-image set, and the videos grouped by the prefix of their names.
+def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
+    """The sources below some folders: still-image sets, videos grouped by the prefix of their names, and `cut_paste`.
 
     Raises:
         ValueError: if a folder does not exist, nothing is found, or a source is damaged; the message names it.
     """
     sources: list[Source] = []
+    stills: list[Path] = []
     videos: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; expected one with still-image sets or video sequences")
         for entry in sorted(p for p in folder.iterdir() if p.is_dir()):
             if (entry / "boxes.json").is_file():
+                stills.append(entry)
                 if any(_read_boxes_json(entry).values()):  # a set of mere backgrounds lists no box at all
                     sources.append(StillImages(entry))
             elif (entry / "groundtruth_rect.txt").is_file():
                 videos.setdefault(entry.name.partition("__")[0], []).append(entry)
-    sources += [Videos(name, entries, max_frame_gap) for name, entries in videos.items()]
+    sources += [Videos(name, entries, config.max_frame_gap) for name, entries in videos.items()]
     if not sources:
         names = ", ".join(str(f) for f in folders)
         raise ValueError(f"no boxes.json and no groundtruth_rect.txt in the folders below {names}")
+    sources += _find_cut_paste(stills, videos, config)
     return sources
+
+
+def _find_cut_paste(stills: list[Path], videos: dict[str, list[Path]], config: TrainingConfig) -> list[CutPaste]:
+    """The source of composed pairs, where there are masks."""
+    objects = {folder.name: _masked_stills(folder) for folder in stills if (folder / "masks").is_dir()}
+    for name, folders in videos.items():
+        tracks = [_masked_sequence(folder) for folder in folders if (folder / "mask").is_dir()]
+        if tracks:
+            objects[name] = tracks
+    if not objects:
+        return []
+    backgrounds = [image for folder in stills for image in find_images(folder / "images")]
+    return [CutPaste(objects, backgrounds, config.max_frame_gap, config.cut_paste)]
+
+
+def _masked_stills(folder: Path) -> list[list[MaskedObject]]:
+    return [
+        [MaskedObject(folder / "images" / file, (folder / "masks" / file).with_suffix(".png"), tuple(box))]
+        for file, boxes in sorted(_read_boxes_json(folder).items())
+        for box in boxes
+        if _usable(box)
+    ]
+
+
+def _masked_sequence(folder: Path) -> list[MaskedObject | None]:
+    return [
+        view and MaskedObject(view.path, (folder / "mask" / view.path.name).with_suffix(".png"), view.box)
+        for view in _read_sequence(folder)
+    ]
 
 
 def _read_boxes_json(folder: Path) -> dict[str, list[list[float]]]:
@@ -131,7 +145,7 @@ def _read_boxes_json(folder: Path) -> dict[str, list[list[float]]]:
     return listed
 
 
-def _read_sequence(folder: Path) -> list[View | None]:
+def _read_sequence(folder: Path) -> list[FileView | None]:
     """A view a frame; None where the target is absent or too small."""
     path = folder / "groundtruth_rect.txt"
     try:
@@ -145,7 +159,7 @@ def _read_sequence(folder: Path) -> list[View | None]:
     frames = find_images(folder / "img")
     if len(boxes) != len(frames):
         raise ValueError(f"{folder}: {len(boxes)} lines in groundtruth_rect.txt but {len(frames)} images in img/")
-    return [View(f, tuple(map(float, b))) if _usable(b) else None for f, b in zip(frames, boxes, strict=True)]
+    return [FileView(f, tuple(map(float, b))) if _usable(b) else None for f, b in zip(frames, boxes, strict=True)]
 
 
 def _usable(box: list[float] | np.ndarray) -> bool:

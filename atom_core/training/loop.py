@@ -56,7 +56,7 @@ def train_iou(
     """
     output.mkdir(parents=True, exist_ok=True)
     _claim(output, config)
-    sources, held_out_sources = _training_sources(config, data), find_sources(validation, config.max_frame_gap)
+    sources, held_out_sources = _training_sources(config, data), find_sources(validation, config)
     backbone = _load_backbone(config.network, backbone_weights)
     run = accelerate(backbone, torch.device("cpu"), config.crop_size)
 
@@ -100,7 +100,7 @@ def _load_backbone(network: str, state: dict[str, Tensor]) -> Backbone:
 
 
 def _training_sources(config: TrainingConfig, data: list[Path]) -> list[Source]:
-    sources = find_sources(data, config.max_frame_gap)
+    sources = find_sources(data, config)
     names = [source.name for source in sources]
     unknown = sorted(set(config.odds) - set(names))
     if unknown:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -16,7 +14,7 @@ from torch import Tensor
 from atom_core import boxes
 from atom_core.crop import sample_crop
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import View
+from atom_core.training.views import View
 
 _LUMA = torch.tensor((0.299, 0.587, 0.114)).view(3, 1, 1)
 _PROPOSAL_TRIES = 8
@@ -57,7 +55,7 @@ def _crop(
     stretch: float,
     rng: np.random.Generator,
 ) -> Crop:
-    image, box = read_image(view.path), torch.tensor(view.box, dtype=torch.float32)
+    image, box = view.read(), torch.tensor(view.box, dtype=torch.float32)
     if stretch != 1.0:
         image, box = _stretch(image, box, stretch)
     side = box[2:].prod().sqrt()
@@ -83,19 +81,6 @@ def _stretch(image: np.ndarray, box: Tensor, factor: float) -> tuple[np.ndarray,
     # Pixel edges, not centres, keep their relative places: hence the halves.
     x, y, w, h = box
     return image, torch.stack(((x + 0.5) * ratio - 0.5, y, w * ratio, h))
-
-
-@lru_cache(maxsize=8)  # both views of a still image are one file
-def read_image(path: Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB.
-
-    Raises:
-        ValueError: if the file is missing or no image.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"cannot read the image {path}: missing, damaged or of an unknown format")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def draw_proposals(

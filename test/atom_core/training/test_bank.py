@@ -26,7 +26,7 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def sources(data):
-    return find_sources([data], 50)
+    return find_sources([data], TrainingConfig())
 
 
 @pytest.fixture(scope="module")

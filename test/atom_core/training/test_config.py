@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atom_core.training.config import TrainingConfig
+from atom_core.training.config import CutPasteConfig, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,31 @@ def test_unknown_setting_is_refused_by_name(tmp_path):
         TrainingConfig.from_toml(path)
 
 
+def test_cut_paste_has_a_table_of_its_own(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text("[cut_paste]\nshift = 0.25\n")
+    assert TrainingConfig.from_toml(path).cut_paste == CutPasteConfig(shift=0.25)
+    path.write_text("[cut_paste]\nshifts = 0.25\n")
+    with pytest.raises(ValueError, match=r"settings\.toml: unknown setting 'shifts'"):
+        TrainingConfig.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"twin_probability": 1.1}, "twin_probability is 1.1"),
+        ({"odds": {"ccp": -1.0}}, "cut_paste.odds is"),
+        ({"min_side": 50.0, "max_side": 40.0}, "min_side 50.0 exceeds max_side 40.0"),
+    ],
+)
+def test_wrong_value_of_cut_paste_is_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=message):
+        CutPasteConfig(**values)
+
+
 def test_json_holds_every_setting():
-    config = TrainingConfig(epochs=7, odds={"coco": 2.0})
-    written = json.loads(config.to_json())
-    written["proposal_sigmas"] = tuple(written["proposal_sigmas"])
-    assert TrainingConfig(**written) == config
+    config = TrainingConfig(epochs=7, odds={"coco": 2.0}, cut_paste=CutPasteConfig(shift=0.25))
+    assert TrainingConfig.from_dict(json.loads(config.to_json()), "settings.json") == config
 
 
 def test_shipped_recipes_are_valid():

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import StillImages, Videos, find_sources
 
 
@@ -30,7 +31,7 @@ def draws(source, count=300):
 
 
 def test_finds_sets_and_groups_videos_by_prefix(data):
-    assert [source.name for source in find_sources([data], 50)] == ["shapes", "toy"]
+    assert [source.name for source in find_sources([data], TrainingConfig())] == ["shapes", "toy"]
 
 
 def test_stills_give_one_view_twice(data):
@@ -80,14 +81,14 @@ def test_videos_leave_out_sequences_with_few_frames(tmp_path):
 
 
 def test_same_seed_same_pairs(data):
-    for source in find_sources([data], 2):
+    for source in find_sources([data], TrainingConfig(max_frame_gap=2)):
         assert draws(source, 30) == draws(source, 30)
 
 
 def test_counts_that_do_not_match(tmp_path):
     video(tmp_path / "toy__a", ["0,0,9,9"] * 6, frames=5)
     with pytest.raises(ValueError, match=r"toy__a: 6 lines in groundtruth_rect\.txt but 5 images in img/"):
-        find_sources([tmp_path], 50)
+        find_sources([tmp_path], TrainingConfig())
 
 
 @pytest.mark.parametrize(
@@ -100,14 +101,14 @@ def test_counts_that_do_not_match(tmp_path):
 def test_damaged_groundtruth_is_named(tmp_path, lines, message):
     video(tmp_path / "toy__a", lines)
     with pytest.raises(ValueError, match=message):
-        find_sources([tmp_path], 50)
+        find_sources([tmp_path], TrainingConfig())
 
 
 def test_sequence_without_frames_is_named(tmp_path):
     (tmp_path / "toy__a").mkdir()
     (tmp_path / "toy__a" / "groundtruth_rect.txt").write_text("0,0,9,9\n")
     with pytest.raises(ValueError, match="toy__a has no folder img/"):
-        find_sources([tmp_path], 50)
+        find_sources([tmp_path], TrainingConfig())
 
 
 @pytest.mark.parametrize(
@@ -122,17 +123,17 @@ def test_sequence_without_frames_is_named(tmp_path):
 def test_damaged_boxes_are_named(tmp_path, content, message):
     still_set(tmp_path / "set", content)
     with pytest.raises(ValueError, match=message):
-        find_sources([tmp_path], 50)
+        find_sources([tmp_path], TrainingConfig())
 
 
 def test_a_set_of_backgrounds_is_no_source(tmp_path):
     still_set(tmp_path / "backgrounds", {"a.png": [], "b.png": []})
     still_set(tmp_path / "set", {"a.png": [[0, 0, 9, 9]]})
-    assert [s.name for s in find_sources([tmp_path], 50)] == ["set"]
+    assert [s.name for s in find_sources([tmp_path], TrainingConfig())] == ["set"]
 
 
 def test_nothing_found_and_no_folder(tmp_path):
     with pytest.raises(ValueError, match=r"no boxes\.json and no groundtruth_rect\.txt in the folders below"):
-        find_sources([tmp_path], 50)
+        find_sources([tmp_path], TrainingConfig())
     with pytest.raises(ValueError, match="missing is not a folder"):
-        find_sources([tmp_path / "missing"], 50)
+        find_sources([tmp_path / "missing"], TrainingConfig())

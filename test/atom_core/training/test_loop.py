@@ -194,7 +194,7 @@ def test_divergence_ends_the_run(data, backbone, tmp_path):
 def test_loss_is_the_mean_squared_error_of_the_scaled_overlap(data, backbone):
     """A second computation of it: proposal by proposal, from whole maps."""
     config = replace(CONFIG, window_cells=12)
-    bank = FeatureBank(find_sources([data], 50), backbone, backbone, config, 3)
+    bank = FeatureBank(find_sources([data], TrainingConfig()), backbone, backbone, config, 3)
     bank.fill(torch.zeros(3, dtype=torch.long))
     torch.manual_seed(0)
     model = IoUNet(backbone.channels).eval().requires_grad_(False)

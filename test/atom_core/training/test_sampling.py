@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import StillImages, View
-from atom_core.training.sampling import draw_proposals, make_pair, read_image
+from atom_core.training.datasets import StillImages
+from atom_core.training.sampling import draw_proposals, make_pair
+from atom_core.training.views import FileView
 
 BACKGROUND, OBJECT = 40, 200
 SIZE = 160  # px, of the crops
@@ -26,7 +27,7 @@ def view(tmp_path_factory):
     image[50:74, 90:126] = OBJECT
     path = tmp_path_factory.mktemp("images") / "object.png"
     cv2.imwrite(str(path), image)
-    return View(path, (89.5, 49.5, 36, 24))
+    return FileView(path, (89.5, 49.5, 36, 24))
 
 
 def check_box(crop):
@@ -119,7 +120,7 @@ def test_grey_is_the_luma_of_both(tmp_path):
     image = np.zeros((40, 40, 3), np.uint8)
     image[:] = (10, 200, 100)  # blue, green, red: as OpenCV writes it
     cv2.imwrite(str(tmp_path / "colour.png"), image)
-    view = View(tmp_path / "colour.png", (10, 10, 10, 10))
+    view = FileView(tmp_path / "colour.png", (10, 10, 10, 10))
     grey = 0.299 * 100 + 0.587 * 200 + 0.114 * 10
     for crop in make_pair(view, view, replace(PLAIN, grey_probability=1.0), np.random.default_rng(0)):
         torch.testing.assert_close(crop.pixels, torch.full((3, SIZE, SIZE), grey))
@@ -134,20 +135,10 @@ def test_pair_is_a_function_of_the_seed(view):
     assert not torch.equal(one[1].box, other[1].box)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "damaged"])
-def test_bad_image_is_named(tmp_path, content):
-    path = tmp_path / "bad.png"
-    if content is not None:
-        path.write_bytes(content)
+def test_unreadable_image_is_named(tmp_path):
+    view = FileView(tmp_path / "bad.png", (0, 0, 9, 9))
     with pytest.raises(ValueError, match=r"cannot read the image .*bad\.png"):
-        read_image(path)
-
-
-def test_reads_red_green_blue(tmp_path):
-    cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 6, 3), (0, 0, 255), np.uint8))
-    image = read_image(tmp_path / "red.png")
-    assert image.shape == (4, 6, 3)
-    assert image[0, 0].tolist() == [255, 0, 0]
+        make_pair(view, view, PLAIN, np.random.default_rng(0))
 
 
 def overlap(a, b):

@@ -1,0 +1,74 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a source of training pairs gives: views of an object, that is an image and the object's box in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from atom_core.images import read_image
+
+Box = tuple[float, float, float, float]
+"""x, y, width, height in px; the first pixel's centre is at 0."""
+
+
+class View(Protocol):
+    """An object in an image."""
+
+    box: Box
+
+    def read(self) -> np.ndarray:
+        """The image, (H, W, 3) uint8 RGB; not to be written to.
+
+        Raises:
+            ValueError: if it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FileView:
+    """An object in an image file."""
+
+    path: Path
+    box: Box
+
+    def read(self) -> np.ndarray:
+        """The file's image."""
+        return _read_cached(self.path)
+
+
+@dataclass(frozen=True)
+class ComposedView:
+    """An object in an image that is in no file."""
+
+    image: np.ndarray
+    box: Box
+
+    def read(self) -> np.ndarray:
+        """The image itself."""
+        return self.image
+
+
+class Source(Protocol):
+    """Draws pairs of views of one object."""
+
+    name: str
+
+    def draw(self, rng: np.random.Generator) -> tuple[View, View]:
+        """A (reference, test) pair.
+
+        Raises:
+            ValueError: if the pair cannot be had; the message names what is wrong, and another draw may succeed.
+        """
+        ...
+
+
+@lru_cache(maxsize=8)  # both views of a still image are one file
+def _read_cached(path: Path) -> np.ndarray:
+    return read_image(path)
