@@ -22,7 +22,7 @@ from atom_core.images import read_image
 from atom_core.training.config import CutPasteConfig
 from atom_core.training.views import Box, ComposedView
 
-_CANVAS_SIDE = 512  # px; larger backgrounds are made smaller
+_CANVAS_SIDES = (288, 512)  # px: backgrounds are resized so that the shorter side is at least, the longer at most this
 _PATCH_SIDE = 256  # px; larger objects are made smaller
 _PATCH_MARGIN = 16  # px of nothing about a cut-out object, for what blur moves there
 _MIN_OBJECT_SIDE = 12.0  # px of sqrt(width * height) in its own image; smaller objects show nothing
@@ -291,8 +291,12 @@ def _side(patch: Patch) -> float:
 
 @lru_cache(maxsize=64)
 def _read_background(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8, at most `_CANVAS_SIDE` px a side."""
-    return _shrink(read_image(path), _CANVAS_SIDE)
+    """(H, W, 3) uint8, enlarged where it is small, so that the search region is not filled with repeated border."""
+    image = read_image(path)
+    ratio = _CANVAS_SIDES[0] / min(image.shape[:2])
+    if ratio > 1:
+        image = cv2.resize(image, None, fx=ratio, fy=ratio)
+    return _shrink(image, _CANVAS_SIDES[1])
 
 
 @lru_cache(maxsize=256)  # about 0.1 MB each
