@@ -24,45 +24,60 @@ def read_boxes(path: str | Path) -> np.ndarray:
     return mark_absent(np.array(read_rows(path, (4,))))
 
 
-def read_rows(path: str | Path, lengths: tuple[int, ...]) -> list[list[float]]:
-    """Reads lines of numbers, between them commas, tabs, blanks or a mixture; empty lines at the end are left out.
-
-    Args:
-        path: of the text file.
-        lengths: how many numbers a line may hold.
-
-    Raises:
-        FileNotFoundError: if the file is missing.
-        ValueError: if the file is empty or no text, or a line is malformed; the message names file and line.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; expected one line of numbers for each frame")
-    lines = _text(path).rstrip().splitlines()
-    if not lines:
-        raise ValueError(f"{path} is empty; expected one line of numbers for each frame")
-    return [_parse(line, lengths, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
-
-
 def mark_absent(boxes: np.ndarray) -> np.ndarray:
     """A copy of boxes (N, 4) whose rows that are not finite or have no area are NaN throughout."""
     present = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
     return np.where(present[:, None], boxes, np.nan)
 
 
-def _text(path: Path) -> str:
+def read_rows(path: str | Path, lengths: tuple[int, ...] | None = None) -> list[list[float]]:
+    """Reads lines of numbers, between them commas, tabs, blanks or a mixture.
+
+    Args:
+        path: of the text file.
+        lengths: how many numbers a line may hold; any number without it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_boxes`.
+    """
+    return [parse_row(line, f"{path}, line {number}", lengths) for number, line in enumerate(read_lines(path), start=1)]
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, without empty ones at its end.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is empty or no text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing")
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file: {error}") from error
+    if not lines:
+        raise ValueError(f"{path} is empty; expected one line for each frame")
+    return lines
 
 
-def _parse(line: str, lengths: tuple[int, ...], place: str) -> list[float]:
+def parse_row(line: str, place: str, lengths: tuple[int, ...] | None = None) -> list[float]:
+    """The numbers in a line.
+
+    Args:
+        line: numbers, between them commas, tabs, blanks or a mixture.
+        place: where the line stands, for the message.
+        lengths: how many numbers the line may hold; any number without it.
+
+    Raises:
+        ValueError: if the line holds anything else, or another number of them.
+    """
     try:
         row = [float(field) for field in line.replace(",", " ").split()]
     except ValueError as error:
         raise ValueError(f"{place}: {line!r} is not a list of numbers: {error}") from error
-    if len(row) not in lengths:
+    if lengths and len(row) not in lengths:
         expected = " or ".join(map(str, lengths))
         raise ValueError(f"{place}: {line!r} holds {len(row)} numbers; expected {expected}")
     return row

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.evaluation.sequences import SequenceError, read_boxes, read_sequence, read_sequences
+from atom_core.evaluation.sequences import Sequence, read_sequence, read_sequences
 
 RED = (200, 10, 30)  # RGB
+NAN = [np.nan] * 4
 
 
 def write_sequence(folder: Path, frames: int = 3, boxes: str = "1,2,3,4\n1.5,2,3,4\n2,2,3,4\n") -> Path:
@@ -24,7 +25,7 @@ def write_sequence(folder: Path, frames: int = 3, boxes: str = "1,2,3,4\n1.5,2,3
 def test_reads_images_as_rgb_in_the_order_of_their_names(tmp_path):
     sequence = read_sequence(write_sequence(tmp_path / "walk"))
     frames = list(sequence.frames)
-    assert sequence.name == "walk"
+    assert (sequence.name, sequence.layout, sequence.image_size) == ("walk", "simple", None)
     assert len(sequence) == len(sequence.frames) == 3
     assert [frame.shape for frame in frames] == [(12, 16, 3), (12, 17, 3), (12, 18, 3)]
     assert frames[0].dtype == np.uint8
@@ -39,15 +40,19 @@ def test_frames_are_read_only_when_asked_for_and_again_each_time(tmp_path):
         frames = iter(sequence.frames)
         assert next(frames).shape == (12, 16, 3)
         assert next(frames).shape == (12, 17, 3)
-        with pytest.raises(SequenceError, match=r"0002\.png: not a readable image"):
+        with pytest.raises(ValueError, match=r"cannot read the image .*0002\.png"):
             next(frames)
 
 
-def test_reads_a_video_as_rgb(tmp_path):
-    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for _ in range(3):
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(frames):
         writer.write(np.full((48, 64, 3), RED[::-1], np.uint8))
     writer.release()
+
+
+def test_reads_a_video_as_rgb(tmp_path):
+    write_video(tmp_path / "clip.avi", 3)
     (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
     sequence = read_sequence(tmp_path)
     for _ in range(2):  # anew in each iteration
@@ -57,53 +62,28 @@ def test_reads_a_video_as_rgb(tmp_path):
         np.testing.assert_allclose(frames[2][24, 32], RED, atol=6)  # JPEG
 
 
-@pytest.mark.parametrize(
-    "line, box",
-    [
-        ("1,2,3,4", [1, 2, 3, 4]),
-        ("1.5\t2\t3\t4", [1.5, 2, 3, 4]),
-        ("1 -2  3 4e1", [1, -2, 3, 40]),
-        ("NaN,NaN,NaN,NaN", [np.nan] * 4),
-        ("0,0,0,0", [np.nan] * 4),
-        ("5,5,10,0", [np.nan] * 4),
-        ("5,5,-1,9", [np.nan] * 4),
-    ],
-)
-def test_boxes_in_the_notations_of_the_benchmarks(tmp_path, line, box):
-    path = tmp_path / "groundtruth_rect.txt"
-    path.write_text(f"{line}\n{line}\n")
-    np.testing.assert_array_equal(read_boxes(path), [box, box])
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        ("", "is empty"),
-        ("1,2,3,4\n1,2,3\n", "line 2: '1,2,3' holds 3 numbers"),
-        ("1,2,3,x\n", "line 1: '1,2,3,x' is not four numbers"),
-    ],
-)
-def test_malformed_boxes_are_refused_with_file_and_line(tmp_path, content, message):
-    path = tmp_path / "groundtruth_rect.txt"
-    path.write_text(content)
-    with pytest.raises(SequenceError, match=message) as raised:
-        read_boxes(path)
-    assert str(path) in str(raised.value)
+def test_a_video_that_ends_too_early_is_named(tmp_path):
+    write_video(tmp_path / "clip.avi", 3)
+    (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
+    sequence = read_sequence(tmp_path)
+    write_video(tmp_path / "clip.avi", 2)
+    with pytest.raises(ValueError, match=r"clip\.avi: ends at frame 2; its reference boxes need 3"):
+        list(sequence.frames)
 
 
 def test_each_missing_part_is_named(tmp_path):
-    with pytest.raises(SequenceError, match=r"nowhere: groundtruth_rect\.txt is missing"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere/groundtruth_rect\.txt is missing"):
         read_sequence(tmp_path / "nowhere")
     few = write_sequence(tmp_path / "few", frames=2)
-    with pytest.raises(SequenceError, match=r"few: img/ holds 2 images but .* holds 3 boxes"):
+    with pytest.raises(ValueError, match=r"few: 2 frames but 3 boxes; .* choose the layout otb"):
         read_sequence(few)
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "groundtruth_rect.txt").write_text("1,2,3,4\n")
-    with pytest.raises(SequenceError, match=r"bare: expected a folder img/ or exactly one video, found 0"):
+    with pytest.raises(ValueError, match=r"bare: expected a folder img/ or exactly one video, found 0"):
         read_sequence(bare)
     absent = write_sequence(tmp_path / "absent", boxes="NaN,NaN,NaN,NaN\n" * 3)
-    with pytest.raises(SequenceError, match="absent: the target is absent in the first frame"):
+    with pytest.raises(ValueError, match="absent: the target is absent in the first frame"):
         read_sequence(absent)
 
 
@@ -113,5 +93,18 @@ def test_a_folder_of_sequences_is_read_by_name_and_other_folders_are_passed_over
     (tmp_path / "notes").mkdir()
     assert [sequence.name for sequence in read_sequences(tmp_path)] == ["a", "b"]
     assert [sequence.name for sequence in read_sequences(tmp_path / "b")] == ["b"]
-    with pytest.raises(SequenceError, match="notes: no sequence here"):
+    with pytest.raises(ValueError, match=r"notes: no sequence here; layout 'simple' expects .*; other layouts: uav123"):
         read_sequences(tmp_path / "notes")
+
+
+def test_unknown_layout_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown layout 'otb50'; expected one of auto, got10k, lasot"):
+        read_sequences(tmp_path, "otb50")
+
+
+@pytest.mark.parametrize(
+    "boxes, known",
+    [([[1, 2, 3, 4], NAN, NAN], False), ([[1, 2, 3, 4], NAN, [1, 2, 3, 4]], True), ([[1, 2, 3, 4]], False)],
+)
+def test_ground_truth_is_more_than_the_first_box(boxes, known):
+    assert Sequence("s", [], np.array(boxes, float)).has_ground_truth is known
