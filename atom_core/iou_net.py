@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from atom_core.backbone import Features
 from atom_core.prroi_pool import Origin, prroi_pool
 
-_POOL3, _POOL4 = 5, 3  # bins a side of the test branch's pooling at strides 8 and 16
+POOL3, POOL4 = 5, 3  # bins a side of the test branch's pooling at strides 8 and 16
 
 
 class FeatureWindow(NamedTuple):
@@ -64,8 +64,8 @@ class IoUNet(nn.Module):
         self.conv4_2t = _conv(256, 256)
         self.fc34_3r = _conv(512, 256, kernel=1)
         self.fc34_4r = _conv(512, 256, kernel=1)
-        self.fc3_rt = _LinearBlock(256 * _POOL3**2, 256)
-        self.fc4_rt = _LinearBlock(256 * _POOL4**2, 256)
+        self.fc3_rt = LinearBlock(256 * POOL3**2, 256)
+        self.fc4_rt = LinearBlock(256 * POOL4**2, 256)
         self.iou_predictor = nn.Linear(512, 1)
         self.apply(_initialize)
 
@@ -101,8 +101,8 @@ class IoUNet(nn.Module):
         Returns:
             (N, P).
         """
-        pooled3 = prroi_pool(maps.t3, boxes, _POOL3, 1 / 8, maps.origin3)  # (N, P, 256, 5, 5)
-        pooled4 = prroi_pool(maps.t4, boxes, _POOL4, 1 / 16, maps.origin4)
+        pooled3 = prroi_pool(maps.t3, boxes, POOL3, 1 / 8, maps.origin3)  # (N, P, 256, 5, 5)
+        pooled4 = prroi_pool(maps.t4, boxes, POOL4, 1 / 16, maps.origin4)
         # The paper multiplies the maps; pooling is linear in each channel, so the small pooled maps do as well.
         pooled3 = pooled3 * modulation.c3[:, None, :, None, None]
         pooled4 = pooled4 * modulation.c4[:, None, :, None, None]
@@ -110,7 +110,7 @@ class IoUNet(nn.Module):
         return self.iou_predictor(joined).view(boxes.shape[:2])
 
 
-class _LinearBlock(nn.Module):
+class LinearBlock(nn.Module):
     """Linear, batch normalisation, ReLU on flattened maps (N, C, K, K)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -119,6 +119,7 @@ class _LinearBlock(nn.Module):
         self.bn = nn.BatchNorm1d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, K, K) -> (N, outputs)."""
         return self.bn(self.linear(x.flatten(1))).relu()
 
 

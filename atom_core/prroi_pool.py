@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -36,16 +38,42 @@ def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, 
     return (weights_x[:, :, None] @ rows).movedim(-1, 2)  # (N, P, 1, K, W) @ (N, P, K, W, C)
 
 
+class BinWeights(NamedTuple):
+    """Mean of each cell's hat function over each bin (..., bins, cells), and its derivatives in the box's side."""
+
+    mean: Tensor
+    by_start: Tensor
+    by_extent: Tensor
+
+
+def bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> BinWeights:
+    """The weights, and their derivatives, of starts (...) and extents (...) in cells; all 0 where an extent is not > 0.
+
+    A bin's integral changes with its edges by the hat function there.
+    """
+    share, distance, size = _bins(start, extent, bins, cells)
+    positive = size > 0
+    safe = torch.where(positive, size, 1)
+    integral, hat = _hat_integral(distance), (1 - distance.abs()).clamp(min=0)
+    mean = integral.diff(dim=-2) / safe
+    by_start = hat.diff(dim=-2) / safe
+    by_extent = (hat * share[:, None]).diff(dim=-2) / safe - mean / (safe * bins)
+    return BinWeights(*(torch.where(positive, weights, 0) for weights in (mean, by_start, by_extent)))
+
+
 def _bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> Tensor:
-    """Mean of each cell's hat function over each bin: (N, P) starts and extents in cells -> (N, P, bins, cells)."""
-    edges = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
-    edges = start[..., None] + extent[..., None] * edges  # (N, P, bins + 1)
+    """`BinWeights.mean` alone, for autograd."""
+    _, distance, size = _bins(start, extent, bins, cells)
+    positive = size > 0
+    return torch.where(positive, _hat_integral(distance).diff(dim=-2) / torch.where(positive, size, 1), 0)
+
+
+def _bins(start: Tensor, extent: Tensor, bins: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges as shares of the side (bins + 1,), their distances from each cell (..., bins + 1, cells), a bin's size."""
+    share = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
+    edges = start[..., None] + extent[..., None] * share
     grid = torch.arange(cells, device=start.device, dtype=start.dtype)
-    integral = _hat_integral(edges[..., None] - grid)  # (N, P, bins + 1, cells)
-    bin_size = extent[..., None, None] / bins
-    positive = bin_size > 0
-    mean = (integral[..., 1:, :] - integral[..., :-1, :]) / torch.where(positive, bin_size, 1)
-    return torch.where(positive, mean, 0)
+    return share, edges[..., None] - grid, extent[..., None, None] / bins
 
 
 def _hat_integral(x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 from atom_core import boxes
 from atom_core.config import TrackerConfig
 
-PredictIoU = Callable[[Tensor], Tensor]  # proposals (N, P, 4) in crop px -> 2 * IoU - 1 (N, P)
+PredictIoU = Callable[[Tensor], Tensor]  # proposals (..., P, 4) in crop px -> 2 * IoU - 1 (..., P)
+Gradient = Callable[[Tensor], Tensor]  # proposals (..., P, 4) -> the derivative of each one's prediction (..., P, 4)
 
 
 class Refinement(NamedTuple):
@@ -43,23 +44,30 @@ def draw_proposals(box: Tensor, config: TrackerConfig, noise: Tensor) -> Tensor:
     return torch.cat((box[None], boxes.from_center(centers, sizes)))
 
 
-def ascend(predict: PredictIoU, proposals: Tensor, steps: int, step_length: float) -> tuple[Tensor, Tensor]:
+def autograd(predict: PredictIoU) -> Gradient:
+    """The gradient of a prediction, for one whose proposals are independent of one another."""
+    # A functional gradient: it traces as one graph and leaves no state behind.
+    return torch.func.grad(lambda proposals: predict(proposals).sum())
+
+
+def ascend(
+    predict: PredictIoU, gradient: Gradient, proposals: Tensor, steps: int, step_length: float
+) -> tuple[Tensor, Tensor]:
     """Gradient ascent on the predicted IoU: box += step_length * gradient * (w, h, w, h), `steps` times.
 
     Args:
-        predict: what climbs; the predictions of a batch are independent of one another.
-        proposals: (N, P, 4) in crop px.
+        predict: what climbs.
+        gradient: its derivative in the boxes, such as `autograd(predict)`.
+        proposals: (..., P, 4) in crop px.
         steps: how often.
         step_length: factor of the gradient.
 
     Returns:
-        the boxes (N, P, 4) and what is predicted for them (N, P), 2 * IoU - 1.
+        the boxes (..., P, 4) and what is predicted for them (..., P), 2 * IoU - 1.
     """
     for _ in range(steps):
-        # A functional gradient: it traces as one graph and leaves no state behind.
-        gradient = torch.func.grad(lambda b: predict(b).sum())(proposals)
         scale = torch.cat((proposals[..., 2:], proposals[..., 2:]), dim=-1)
-        proposals = proposals + step_length * gradient * scale
+        proposals = proposals + step_length * gradient(proposals) * scale
     return proposals, predict(proposals)
 
 

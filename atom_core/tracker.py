@@ -28,7 +28,8 @@ from atom_core.crop import sample_crop
 from atom_core.engine import BackboneFunction, accelerate
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState, localize
-from atom_core.refine import PredictIoU, ascend, draw_proposals, select
+from atom_core.refine import ascend, draw_proposals, select
+from atom_core.target_head import IoUSurface, TargetHead
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
 _PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -189,16 +190,14 @@ class Networks:
         with self._autocast(box):
             return Modulation(*(m.float() for m in self.iou_net.modulation(features, box)))
 
-    def iou_predictor(self, modulation: Modulation, features: Features) -> PredictIoU:
-        """The function from proposals (1, P, 4) in the crop of these features to predicted 2 * IoU - 1 (1, P)."""
+    def head(self, features: Features, box: Tensor) -> TargetHead:
+        """The IoU predictor's head for the target at box (1, 4), in px of the one crop that the features are of."""
+        return TargetHead.fold(self.iou_net, self.modulation(features, box), self.precision)
+
+    def iou_surface(self, head: TargetHead, features: Features) -> IoUSurface:
+        """The predicted IoU as a function of the box, in the one crop that the features are of."""
         with self._autocast(features.stride8):
-            maps = self.iou_net.test_maps(features)
-
-        def predict(proposals: Tensor) -> Tensor:
-            with self._autocast(proposals):
-                return self.iou_net(modulation, maps, proposals).float()
-
-        return predict
+            return head.surface(self.iou_net.test_maps(features))
 
     def _autocast(self, tensor: Tensor) -> AbstractContextManager[None]:
         if self.precision == torch.float32:
@@ -212,7 +211,7 @@ class Target:
 
     box: Tensor  # (4,) image px
     model: TargetModel  # tells the object from its look-alikes, learned online
-    modulation: Modulation  # what the IoU predictor remembers of the first frame
+    head: TargetHead  # the IoU predictor, told of the target by the first frame
     generator: torch.Generator
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
@@ -245,13 +244,13 @@ def learn_first_frame(
     features = networks.features(crops)
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(box, region, size)
-    modulation = networks.modulation(identity, crop_box[None])
+    head = networks.head(identity, crop_box[None])
 
     samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
     centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
     model = TargetModel.learn_first_frame(samples, make_labels(centers, config), config, generator)
-    return Target(box, model, modulation, generator)
+    return Target(box, model, head, generator)
 
 
 def locate(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> Located:
@@ -266,8 +265,8 @@ def locate(image: Tensor, target: Target, networks: Networks, config: TrackerCon
     place = localize(target.model.scores(sample)[0, 0], last[2:], config)
 
     start = boxes.from_center(place.position, last[2:])
-    predict = networks.iou_predictor(target.modulation, features)
-    refined, iou = _refine(start, predict, target.generator, config)
+    surface = networks.iou_surface(target.head, features)
+    refined, iou = _refine(start, surface, target.generator, config)
     found = place.state != LocalizationState.NOT_FOUND
     box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
     box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
@@ -276,13 +275,14 @@ def locate(image: Tensor, target: Target, networks: Networks, config: TrackerCon
 
 
 def _refine(
-    start: Tensor, predict: PredictIoU, generator: torch.Generator, config: TrackerConfig
+    start: Tensor, surface: IoUSurface, generator: torch.Generator, config: TrackerConfig
 ) -> tuple[Tensor, Tensor]:
     """The box (4,) in crop px of highest predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
     noise = torch.rand(config.proposals - 1, 4, generator=generator).to(start.device) * 2 - 1
-    proposals = draw_proposals(start, config, noise)[None]
-    proposals, predicted = ascend(predict, proposals, config.refinement_steps, config.refinement_step_length)
-    best = select(proposals[0], predicted[0], config)
+    proposals = draw_proposals(start, config, noise)
+    steps, length = config.refinement_steps, config.refinement_step_length
+    proposals, predicted = ascend(surface.value, surface.gradient, proposals, steps, length)
+    best = select(proposals, predicted, config)
     return torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
 
 

@@ -21,7 +21,7 @@ from atom_core import boxes, weights
 from atom_core.backbone import Backbone, build_backbone
 from atom_core.engine import accelerate
 from atom_core.iou_net import IoUNet
-from atom_core.refine import PredictIoU, ascend
+from atom_core.refine import PredictIoU, ascend, autograd
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import Source, find_sources
@@ -180,7 +180,7 @@ def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig) -> dict[s
         predict = _predictor(model, reference, test)
         errors.append(_error(predict, test.boxes, config, generator) * len(slots))
         start, overlap = draw_proposals(test.boxes, 4, (0.2,), config.min_proposal_iou, generator)
-        found, _ = ascend(predict, start, steps=5, step_length=1.0)
+        found, _ = ascend(predict, autograd(predict), start, steps=5, step_length=1.0)
         before.append(overlap)
         after.append(boxes.iou(found, test.boxes[:, None]))
     return {

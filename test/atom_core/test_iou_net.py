@@ -6,7 +6,7 @@ from torch import nn
 
 from atom_core.backbone import Features
 from atom_core.iou_net import FeatureWindow, IoUNet, Modulation
-from atom_core.refine import ascend
+from atom_core.refine import ascend, autograd
 
 CHANNELS = (6, 10)  # few, for speed
 
@@ -147,7 +147,11 @@ def test_runs_without_a_host_read():
     with torch.no_grad():
         modulation = net.modulation(features, TARGET.to("meta"))
         maps = net.test_maps(features)
-        boxes, predicted = ascend(lambda b: net(modulation, maps, b), PROPOSALS.to("meta"), 5, 1.0)
+
+        def predict(b):
+            return net(modulation, maps, b)
+
+        boxes, predicted = ascend(predict, autograd(predict), PROPOSALS.to("meta"), 5, 1.0)
     assert boxes.shape == (1, 3, 4)
     assert predicted.shape == (1, 3)
     assert predicted.device.type == "meta"

@@ -5,7 +5,7 @@ import torch
 
 from atom_core import boxes
 from atom_core.config import TrackerConfig
-from atom_core.refine import ascend, draw_proposals, select
+from atom_core.refine import ascend, autograd, draw_proposals, select
 
 CONFIG = TrackerConfig()
 BOX = torch.tensor([100.0, 120.0, 80.0, 20.0])  # sqrt(width * height) = 40
@@ -13,6 +13,10 @@ BOX = torch.tensor([100.0, 120.0, 80.0, 20.0])  # sqrt(width * height) = 40
 
 def noise(count=CONFIG.proposals - 1, seed=0):
     return torch.rand(count, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def climb(predict, proposals, steps, step_length):
+    return ascend(predict, autograd(predict), proposals, steps, step_length)
 
 
 def test_first_proposal_is_the_box():
@@ -56,7 +60,7 @@ def test_a_single_proposal_is_the_box():
 def test_one_step_of_ascent_by_hand():
     # predicted = -0.001 * |box - target|^2, so the gradient is 0.002 * (target - box), scaled by (w, h, w, h).
     start, target = torch.tensor([[[10.0, 20, 30, 40]]]), torch.tensor([15.0, 10, 40, 45])
-    found, predicted = ascend(lambda b: -0.001 * ((b - target) ** 2).sum(-1), start, steps=1, step_length=0.5)
+    found, predicted = climb(lambda b: -0.001 * ((b - target) ** 2).sum(-1), start, steps=1, step_length=0.5)
     expected = torch.tensor([10 + 0.001 * 5 * 30, 20 - 0.001 * 10 * 40, 30 + 0.001 * 10 * 30, 40 + 0.001 * 5 * 40])
     torch.testing.assert_close(found[0, 0], expected)
     torch.testing.assert_close(predicted[0, 0], -0.001 * ((expected - target) ** 2).sum())
@@ -69,7 +73,7 @@ def test_ascent_climbs_a_true_overlap():
     )
     before = boxes.iou(start, targets)
     with torch.no_grad():  # as in the tracker
-        found, predicted = ascend(lambda b: 2 * boxes.iou(b, targets) - 1, start, steps=5, step_length=1.0)
+        found, predicted = climb(lambda b: 2 * boxes.iou(b, targets) - 1, start, steps=5, step_length=1.0)
     after = boxes.iou(found, targets)
     torch.testing.assert_close(predicted, 2 * after - 1)
     assert before.mean() < 0.75
@@ -80,7 +84,7 @@ def test_ascent_climbs_a_true_overlap():
 
 def test_no_steps_change_nothing():
     start = draw_proposals(BOX, CONFIG, noise())[None]
-    found, predicted = ascend(lambda b: b[..., 0] / 100, start, steps=0, step_length=1.0)
+    found, predicted = climb(lambda b: b[..., 0] / 100, start, steps=0, step_length=1.0)
     torch.testing.assert_close(found, start)
     torch.testing.assert_close(predicted, start[..., 0] / 100)
 
@@ -143,7 +147,7 @@ def test_selected_overlap_is_between_0_and_1(predicted, expected):
 
 def test_runs_without_a_host_read():
     proposals = draw_proposals(BOX.to("meta"), CONFIG, noise().to("meta"))
-    found, predicted = ascend(lambda b: b.sum(-1), proposals[None], 5, 1.0)
+    found, predicted = climb(lambda b: b.sum(-1), proposals[None], 5, 1.0)
     best = select(found[0], predicted[0], CONFIG)
     assert best.box.shape == (4,)
     assert best.iou.shape == best.valid.shape == ()
