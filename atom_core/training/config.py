@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEDULES = ("step", "cosine")  # of the learning rate
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class TrainingConfig:
     # Pairs (section 4 of the paper).
     odds: dict[str, float] = field(default_factory=dict)  # source name -> odds; sources left out have odds 1
     max_frame_gap: int = 50  # frames between the two images of a video pair
+    min_sequence_frames: int = 20  # shorter videos are left out,
+    min_visible_frames: int = 5  # and such where the object is seen in fewer frames
     crop_size: int = 288  # px
     search_area_factor: float = 5.0  # crop side / sqrt(width * height)
     scale_jitter: float = 0.5  # the test crop's side is multiplied by exp(this * N(0, 1))
@@ -96,6 +99,7 @@ class TrainingConfig:
     warmup_batches: int = 0  # ours: the learning rate rises over them linearly
     weight_decay: float = 0.0  # ours: above 0 the optimiser is AdamW
     ema_decay: float = 0.0  # ours: above 0 a running average of the weights is what is validated and kept
+    precision: str = "float32"  # ours: of the predictor's convolutions on a GPU: "float32", "bfloat16" or "float16"
 
     validation_pairs: int = 400  # fixed pairs of the validation sequences
 
@@ -103,8 +107,9 @@ class TrainingConfig:
         _check_ranges(self, _RANGES)
         if self.crop_size % 16:
             raise ValueError(f"crop_size is {self.crop_size}; expected a multiple of 16, the backbone's stride")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
+        for name, values in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
         if not self.proposal_sigmas or not all(0 < sigma < math.inf for sigma in self.proposal_sigmas):
             raise ValueError(f"proposal_sigmas is {self.proposal_sigmas}; expected positive numbers")
         _check_odds("odds", self.odds)
@@ -180,6 +185,8 @@ _CUT_PASTE_RANGES: dict[str, tuple[float, float]] = {
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31),
     "max_frame_gap": (0, 1_000_000),
+    "min_sequence_frames": (1, 1_000_000),
+    "min_visible_frames": (1, 1_000_000),
     "crop_size": (64, 1024),
     "search_area_factor": (1.5, 20.0),
     "scale_jitter": (0.0, 2.0),

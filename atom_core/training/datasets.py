@@ -1,166 +1,171 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sources of training pairs: two images of one object, with its box in each.
-
-Layouts:
-
-* still images: `NAME/boxes.json` = {"file": [[x, y, width, height], ...], ...} beside `NAME/images/file`;
-* video: `PREFIX__NAME/groundtruth_rect.txt`, a line "x,y,width,height" a frame, beside the frames in `img/`, in the
-  order of their names; NaN where the target is out of view. Sequences of one prefix make one source.
-"""
+"""Sources of training pairs: two images of one object, with its box in each (section 4 of the paper)."""
 
 from __future__ import annotations
 
-import json
+import logging
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from atom_core.images import find_images
 from atom_core.training.config import TrainingConfig
 from atom_core.training.cut_paste import CutPaste, MaskedObject
+from atom_core.training.layouts import Found, Frames, Sequence, StillSet, find_data
 from atom_core.training.views import FileView, Source
 
-_MIN_SEQUENCE_FRAMES = 5  # visible ones: the paper asks for more than 4
+_LOG = logging.getLogger(__name__)
 _MIN_SIDE = 4.0  # px; a smaller box says nothing about overlap
+_OPEN_SEQUENCES = 1024  # whose boxes are kept in memory; about 20 kB each
 
 
 class StillImages:
     """Synthetic pairs: one still image twice.
 
     Raises:
-        ValueError: if the folder's `boxes.json` is damaged or has no usable box.
+        ValueError: if no image has a usable box.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name
-        listed = _read_boxes_json(folder)
+    def __init__(self, name: str, sets: list[StillSet]) -> None:
+        self.name = name
         # An image is drawn first and one of its boxes then, so that a crowd does not outweigh a portrait.
         self._images = [
-            [FileView(folder / "images" / file, tuple(box)) for box in boxes if _usable(box)]
-            for file, boxes in sorted(listed.items())
+            (still_set.images / file, boxes[_usable(boxes)])
+            for still_set in sets
+            for file, boxes in sorted(still_set.boxes.items())
+            if _usable(boxes).any()
         ]
-        self._images = [views for views in self._images if views]
         if not self._images:
-            raise ValueError(f"{folder / 'boxes.json'} lists no box of at least {_MIN_SIDE} px a side")
+            raise ValueError(f"source {name!r}: {sets[0].images} has no box of at least {_MIN_SIDE} px a side")
 
     def draw(self, rng: np.random.Generator) -> tuple[FileView, FileView]:
         """One view, twice."""
-        views = self._images[rng.integers(len(self._images))]
-        view = views[rng.integers(len(views))]
+        path, boxes = self._images[rng.integers(len(self._images))]
+        view = _view(path, boxes[rng.integers(len(boxes))])
         return view, view
 
 
 class Videos:
     """Pairs of frames of one sequence, at most `max_frame_gap` frames apart.
 
+    A sequence that is damaged is left out with a warning, one with too few frames without.
+
     Raises:
-        ValueError: if a sequence is damaged, or none has enough frames with the target in view.
+        ValueError: if no sequence is usable.
     """
 
-    def __init__(self, name: str, folders: list[Path], max_frame_gap: int) -> None:
+    def __init__(self, name: str, sequences: list[Sequence], config: TrainingConfig) -> None:
         self.name = name
-        self._max_gap = max_frame_gap
-        sequences = [_read_sequence(folder) for folder in folders]
-        self._sequences = [s for s in sequences if sum(view is not None for view in s) >= _MIN_SEQUENCE_FRAMES]
-        if not self._sequences:
-            raise ValueError(f"source {name!r}: no sequence has {_MIN_SEQUENCE_FRAMES} frames with a usable box")
+        self._sequences, self._config = sequences, config
+        self._unusable: set[int] = set()
+        self._read = lru_cache(maxsize=_OPEN_SEQUENCES)(lambda index: _read_frames(sequences[index]))
+        if not any(self._open(index) for index in range(len(sequences))):  # stops at the first
+            raise ValueError(
+                f"source {name!r}: none of {len(sequences)} sequences can be read and has "
+                f"min_sequence_frames = {config.min_sequence_frames} frames, "
+                f"min_visible_frames = {config.min_visible_frames} of them with a box of {_MIN_SIDE} px a side"
+            )
 
     def draw(self, rng: np.random.Generator) -> tuple[FileView, FileView]:
-        """Two views of one sequence."""
-        sequence = self._sequences[rng.integers(len(self._sequences))]
-        visible = [i for i, view in enumerate(sequence) if view is not None]
-        reference = visible[rng.integers(len(visible))]
-        near = [i for i in visible if abs(i - reference) <= self._max_gap]
-        return sequence[reference], sequence[near[rng.integers(len(near))]]
+        """Two views of one sequence.
+
+        Raises:
+            ValueError: if many sequences in a row are not usable.
+        """
+        for _ in range(100):
+            frames = self._open(int(rng.integers(len(self._sequences))))
+            if frames:
+                break
+        else:
+            raise ValueError(f"source {self.name!r}: 100 sequences in a row have too few frames or cannot be read")
+        visible = np.flatnonzero(_usable(frames.boxes))
+        first = rng.choice(visible)
+        second = rng.choice(visible[abs(visible - first) <= self._config.max_frame_gap])
+        return _view(frames.path(first), frames.boxes[first]), _view(frames.path(second), frames.boxes[second])
+
+    def _open(self, index: int) -> Frames | None:
+        """A sequence's frames, or None if it is not usable."""
+        if index in self._unusable:
+            return None
+        frames = self._read(index)
+        if (
+            frames is None
+            or len(frames.boxes) < self._config.min_sequence_frames
+            or _usable(frames.boxes).sum() < self._config.min_visible_frames
+        ):
+            self._unusable.add(index)
+            return None
+        return frames
 
 
 def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
-    """The sources below some folders: still-image sets, videos grouped by the prefix of their names, and `cut_paste`.
+    """The sources in some folders, see `atom_core.training.layouts`, and `cut_paste` where there are masks.
 
     Raises:
-        ValueError: if a folder does not exist, nothing is found, or a source is damaged; the message names it.
+        ValueError: if a folder is missing or of no known layout, or a source is not usable; the message names it.
     """
-    sources: list[Source] = []
-    stills: list[Path] = []
-    videos: dict[str, list[Path]] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is not a folder; expected one with still-image sets or video sequences")
-        for entry in sorted(p for p in folder.iterdir() if p.is_dir()):
-            if (entry / "boxes.json").is_file():
-                stills.append(entry)
-                if any(_read_boxes_json(entry).values()):  # a set of mere backgrounds lists no box at all
-                    sources.append(StillImages(entry))
-            elif (entry / "groundtruth_rect.txt").is_file():
-                videos.setdefault(entry.name.partition("__")[0], []).append(entry)
-    sources += [Videos(name, entries, config.max_frame_gap) for name, entries in videos.items()]
+    found = find_data(folders)
+    sources: list[Source] = [
+        StillImages(name, sets)
+        for name, sets in found.stills.items()
+        if any(len(boxes) for still_set in sets for boxes in still_set.boxes.values())  # else mere backgrounds
+    ]
+    sources += [Videos(name, sequences, config) for name, sequences in found.sequences.items()]
     if not sources:
-        names = ", ".join(str(f) for f in folders)
-        raise ValueError(f"no boxes.json and no groundtruth_rect.txt in the folders below {names}")
-    sources += _find_cut_paste(stills, videos, config)
-    return sources
+        raise ValueError(f"no boxes in {', '.join(map(str, folders))}: only images without any")
+    return sources + _find_cut_paste(found, config)
 
 
-def _find_cut_paste(stills: list[Path], videos: dict[str, list[Path]], config: TrainingConfig) -> list[CutPaste]:
+def _find_cut_paste(found: Found, config: TrainingConfig) -> list[Source]:
     """The source of composed pairs, where there are masks."""
-    objects = {folder.name: _masked_stills(folder) for folder in stills if (folder / "masks").is_dir()}
-    for name, folders in videos.items():
-        tracks = [_masked_sequence(folder) for folder in folders if (folder / "mask").is_dir()]
-        if tracks:
-            objects[name] = tracks
+    objects = {name: [track for s in sets for track in _masked_stills(s)] for name, sets in found.stills.items()}
+    for name, sequences in found.sequences.items():
+        objects[name] = [track for s in sequences if s.masks for track in _masked_track(s)]
+    objects = {name: tracks for name, tracks in objects.items() if tracks}
     if not objects:
         return []
-    backgrounds = [image for folder in stills for image in find_images(folder / "images")]
+    backgrounds = [s.images / file for sets in found.stills.values() for s in sets for file in s.boxes]
     return [CutPaste(objects, backgrounds, config.max_frame_gap, config.cut_paste)]
 
 
-def _masked_stills(folder: Path) -> list[list[MaskedObject]]:
+def _masked_stills(still_set: StillSet) -> list[list[MaskedObject | None]]:
+    """The objects of still images: each is a track of one frame."""
+    if still_set.masks is None:
+        return []
     return [
-        [MaskedObject(folder / "images" / file, (folder / "masks" / file).with_suffix(".png"), tuple(box))]
-        for file, boxes in sorted(_read_boxes_json(folder).items())
-        for box in boxes
-        if _usable(box)
+        [_masked_object(still_set.images / file, still_set.masks, box)]
+        for file, boxes in sorted(still_set.boxes.items())
+        for box in boxes[_usable(boxes)]
     ]
 
 
-def _masked_sequence(folder: Path) -> list[MaskedObject | None]:
-    return [
-        view and MaskedObject(view.path, (folder / "mask" / view.path.name).with_suffix(".png"), view.box)
-        for view in _read_sequence(folder)
-    ]
+def _masked_track(sequence: Sequence) -> list[list[MaskedObject | None]]:
+    """The object of a sequence as the one track; no track if it is damaged or never seen."""
+    frames = _read_frames(sequence)
+    if frames is None or not _usable(frames.boxes).any():
+        return []
+    seen = zip(frames.boxes, _usable(frames.boxes), strict=True)
+    return [[_masked_object(frames.path(i), sequence.masks, box) if ok else None for i, (box, ok) in enumerate(seen)]]
 
 
-def _read_boxes_json(folder: Path) -> dict[str, list[list[float]]]:
-    path = folder / "boxes.json"
+def _masked_object(image: Path, masks: Path, box: np.ndarray) -> MaskedObject:
+    return MaskedObject(image, (masks / image.name).with_suffix(".png"), tuple(box.tolist()))
+
+
+def _read_frames(sequence: Sequence) -> Frames | None:
+    """A sequence's frames, or None and a warning if it is damaged."""
     try:
-        listed = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
-    if not isinstance(listed, dict):
-        raise ValueError(f"{path} holds a {type(listed).__name__}; expected an object: file name -> list of boxes")
-    for file, boxes in listed.items():
-        if not all(isinstance(box, list) and len(box) == 4 for box in boxes):
-            raise ValueError(f"{path}: the boxes of {file!r} are {boxes}; expected [[x, y, width, height], ...]")
-    return listed
+        return sequence.read()
+    except (ValueError, OSError) as error:
+        _LOG.warning("%s is left out: %s", sequence.place, error)
+        return None
 
 
-def _read_sequence(folder: Path) -> list[FileView | None]:
-    """A view a frame; None where the target is absent or too small."""
-    path = folder / "groundtruth_rect.txt"
-    try:
-        boxes = np.loadtxt(path, delimiter=",", ndmin=2)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; expected a line x,y,width,height for each frame") from error
-    if boxes.shape[1] != 4:
-        raise ValueError(f"{path} has {boxes.shape[1]} numbers a line; expected x,y,width,height")
-    if not (folder / "img").is_dir():
-        raise ValueError(f"{folder} has no folder img/; expected the sequence's frames there")
-    frames = find_images(folder / "img")
-    if len(boxes) != len(frames):
-        raise ValueError(f"{folder}: {len(boxes)} lines in groundtruth_rect.txt but {len(frames)} images in img/")
-    return [FileView(f, tuple(map(float, b))) if _usable(b) else None for f, b in zip(frames, boxes, strict=True)]
+def _usable(boxes: np.ndarray) -> np.ndarray:
+    """Which of (N, 4) boxes are large enough, (N,) bool; NaN is not."""
+    return (boxes[:, 2:] >= _MIN_SIDE).all(axis=1) & np.isfinite(boxes).all(axis=1)
 
 
-def _usable(box: list[float] | np.ndarray) -> bool:
-    return bool(np.isfinite(box).all() and box[2] >= _MIN_SIDE and box[3] >= _MIN_SIDE)
+def _view(path: Path, box: np.ndarray) -> FileView:
+    return FileView(path, tuple(box.tolist()))

@@ -1,6 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import json
+import multiprocessing
+import runpy
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -48,9 +51,26 @@ def write_video(folder, boxes):
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """A miniature tree: one set of four still images, one source of two videos of six frames."""
+    """A miniature tree: one set of four still images, one source of two videos of twenty frames."""
     folder = tmp_path_factory.mktemp("data")
     write_stills(folder / "shapes", [(20, 20, 24, 18), (40, 10, 16, 30), (50, 40, 20, 20), (10, 30, 30, 15)])
-    write_video(folder / "toy__right", [(10 + 5 * i, 20, 20, 16) for i in range(6)])
-    write_video(folder / "toy__down", [(40, 5 + 4 * i, 16, 24) for i in range(6)])
+    write_video(folder / "toy__right", [(10 + 3 * i, 20, 20, 16) for i in range(20)])
+    write_video(folder / "toy__down", [(40, 5 + 2 * i, 16, 24) for i in range(20)])
     return folder
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Starts a function of jobs.py in a process of its own: start(name, *arguments) gives the process."""
+    # Its parent has imported PyTorch once and computed nothing: such a process is cheap and safe to fork.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["atom_core.training.loop"])
+    jobs = str(Path(__file__).with_name("jobs.py"))
+
+    def run(job, *arguments):
+        names = {"JOB": job, "ARGUMENTS": arguments}
+        process = context.Process(target=runpy.run_path, args=(jobs, names, "__main__"))
+        process.start()
+        return process
+
+    return run

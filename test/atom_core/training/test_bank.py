@@ -11,7 +11,7 @@ import torch
 from atom_core.backbone import build_backbone
 from atom_core.training.bank import FeatureBank
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import StillImages, find_sources
+from atom_core.training.datasets import find_sources
 from atom_core.training.sampling import make_pair
 
 CONFIG = TrainingConfig(crop_size=96, window_cells=8, bank_pairs=11, batch_size=4)
@@ -134,11 +134,11 @@ def test_unreadable_image_costs_a_pair_and_not_the_run(tmp_path, data, new_bank,
     box = [19.5, 19.5, 24, 18]
     (folder / "boxes.json").write_text(json.dumps({"good.png": [box], "damaged.png": [box], "missing.png": [box]}))
     with caplog.at_level(logging.WARNING):
-        bank = new_bank([0] * PAIRS, sources=[StillImages(folder)])
+        bank = new_bank([0] * PAIRS, sources=find_sources([folder], CONFIG))
     assert all(torch.isfinite(t.float()).all() for t in tensors(bank))
     assert "damaged.png: missing, damaged or of an unknown format; another pair is drawn" in caplog.text
     assert "missing.png" in caplog.text
 
     (folder / "boxes.json").write_text(json.dumps({"damaged.png": [box], "missing.png": [box]}))
-    with pytest.raises(RuntimeError, match="100 pairs in a row could not be read"):
-        new_bank([0] * PAIRS, sources=[StillImages(folder)])
+    with pytest.raises(OSError, match="100 pairs in a row could not be read"):
+        new_bank([0] * PAIRS, sources=find_sources([folder], CONFIG))

@@ -1,28 +1,36 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import json
+import logging
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from atom_core.training.config import TrainingConfig
+from atom_core.training.cut_paste import CutPaste
 from atom_core.training.datasets import StillImages, Videos, find_sources
+from atom_core.training.layouts import Frames, Sequence, StillSet
+
+CONFIG = TrainingConfig(min_sequence_frames=5)
 
 
-def still_set(folder, listed):
-    """A set that lists boxes; its images need not exist, since only names are read."""
-    folder.mkdir(parents=True)
-    (folder / "boxes.json").write_text(listed if isinstance(listed, str) else json.dumps(listed))
-    return folder
+def still_images(folder, listed):
+    """A source of a set that lists boxes; its images need not exist, since only names are read."""
+    boxes = {file: np.array(rows, float).reshape(-1, 4) for file, rows in listed.items()}
+    return StillImages("set", [StillSet(folder, boxes)])
 
 
-def video(folder, lines, frames=None):
-    (folder / "img").mkdir(parents=True)
-    (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
-    for i in range(len(lines) if frames is None else frames):
-        (folder / "img" / f"{i:04}.jpg").touch()
-    return folder
+def video(folder, boxes):
+    """A sequence whose frames are named by number; they need not exist either."""
+    return Sequence(folder, lambda: Frames(lambda index: folder / f"{index}.jpg", np.array(boxes, float)))
+
+
+def damaged(folder):
+    def read():
+        raise ValueError("groundtruth.txt, line 3: no number")
+
+    return Sequence(folder, read)
 
 
 def draws(source, count=300):
@@ -30,54 +38,97 @@ def draws(source, count=300):
     return [source.draw(rng) for _ in range(count)]
 
 
+def places(source):
+    return {view.path.parent.name for pair in draws(source) for view in pair}
+
+
 def test_finds_sets_and_groups_videos_by_prefix(data):
-    assert [source.name for source in find_sources([data], TrainingConfig())] == ["shapes", "toy"]
+    assert [source.name for source in find_sources([data], CONFIG)] == ["shapes", "toy"]
 
 
 def test_stills_give_one_view_twice(data):
-    source = StillImages(data / "shapes")
+    source = find_sources([data / "shapes"], CONFIG)[0]
     pairs = draws(source, 50)
     assert all(a == b for a, b in pairs)
-    assert {a.path.name for a, _ in pairs} == {"0.png", "1.png", "2.png", "3.png"}
+    assert {a.path for a, _ in pairs} == {data / "shapes" / "images" / f"{i}.png" for i in range(4)}
     assert next(a.box for a, _ in pairs if a.path.name == "0.png") == (19.5, 19.5, 24, 18)
 
 
 def test_stills_draw_images_and_not_boxes(tmp_path):
     crowd = [[10 * i, 0, 9, 9] for i in range(9)]
-    source = StillImages(still_set(tmp_path / "set", {"crowd.png": crowd, "alone.png": [[0, 0, 50, 50]]}))
+    source = still_images(tmp_path, {"crowd.png": crowd, "alone.png": [[0, 0, 50, 50]]})
     share = Counter(a.path.name for a, _ in draws(source, 1000))["alone.png"] / 1000
     assert share == pytest.approx(0.5, abs=0.05)
 
 
 def test_stills_leave_out_boxes_that_are_too_small(tmp_path):
-    listed = {"a.png": [[0, 0, 3.9, 50], [5, 6, 4, 4], [0, 0, 50, -1]], "b.png": [], "c.png": [[0, 0, 1, 1]]}
-    source = StillImages(still_set(tmp_path / "set", listed))
+    listed = {"a.png": [[0, 0, 3.9, 50], [5, 6, 4, 4], [np.nan] * 4], "b.png": [], "c.png": [[0, 0, 1, 1]]}
+    source = still_images(tmp_path, listed)
     assert {(a.path.name, a.box) for a, _ in draws(source, 20)} == {("a.png", (5, 6, 4, 4))}
+    with pytest.raises(ValueError, match=r"source 'set': .* has no box of at least 4\.0 px a side"):
+        still_images(tmp_path, {"c.png": [[0, 0, 1, 1]]})
 
 
 def test_videos_give_frames_of_one_sequence_within_the_gap(tmp_path):
-    lines = [f"{i},0,10,10" for i in range(12)]
-    source = Videos("toy", [video(tmp_path / "toy__a", lines), video(tmp_path / "toy__b", lines)], max_frame_gap=3)
+    boxes = [[i, 0, 10, 10] for i in range(12)]
+    sequences = [video(tmp_path / name, boxes) for name in "ab"]
+    source = Videos("toy", sequences, TrainingConfig(min_sequence_frames=12, max_frame_gap=3))
     pairs = draws(source)
     assert all(a.path.parent == b.path.parent for a, b in pairs)
-    assert {a.path.parents[1].name for a, _ in pairs} == {"toy__a", "toy__b"}
+    assert places(source) == {"a", "b"}
     assert {int(b.box[0] - a.box[0]) for a, b in pairs} == set(range(-3, 4))
     assert all(int(v.path.stem) == v.box[0] for pair in pairs for v in pair)  # each frame has its own line
 
 
 def test_videos_leave_out_frames_without_the_object(tmp_path):
-    lines = [f"{i},0,10,10" for i in range(8)]
-    lines[2], lines[5] = "NaN,NaN,NaN,NaN", "5,0,0,0"
-    source = Videos("toy", [video(tmp_path / "toy__a", lines)], max_frame_gap=50)
+    boxes = np.array([[i, 0, 10, 10] for i in range(8)], float)
+    boxes[2], boxes[5, 3] = np.nan, 3.9
+    source = Videos("toy", [video(tmp_path, boxes)], CONFIG)
     assert {int(v.path.stem) for pair in draws(source) for v in pair} == {0, 1, 3, 4, 6, 7}
 
 
 def test_videos_leave_out_sequences_with_few_frames(tmp_path):
-    short = video(tmp_path / "toy__short", ["0,0,9,9"] * 4)
-    long = video(tmp_path / "toy__long", ["0,0,9,9"] * 5)
-    assert {a.path.parents[1].name for a, _ in draws(Videos("toy", [short, long], 50))} == {"toy__long"}
-    with pytest.raises(ValueError, match="source 'toy': no sequence has 5 frames with a usable box"):
-        Videos("toy", [short], 50)
+    seen, hidden = [0, 0, 9, 9], [np.nan] * 4
+    sequences = [
+        video(tmp_path / "short", [seen] * 9),
+        video(tmp_path / "hidden", [seen] * 3 + [hidden] * 9),
+        video(tmp_path / "good", [seen] * 4 + [hidden] * 6),
+    ]
+    config = TrainingConfig(min_sequence_frames=10, min_visible_frames=4)
+    assert places(Videos("toy", sequences, config)) == {"good"}
+    with pytest.raises(
+        ValueError, match="'toy': none of 2 sequences can be read and has min_sequence_frames = 10 frames"
+    ):
+        Videos("toy", sequences[:2], config)
+
+
+def test_the_paper_asks_for_20_frames_and_more_than_4_visible():
+    assert (TrainingConfig().min_sequence_frames, TrainingConfig().min_visible_frames) == (20, 5)
+
+
+def test_a_damaged_sequence_is_named_once_and_left_out(tmp_path, caplog):
+    sequences = [damaged(tmp_path / "broken"), video(tmp_path / "good", [[0, 0, 9, 9]] * 20)]
+    with caplog.at_level(logging.WARNING):
+        assert places(Videos("toy", sequences, CONFIG)) == {"good"}
+    (record,) = caplog.records
+    assert record.getMessage() == f"{tmp_path / 'broken'} is left out: groundtruth.txt, line 3: no number"
+
+
+def test_sequences_are_read_when_they_are_drawn(tmp_path):
+    """30 000 videos cannot all be read before the first step."""
+    read = []
+
+    def sequence(name):
+        def load():
+            read.append(name)
+            return Frames(lambda index: tmp_path / name / f"{index}.jpg", np.full((20, 4), 9.0))
+
+        return Sequence(tmp_path / name, load)
+
+    source = Videos("toy", [sequence(str(i)) for i in range(1000)], CONFIG)
+    draws(source, 5)
+    draws(source, 5)  # the same again: nothing is read twice
+    assert len(read) == len(set(read)) <= 6
 
 
 def test_same_seed_same_pairs(data):
@@ -85,55 +136,22 @@ def test_same_seed_same_pairs(data):
         assert draws(source, 30) == draws(source, 30)
 
 
-def test_counts_that_do_not_match(tmp_path):
-    video(tmp_path / "toy__a", ["0,0,9,9"] * 6, frames=5)
-    with pytest.raises(ValueError, match=r"toy__a: 6 lines in groundtruth_rect\.txt but 5 images in img/"):
-        find_sources([tmp_path], TrainingConfig())
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (["0,0,9,9", "0,0,nine,9"], r"groundtruth_rect\.txt: .*nine.*; expected a line x,y,width,height"),
-        (["0,0,9"] * 6, r"groundtruth_rect\.txt has 3 numbers a line; expected x,y,width,height"),
-    ],
-)
-def test_damaged_groundtruth_is_named(tmp_path, lines, message):
-    video(tmp_path / "toy__a", lines)
-    with pytest.raises(ValueError, match=message):
-        find_sources([tmp_path], TrainingConfig())
-
-
-def test_sequence_without_frames_is_named(tmp_path):
-    (tmp_path / "toy__a").mkdir()
-    (tmp_path / "toy__a" / "groundtruth_rect.txt").write_text("0,0,9,9\n")
-    with pytest.raises(ValueError, match="toy__a has no folder img/"):
-        find_sources([tmp_path], TrainingConfig())
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"a.png": [[1, 2', r"set/boxes\.json is no JSON file"),
-        ("[1, 2]", r"set/boxes\.json holds a list; expected an object"),
-        ({"a.png": [[1, 2, 3]]}, r"boxes of 'a\.png' are \[\[1, 2, 3\]\]; expected \[\[x, y, width, height\]"),
-        ({"a.png": [[0, 0, 2, 2]]}, r"set/boxes\.json lists no box of at least 4\.0 px a side"),
-    ],
-)
-def test_damaged_boxes_are_named(tmp_path, content, message):
-    still_set(tmp_path / "set", content)
-    with pytest.raises(ValueError, match=message):
-        find_sources([tmp_path], TrainingConfig())
+def write_json(path, content):
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
 
 
 def test_a_set_of_backgrounds_is_no_source(tmp_path):
-    still_set(tmp_path / "backgrounds", {"a.png": [], "b.png": []})
-    still_set(tmp_path / "set", {"a.png": [[0, 0, 9, 9]]})
-    assert [s.name for s in find_sources([tmp_path], TrainingConfig())] == ["set"]
+    write_json(tmp_path / "backgrounds" / "boxes.json", {"a.png": [], "b.png": []})
+    with pytest.raises(ValueError, match=r"no boxes in .*: only images without any"):
+        find_sources([tmp_path], CONFIG)
+    write_json(tmp_path / "set" / "boxes.json", {"a.png": [[0, 0, 9, 9]]})
+    assert [s.name for s in find_sources([tmp_path], CONFIG)] == ["set"]
 
 
-def test_nothing_found_and_no_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"no boxes\.json and no groundtruth_rect\.txt in the folders below"):
-        find_sources([tmp_path], TrainingConfig())
-    with pytest.raises(ValueError, match="missing is not a folder"):
-        find_sources([tmp_path / "missing"], TrainingConfig())
+def test_masks_make_a_source_of_composed_pairs(tmp_path):
+    write_json(tmp_path / "set" / "boxes.json", {"a.png": [[0, 0, 9, 9]]})
+    (tmp_path / "set" / "masks").mkdir()
+    sources = find_sources([tmp_path], CONFIG)
+    assert [s.name for s in sources] == ["set", "cut_paste"]
+    assert isinstance(sources[1], CutPaste)

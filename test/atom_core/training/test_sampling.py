@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import StillImages
+from atom_core.training.datasets import find_sources
 from atom_core.training.sampling import draw_proposals, make_pair
 from atom_core.training.views import FileView
 
@@ -206,5 +206,5 @@ def test_stills_lead_to_pairs(tmp_path):
     cv2.imwrite(str(tmp_path / "images" / "a.png"), image)
     (tmp_path / "boxes.json").write_text(json.dumps({"a.png": [[29.5, 19.5, 20, 20]]}))
     rng = np.random.default_rng(0)
-    for crop in make_pair(*StillImages(tmp_path).draw(rng), PLAIN, rng):
+    for crop in make_pair(*find_sources([tmp_path], PLAIN)[0].draw(rng), PLAIN, rng):
         check_box(crop)
