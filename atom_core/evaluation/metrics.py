@@ -1,9 +1,13 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Overlap, success and precision of a tracker's boxes, by the OTB protocol.
+"""Overlap, success and precision of a tracker's boxes, by the protocols of OTB, LaSOT and GOT-10k.
 
-Source: Wu, Lim, Yang, "Object Tracking Benchmark", TPAMI 2015, section 4: one pass, every frame counts, the first
-(whose box is given) too.
+Sources:
+- success and precision: Wu, Lim, Yang, "Object Tracking Benchmark", TPAMI 2015, section 4: one pass, every frame
+  counts, the first (whose box is given) too;
+- normalised precision: Müller et al., "TrackingNet", ECCV 2018, section 5; thresholds of LaSOT's toolkit;
+- AO and SR: Huang, Zhao, Huang, "GOT-10k", TPAMI 2019, section 4, and the benchmark's toolkit.
+
 Boxes are (x, y, width, height), continuous image px.
 
 Absent boxes are rows with a NaN:
@@ -18,7 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 
 SUCCESS_THRESHOLDS = np.linspace(0.0, 1.0, 21)  # 0, 0.05, ..., 1
-PRECISION_DISTANCE = 20.0  # image px
+PRECISION_THRESHOLDS = np.arange(51.0)  # image px
+NORMALIZED_THRESHOLDS = np.arange(51) / 100  # of the target's width and height
+_RANKING = 20  # of the thresholds of precision: 20 px, and 0.2 of the target's size
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,22 @@ class Scores:
     success_50: float  # share with overlap > 0.5
     precision_20: float  # share with a centre distance <= 20 px
     frames: int  # counted
+    normalized_precision_20: float  # share with a normalised centre distance <= 0.2
+    normalized_precision_auc: float  # mean of the normalised precision curve
+    # GOT-10k's figures leave out the first frame; NaN if no other is counted.
+    ao: float  # mean overlap
+    sr_50: float  # share with overlap > 0.5
+    sr_75: float
+    ao_frames: int  # counted
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Shares of the counted frames for plots, one for each of the thresholds above; NaN if no frame is counted."""
+
+    success: np.ndarray  # (21,), never rising
+    precision: np.ndarray  # (51,), never falling
+    normalized_precision: np.ndarray  # (51,), never falling
 
 
 def overlap(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -49,8 +71,11 @@ def overlap(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
     low = np.maximum(predicted[:, :2], reference[:, :2])
     high = np.minimum(predicted[:, :2] + predicted[:, 2:], reference[:, :2] + reference[:, 2:])
     shared = np.prod(np.clip(high - low, 0.0, None), axis=1)
-    union = np.prod(predicted[:, 2:], axis=1) + np.prod(reference[:, 2:], axis=1) - shared
-    return _with_absences(shared / union, predicted, reference, missed=0.0)
+    areas = [np.prod(np.clip(boxes[:, 2:], 0.0, None), axis=1) for boxes in (predicted, reference)]
+    union = areas[0] + areas[1] - shared
+    shares = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+    # Rounding can make the shared area larger than either box, and OTB's last threshold is "above 1".
+    return _with_absences(shares.clip(max=1.0), predicted, reference, missed=0.0)
 
 
 def center_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -67,8 +92,54 @@ def center_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
         ValueError: if the shapes are not (N, 4) and equal.
     """
     predicted, reference = _checked(predicted, reference)
-    difference = predicted[:, :2] + predicted[:, 2:] / 2 - reference[:, :2] - reference[:, 2:] / 2
-    return _with_absences(np.linalg.norm(difference, axis=1), predicted, reference, missed=np.inf)
+    distance = np.linalg.norm(_offset(predicted, reference), axis=1)
+    return _with_absences(distance, predicted, reference, missed=np.inf)
+
+
+def normalized_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """As `center_distance`, but in units of the reference box: its width across, its height down."""
+    predicted, reference = _checked(predicted, reference)
+    distance = np.linalg.norm(_offset(predicted, reference) / reference[:, 2:], axis=1)
+    return _with_absences(distance, predicted, reference, missed=np.inf)
+
+
+def got10k_overlap(
+    predicted: np.ndarray, reference: np.ndarray, image_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Overlaps by the rules of GOT-10k: the first frame is left out, and boxes are bounded by the image.
+
+    Args:
+        predicted: (N, 4).
+        reference: (N, 4).
+        image_size: (width, height); without it, the boxes stay as they are.
+
+    Returns:
+        (N - 1,) float64 as `overlap`. The benchmark's AO is the mean over the frames of all sequences together.
+
+    Raises:
+        ValueError: if the shapes are not (N, 4) and equal.
+    """
+    predicted, reference = _checked(predicted, reference)
+    if image_size is not None:
+        predicted, reference = _bounded(predicted, image_size), _bounded(reference, image_size)
+    return overlap(predicted[1:], reference[1:])
+
+
+def curves(predicted: np.ndarray, reference: np.ndarray) -> Curves:
+    """The curves of one sequence.
+
+    Args:
+        predicted: (N, 4).
+        reference: (N, 4).
+
+    Raises:
+        ValueError: if the shapes are not (N, 4) and equal.
+    """
+    return Curves(
+        success=success_curve(overlap(predicted, reference)),
+        precision=_share_within(center_distance(predicted, reference), PRECISION_THRESHOLDS),
+        normalized_precision=_share_within(normalized_distance(predicted, reference), NORMALIZED_THRESHOLDS),
+    )
 
 
 def success_curve(overlaps: np.ndarray) -> np.ndarray:
@@ -86,26 +157,35 @@ def success_curve(overlaps: np.ndarray) -> np.ndarray:
     return (counted[:, None] > SUCCESS_THRESHOLDS).mean(axis=0)
 
 
-def score(predicted: np.ndarray, reference: np.ndarray) -> Scores:
+def score(predicted: np.ndarray, reference: np.ndarray, image_size: tuple[int, int] | None = None) -> Scores:
     """Scores of one sequence.
 
     Args:
-        predicted: (N, 4); a row with NaN is a miss.
-        reference: (N, 4); a row with NaN is not counted.
+        predicted: (N, 4).
+        reference: (N, 4).
+        image_size: (width, height), which AO and SR need to follow GOT-10k's rules exactly.
 
     Raises:
         ValueError: if the shapes are not (N, 4) and equal, or no frame has a reference box.
     """
-    overlaps = overlap(predicted, reference)
-    counted = ~np.isnan(overlaps)
-    if not counted.any():
+    overlaps, plots = overlap(predicted, reference), curves(predicted, reference)
+    counted = overlaps[~np.isnan(overlaps)]
+    if not counted.size:
         raise ValueError(f"none of the {len(overlaps)} frames has a reference box; expected at least one")
+    later = got10k_overlap(predicted, reference, image_size)
+    later = later[~np.isnan(later)]
     return Scores(
-        auc=float(success_curve(overlaps).mean()),
-        mean_overlap=float(overlaps[counted].mean()),
-        success_50=float((overlaps[counted] > 0.5).mean()),
-        precision_20=float((center_distance(predicted, reference)[counted] <= PRECISION_DISTANCE).mean()),
-        frames=int(counted.sum()),
+        auc=float(plots.success.mean()),
+        mean_overlap=float(counted.mean()),
+        success_50=float((counted > 0.5).mean()),
+        precision_20=float(plots.precision[_RANKING]),
+        frames=counted.size,
+        normalized_precision_20=float(plots.normalized_precision[_RANKING]),
+        normalized_precision_auc=float(plots.normalized_precision.mean()),
+        ao=_mean(later),
+        sr_50=_mean(later > 0.5),
+        sr_75=_mean(later > 0.75),
+        ao_frames=later.size,
     )
 
 
@@ -119,3 +199,29 @@ def _checked(predicted: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, 
 def _with_absences(values: np.ndarray, predicted: np.ndarray, reference: np.ndarray, missed: float) -> np.ndarray:
     values = np.where(np.isnan(predicted).any(axis=1), missed, values)
     return np.where(np.isnan(reference).any(axis=1), np.nan, values)
+
+
+def _offset(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """From the reference's centre to the prediction's, (N, 2) px."""
+    return predicted[:, :2] + predicted[:, 2:] / 2 - reference[:, :2] - reference[:, 2:] / 2
+
+
+def _bounded(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Boxes as GOT-10k's toolkit bounds them: in its own pixels, which start with 1, the corner before the size.
+
+    So a box that begins left of the image or above it is moved in rather than cut, and its size stays.
+    """
+    limits = np.array(image_size, dtype=np.float64)
+    corner = (boxes[:, :2] + 1.0).clip(0.0, limits)
+    return np.concatenate((corner, boxes[:, 2:].clip(0.0, limits - corner)), axis=1)
+
+
+def _share_within(distances: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    counted = distances[~np.isnan(distances)]
+    if not counted.size:
+        return np.full(len(thresholds), np.nan)
+    return (counted[:, None] <= thresholds).mean(axis=0)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
