@@ -45,8 +45,9 @@ class OpenCVTracker:
         self._class = getattr(cv2, OPENCV_TRACKERS[name], None)
         if self._class is None:
             raise ValueError(
-                f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; "
-                "opencv-contrib-python-headless 4.x has KCF, CSRT and MIL"
+                f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; opencv-contrib-python-headless has. "
+                "Uninstall opencv-python-headless before: they share a folder. Or try it beside: "
+                "pip install --target FOLDER opencv-contrib-python-headless, then PYTHONPATH=FOLDER atom-eval"
             )
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:

@@ -1,116 +1,123 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-eval`: trackers on a folder of sequences, figures as a table and as JSON."""
+"""The command `atom-eval`: trackers on a folder of sequences, figures as a table, as JSON and as a page."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import difflib
 import fnmatch
 import json
 import sys
-from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
-from atom_core.evaluation import runner
-from atom_core.evaluation.baselines import OPENCV_TRACKERS, IdentityTracker, OpenCVTracker
+from atom_core.evaluation import summary
+from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
+from atom_core.evaluation.parallel import Failure, Job, run_jobs
+from atom_core.evaluation.runner import Run
 from atom_core.evaluation.sequences import Sequence, read_sequences
-from atom_core.tracker import AtomTracker
+from atom_core.evaluation.store import RunStore, describe_machine, write_whole
 
-_NAMES = ("ours", *OPENCV_TRACKERS, "identity")
+SOME_RUNS_FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.threads:
-            torch.set_num_threads(arguments.threads)
-            cv2.setNumThreads(arguments.threads)
-        config = parse_config(arguments.set, vot=arguments.vot)
-        sequences = _select(read_sequences(arguments.folder), arguments.sequences)
-        trackers = {name: _make(name, arguments, config) for name in arguments.trackers}
-    except (ValueError, FileNotFoundError) as error:  # wrong arguments or folders: the message says what to mend
+        evaluation = _prepare(arguments)
+        finished = evaluation.finished(arguments.restart)
+    except (ValueError, OSError) as error:  # wrong arguments or folders: the message says what to mend
         print(f"atom-eval: {error}", file=sys.stderr)
-        return 2
-    runs = _run_all(trackers, sequences)
-    result = runner.report(runs, sequences, arguments.lost_is_miss)
-    print(runner.table(result))
-    if arguments.output:
-        _write(arguments.output, {"settings": _settings(arguments, config, trackers), "trackers": result})
-    return 0
-
-
-def parse_config(assignments: list[str], vot: bool = False) -> TrackerConfig:
-    """A configuration changed by `KEY=VALUE` strings.
-
-    Args:
-        assignments: fields of TrackerConfig and their values, e.g. `["memory_size=100", "use_hann_window=true"]`.
-        vot: start from the VOT settings.
-
-    Raises:
-        ValueError: if an assignment has no `=`, or its field is unknown, or its value is not of the field's type or
-            outside its range.
-    """
-    base = TrackerConfig.vot() if vot else TrackerConfig()
-    changes = dict(_parse_assignment(text, base) for text in assignments)
-    return dataclasses.replace(base, **changes)
-
-
-def _parse_assignment(text: str, base: TrackerConfig) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text}: expected KEY=VALUE")
-    fields = [field.name for field in dataclasses.fields(base)]
-    if key not in fields:
-        close = difflib.get_close_matches(key, fields, n=3) or fields
-        raise ValueError(f"--set {text}: TrackerConfig has no field '{key}'; did you mean {', '.join(close)}?")
-    expected = type(getattr(base, key))
-    parse: Callable[[str], Any] = {"true": True, "false": False}.__getitem__ if expected is bool else expected
+        return WRONG_USE
     try:
-        return key, parse(value)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"--set {text}: '{value}' is not a value of type {expected.__name__}") from error
+        runs, failures = evaluation.run(finished)
+    except KeyboardInterrupt:
+        kept = f"the same command goes on from {arguments.output}" if arguments.output else "nothing is kept"
+        print(f"\natom-eval: interrupted; {kept}", file=sys.stderr)
+        return INTERRUPTED
+    if runs:
+        evaluation.report(runs, failures)
+    for job, failure in failures:
+        print(f"atom-eval: failed: {job}: {failure.reason}", file=sys.stderr)
+    return SOME_RUNS_FAILED if failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="atom-eval",
-        description="One-pass evaluation (OTB protocol) on sequences: folders with groundtruth_rect.txt and img/ "
-        "or a video.",
-    )
-    parser.add_argument("folder", type=Path, help="a sequence, or a folder of sequences")
-    parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
-    parser.add_argument(
-        "--trackers",
-        type=_tracker_names,
-        default=["ours"],
-        metavar="NAME,...",
-        help=f"of {', '.join(_NAMES)} (default: ours)",
-    )
-    parser.add_argument("--weights", default="default", help="name or file of our tracker's weights")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
-    parser.add_argument("--threads", type=int, help="CPU threads to use")
-    parser.add_argument("--vot", action="store_true", help="start from the settings for the VOT challenge")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
-    parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json here")
-    return parser
+@dataclass(frozen=True)
+class _Evaluation:
+    """What the arguments ask for."""
+
+    arguments: argparse.Namespace
+    sequences: list[Sequence]
+    contenders: list[Contender]
+    jobs: list[Job]
+    machine: dict[str, Any]
+    store: RunStore | None
+
+    def finished(self, restart: bool) -> list[Run]:
+        """The runs that an earlier call has left."""
+        return [] if restart or not self.store else self.store.load(self.jobs)
+
+    def run(self, finished: list[Run]) -> tuple[list[Run], list[tuple[Job, Failure]]]:
+        """Makes what is missing, and saves each run at once."""
+        done = {(run.tracker, run.seed, run.sequence) for run in finished}
+        jobs = [job for job in self.jobs if (job.contender.name, job.seed, job.sequence.name) not in done]
+        runs, failures = list(finished), []
+        frames = sum(len(job.sequence) for job in self.jobs)
+        initial = frames - sum(len(job.sequence) for job in jobs)
+        with tqdm(total=frames, initial=initial, unit="frame", disable=None) as progress:
+            made = run_jobs(jobs, self.arguments.jobs, self.machine["cpu_threads"], progress.update)
+            with closing(made):
+                for job, outcome in made:
+                    progress.set_description(str(job))
+                    if isinstance(outcome, Failure):
+                        failures.append((job, outcome))
+                        continue
+                    runs.append(outcome)
+                    if self.store:
+                        self.store.save(job, outcome)
+        return runs, failures
+
+    def report(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> None:
+        """Prints the table, writes the files."""
+        order = {contender.name: index for index, contender in enumerate(self.contenders)}
+        runs = sorted(runs, key=lambda run: (order[run.tracker], run.sequence, run.seed))
+        trackers = summary.summarize_all(runs, self.sequences, self.arguments.lost_is_miss)
+        print(summary.table(trackers))
+        if not self.store:
+            return
+        for contender in self.contenders:
+            if contender.name in trackers:
+                trackers[contender.name]["settings"] = contender.settings(trackers[contender.name]["seeds"][0])
+        settings = {"lost_is_miss": self.arguments.lost_is_miss, "jobs": self.arguments.jobs, **self.machine}
+        failed = [{"run": str(job), "reason": failure.reason} for job, failure in failures]
+        content = {"settings": settings, "trackers": trackers, "failures": failed}
+        path = self.store.folder / "results.json"
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(content, indent=1, allow_nan=False))
+        print(f"Written: {path}")
 
 
-def _tracker_names(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in _NAMES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; expected names of {', '.join(_NAMES)}")
-    return names
+def _prepare(arguments: argparse.Namespace) -> _Evaluation:
+    config = change_config(TrackerConfig(), [*arguments.set, *(["vot"] if arguments.vot else [])])
+    sequences = _select(read_sequences(arguments.folder), arguments.sequences)
+    contenders = parse_contenders(arguments.trackers, config, arguments.weights, arguments.device)
+    jobs = [
+        Job(contender, seed, sequence)
+        for contender in contenders
+        for seed in contender.seeds(arguments.seeds)
+        for sequence in sequences
+    ]
+    threads = arguments.threads or max(1, torch.get_num_threads() // arguments.jobs)
+    machine = describe_machine(threads)
+    store = RunStore(arguments.output, machine) if arguments.output else None
+    return _Evaluation(arguments, sequences, contenders, jobs, machine, store)
 
 
 def _select(sequences: list[Sequence], pattern: str | None) -> list[Sequence]:
@@ -121,51 +128,52 @@ def _select(sequences: list[Sequence], pattern: str | None) -> list[Sequence]:
     return chosen
 
 
-def _make(name: str, arguments: argparse.Namespace, config: TrackerConfig) -> runner.Tracker:
-    if name == "identity":
-        return IdentityTracker()
-    if name in OPENCV_TRACKERS:
-        return OpenCVTracker(name)
-    return AtomTracker.from_pretrained(arguments.weights, device=arguments.device, config=config)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="atom-eval", description="One-pass evaluation of trackers on sequences with reference boxes."
+    )
+    parser.add_argument("folder", type=Path, help="a sequence, or a folder of sequences")
+    parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
+    parser.add_argument(
+        "--trackers",
+        type=lambda text: text.split(","),
+        default=["ours"],
+        metavar="NAME,...",
+        help="shipped networks or .safetensors files, each with changes of its own if wanted (default:vot, "
+        f"default:memory_size=100), ours (stands for --weights), {', '.join(BASELINES)} (default: ours)",
+    )
+    parser.add_argument("--weights", default="default", help="network that 'ours' stands for (default: default)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
+    parser.add_argument("--vot", action="store_true", help="start from the settings for the VOT challenge")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seeds", type=_seeds, metavar="N,...", help="run once with each seed (default: the seed set)")
+    seeds.add_argument(
+        "--runs",
+        dest="seeds",
+        type=lambda text: tuple(range(_count(text))),
+        metavar="N",
+        help="run with seeds 0 .. N-1",
+    )
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="runs side by side, each in a process")
+    parser.add_argument("--threads", type=_count, metavar="N", help="CPU threads of each (default: all, shared out)")
+    parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep runs and results here; go on from there")
+    parser.add_argument("--restart", action="store_true", help="do not use the runs that --output holds")
+    return parser
 
 
-def _run_all(trackers: dict[str, runner.Tracker], sequences: list[Sequence]) -> list[runner.Run]:
-    frames = len(trackers) * sum(len(sequence) for sequence in sequences)
-    with tqdm(total=frames, unit="frame", disable=None) as progress:
-        runs = []
-        for name, tracker in trackers.items():
-            for sequence in sequences:
-                progress.set_description(f"{name} {sequence.name}")
-                runs.append(runner.run_sequence(name, tracker, sequence, progress.update))
-    return runs
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, 1 or more")
+    return int(text)
 
 
-def _settings(
-    arguments: argparse.Namespace, config: TrackerConfig, trackers: dict[str, runner.Tracker]
-) -> dict[str, Any]:
-    """What one must know to repeat the figures."""
-    settings = {
-        "lost_is_miss": arguments.lost_is_miss,
-        "cpu_threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "opencv": cv2.__version__,
-    }
-    if "ours" in trackers:
-        ours = trackers["ours"]
-        settings |= {
-            "config": dataclasses.asdict(config),
-            "device": str(ours.device),
-            "network": ours.network_name,
-            "weights_sha256": ours.weights_sha256,
-        }
-    return settings
-
-
-def _write(folder: Path, content: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "results.json"
-    path.write_text(json.dumps(content, indent=1))
-    print(f"Written: {path}")
+def _seeds(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    if not all(word.isdigit() for word in words) or len(set(words)) < len(words):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected different whole numbers, such as 0,1,2")
+    return tuple(int(word) for word in words)
 
 
 if __name__ == "__main__":

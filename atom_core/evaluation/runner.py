@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from atom_core.evaluation import metrics
 from atom_core.evaluation.sequences import Sequence
 from atom_core.tracker import TrackResult, TrackState
 
+LIE_OVERLAP = 0.1  # a box that overlaps less has nothing to do with the target
 GIVEN = "GIVEN"  # the state of the first frame, whose box is given
 
 
@@ -40,14 +41,21 @@ class Run:
     ious: np.ndarray  # (N,), predicted IoU, NaN in the first frame
     states: tuple[str, ...]  # N names of states, GIVEN first
     seconds: np.ndarray  # (N,), the tracker's own time, reading the image excluded
+    seed: int = 0
 
     @property
     def lost(self) -> np.ndarray:
         """(N,) bool: the tracker said LOST."""
-        return np.array(self.states) == TrackState.LOST.name
+        return self.said(TrackState.LOST)
+
+    def said(self, state: TrackState) -> np.ndarray:
+        """(N,) bool: the tracker was in this state."""
+        return np.array(self.states) == state.name
 
 
-def run_sequence(name: str, tracker: Tracker, sequence: Sequence, on_frame: Callable[[], object] = lambda: None) -> Run:
+def run_sequence(
+    name: str, tracker: Tracker, sequence: Sequence, on_frame: Callable[[], object] = lambda: None, seed: int = 0
+) -> Run:
     """Follows the target of one sequence from its first box to its end.
 
     Args:
@@ -55,7 +63,13 @@ def run_sequence(name: str, tracker: Tracker, sequence: Sequence, on_frame: Call
         tracker: is initialised anew.
         sequence: two frames or more.
         on_frame: called after each frame, to show progress.
+        seed: the tracker's, for the record.
+
+    Raises:
+        ValueError: if the sequence has one frame only.
     """
+    if len(sequence) < 2:
+        raise ValueError(f"sequence {sequence.name} has {len(sequence)} frame; expected two or more, to track in")
     boxes, scores, ious, states, seconds = [], [], [], [], []
     for index, image in enumerate(sequence.frames):
         if index == 0:
@@ -71,72 +85,61 @@ def run_sequence(name: str, tracker: Tracker, sequence: Sequence, on_frame: Call
             boxes.append(result.box), scores.append(result.score), ious.append(result.iou)
             states.append(result.state.name)
         on_frame()
-    return Run(name, sequence.name, *map(np.array, (boxes, scores, ious)), tuple(states), np.array(seconds))
+    return Run(name, sequence.name, *map(np.array, (boxes, scores, ious)), tuple(states), np.array(seconds), seed)
 
 
 def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[str, float]:
-    """The figures of one run.
+    """The figures of one run; NaN where a figure does not exist.
 
     Args:
         run: of this sequence.
-        sequence: holds the reference boxes.
+        sequence: holds the reference boxes; if all but the first are absent, there are no figures of accuracy.
         lost_is_miss: count frames on which the tracker says LOST as misses. The protocol, and the default, scores
             the box of every frame alike, the last known place too.
     """
     boxes = run.boxes.copy()
     if lost_is_miss:
         boxes[run.lost] = np.nan
+    scores = dataclasses.asdict(metrics.score(boxes, sequence.boxes))
+    if not has_reference(sequence):
+        scores = dict.fromkeys(scores, np.nan)
     return {
-        **dataclasses.asdict(metrics.score(boxes, sequence.boxes)),
-        "lost_share": float(run.lost.mean()),
+        **scores,
+        **honesty(run, sequence),
         "initialize_seconds": float(run.seconds[0]),
         "median_ms": float(np.median(run.seconds[1:]) * 1e3),
+        "mean_ms": float(np.mean(run.seconds[1:]) * 1e3),
         "p95_ms": float(np.percentile(run.seconds[1:], 95) * 1e3),
     }
 
 
-def report(runs: Iterable[Run], sequences: Iterable[Sequence], lost_is_miss: bool = False) -> dict[str, Any]:
-    """Figures and per-frame records of all runs, ready for JSON.
+def has_reference(sequence: Sequence) -> bool:
+    """Whether there is a reference box after the first frame. The test sets of some benchmarks keep theirs."""
+    return bool(np.isfinite(sequence.boxes[1:]).any())
+
+
+def honesty(run: Run, sequence: Sequence) -> dict[str, float]:
+    """How far the tracker's state can be believed; NaN where the reference, or a frame in that state, is wanting.
+
+    Where the reference box is absent, so is the target, and no box is right.
 
     Returns:
-        {tracker: {"mean": figures, "sequences": {sequence: {"figures": figures, "frames": columns}}}}; the mean is
-        over sequences, each weighing the same, as in OTB.
+        lost_share: of all frames, those said LOST;
+        tracking_overlap: mean overlap in the frames said TRACKING in which the target is present;
+        tracking_lies: of the frames said TRACKING, those whose overlap is below LIE_OVERLAP;
+        lost_truths: of the frames said LOST, those whose box, the last known place, does not touch the target.
     """
-    by_name = {sequence.name: sequence for sequence in sequences}
-    trackers: dict[str, Any] = {}
-    for run in runs:
-        figures = summarize(run, by_name[run.sequence], lost_is_miss)
-        entry = trackers.setdefault(run.tracker, {"mean": {}, "sequences": {}})
-        entry["sequences"][run.sequence] = {"figures": figures, "frames": _columns(run)}
-    for entry in trackers.values():
-        rows = [sequence["figures"] for sequence in entry["sequences"].values()]
-        entry["mean"] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-    return trackers
-
-
-def table(trackers: dict[str, Any]) -> str:
-    """The figures of `report` as text: one line for each tracker and sequence, and each tracker's mean."""
-    width = max([len("sequence"), *(len(name) for entry in trackers.values() for name in entry["sequences"])])
-    head = f"{'tracker':<10} {'sequence':<{width}}    AUC  overlap   >0.5  <=20px   lost  init s  ms/frame  p95 ms"
-    lines = [head, "-" * len(head)]
-    for tracker, entry in trackers.items():
-        rows = [(name, sequence["figures"]) for name, sequence in entry["sequences"].items()]
-        for name, row in [*rows, ("mean", entry["mean"])]:
-            lines.append(
-                f"{tracker:<10} {name:<{width}}  {row['auc']:.3f}    {row['mean_overlap']:.3f}  {row['success_50']:.3f}"
-                f"   {row['precision_20']:.3f}  {row['lost_share']:.3f}  {row['initialize_seconds']:6.2f}"
-                f"  {row['median_ms']:8.1f}  {row['p95_ms']:6.1f}"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _columns(run: Run) -> dict[str, list[Any]]:
-    """The run's columns, with None for NaN: JSON has no NaN."""
+    overlaps = metrics.overlap(run.boxes, sequence.boxes)
+    touching = np.nan_to_num(overlaps)  # an absent target is touched by nothing
+    tracking = run.said(TrackState.TRACKING)
+    known = has_reference(sequence)
     return {
-        "box": [[round(float(value), 2) for value in box] for box in run.boxes],
-        "score": [None if np.isnan(value) else round(float(value), 4) for value in run.scores],
-        "iou": [None if np.isnan(value) else round(float(value), 4) for value in run.ious],
-        "state": list(run.states),
-        "seconds": [round(float(value), 5) for value in run.seconds],
+        "lost_share": float(run.lost.mean()),
+        "tracking_overlap": _mean_where(tracking & ~np.isnan(overlaps) & known, overlaps),
+        "tracking_lies": _mean_where(tracking & known, touching < LIE_OVERLAP),
+        "lost_truths": _mean_where(run.lost & known, touching == 0),
     }
+
+
+def _mean_where(chosen: np.ndarray, values: np.ndarray) -> float:
+    return float(values[chosen].mean()) if chosen.any() else np.nan

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.config import TrackerConfig
-from atom_core.evaluation.command import main, parse_config
+from atom_core.evaluation.command import main
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_writes_figures_and_prints_a_table(sequences, tmp_path, capsys):
     assert figures["leaves"]["mean_overlap"] == 0.5
     assert result["trackers"]["identity"]["mean"]["mean_overlap"] == 0.75
     assert result["settings"]["lost_is_miss"] is False
-    assert "identity   mean" in capsys.readouterr().out
+    assert "identity  mean" in capsys.readouterr().out
 
 
 def test_sequences_are_chosen_by_pattern(sequences, tmp_path):
@@ -44,6 +43,8 @@ def test_sequences_are_chosen_by_pattern(sequences, tmp_path):
     [
         (["--sequences", "x*"], r"--sequences x*: matches none of leaves, stays"),
         (["--set", "memory_sise=9"], "did you mean memory_size"),
+        (["--trackers", "identity,goturn"], "there are: efficientnet_lite0"),
+        (["--trackers", "identity,identity"], "identity is named twice"),
     ],
 )
 def test_mistakes_are_told_and_end_with_status_2(sequences, arguments, message, capsys):
@@ -56,28 +57,68 @@ def test_a_folder_without_sequences_is_named(tmp_path, capsys):
     assert "nowhere: no sequence here" in capsys.readouterr().err
 
 
-def test_unknown_tracker_is_refused(sequences, capsys):
-    with pytest.raises(SystemExit) as raised:
-        main([str(sequences), "--trackers", "identity,goturn"])
-    assert raised.value.code == 2
-    assert "unknown: goturn; expected names of ours, kcf, csrt, mil, identity" in capsys.readouterr().err
-
-
-def test_config_from_assignments_takes_each_field_s_type():
-    config = parse_config(["memory_size=100", "learning_rate=0.02", "use_hann_window=true"])
-    assert config == TrackerConfig(memory_size=100, learning_rate=0.02, use_hann_window=True)
-    assert parse_config(["seed=3"], vot=True) == TrackerConfig.vot(seed=3)
-
-
 @pytest.mark.parametrize(
-    "assignment, message",
-    [
-        ("memory_size", "expected KEY=VALUE"),
-        ("memory_size=many", "'many' is not a value of type int"),
-        ("use_hann_window=1", "'1' is not a value of type bool"),
-        ("learning_rate=2", r"expected a value in \[0.0, 1.0\]"),
-    ],
+    "arguments", [["--seeds", "1,1"], ["--seeds", "x"], ["--jobs", "0"], ["--runs", "2", "--seeds", "1"]]
 )
-def test_wrong_assignments_are_refused(assignment, message):
-    with pytest.raises(ValueError, match=message):
-        parse_config([assignment])
+def test_impossible_numbers_are_refused(sequences, arguments):
+    with pytest.raises(SystemExit) as raised:
+        main([str(sequences), *arguments])
+    assert raised.value.code == 2
+
+
+def run_files(output):
+    return {path.relative_to(output / "runs"): path.stat().st_mtime_ns for path in output.glob("runs/**/*.json")}
+
+
+def test_a_second_call_makes_only_what_is_missing(sequences, tmp_path):
+    output = tmp_path / "output"
+    call = [str(sequences), "--trackers", "identity", "--output", str(output)]
+    assert main(call) == 0
+    first, figures = run_files(output), (output / "results.json").read_text()
+    assert len(first) == 2
+    (output / "runs" / "identity" / "seed0" / "leaves.json").unlink()
+    (output / "results.json").unlink()
+    assert main(call) == 0
+    kept = [name for name, time in run_files(output).items() if time == first[name]]
+    assert [name.name for name in kept] == ["stays.json"]
+    trackers = [json.loads(text)["trackers"] for text in (figures, (output / "results.json").read_text())]
+    speeds = ("initialize_seconds", "median_ms", "mean_ms", "p95_ms")
+    accuracy = [{k: v for k, v in entry["identity"]["mean"].items() if k not in speeds} for entry in trackers]
+    assert accuracy[0] == accuracy[1]
+
+
+def test_a_changed_setting_is_named_and_restart_makes_all_anew(sequences, tmp_path, capsys, network_file):
+    output = tmp_path / "output"
+    call = [str(sequences), "--trackers", str(network_file), "--sequences", "stays", "--output", str(output)]
+    assert main(call) == 0
+    before = run_files(output)
+    assert main([*call, "--set", "memory_size=100"]) == 2
+    assert "tracker.config.memory_size was 250, is 100. Choose another --output" in capsys.readouterr().err
+    assert run_files(output) == before
+    assert main([*call, "--set", "memory_size=100", "--restart"]) == 0
+    assert run_files(output).keys() == before.keys()
+    assert run_files(output) != before
+
+
+def test_a_failed_run_is_named_and_the_others_are_kept(sequences, tmp_path, capsys):
+    output = tmp_path / "output"
+    (sequences / "stays" / "img" / "1.png").write_bytes(b"no image")
+    assert main([str(sequences), "--trackers", "identity", "--output", str(output)]) == 1
+    assert "failed: identity, seed 0, stays: " in capsys.readouterr().err
+    result = json.loads((output / "results.json").read_text())
+    assert list(result["trackers"]["identity"]["sequences"]) == ["leaves"]
+    assert result["failures"][0]["run"] == "identity, seed 0, stays"
+
+
+def test_several_configurations_and_seeds_side_by_side(sequences, tmp_path, network_file):
+    output = tmp_path / "output"
+    trackers = f"{network_file},{network_file}:proposals=3,identity"
+    call = [str(sequences), "--trackers", trackers, "--sequences", "stays", "--seeds", "3,5", "--device", "cpu"]
+    assert main([*call, "--jobs", "2", "--threads", "1", "--output", str(output)]) == 0
+    plain, changed, identity = json.loads((output / "results.json").read_text())["trackers"].values()
+    assert plain["seeds"] == changed["seeds"] == [3, 5]
+    assert identity["seeds"] == [3]  # its runs would all be the same
+    assert (plain["settings"]["config"]["proposals"], changed["settings"]["config"]["proposals"]) == (10, 3)
+    assert list(plain["sequences"]["stays"]["runs"]) == ["3", "5"]
+    assert plain["spread"]["auc"] is not None
+    assert identity["spread"]["auc"] is None

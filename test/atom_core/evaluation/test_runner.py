@@ -1,12 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-import json
-
 import numpy as np
 import pytest
 
 from atom_core.evaluation import runner
-from atom_core.evaluation.baselines import IdentityTracker, OpenCVTracker
+from atom_core.evaluation.baselines import IdentityTracker
 from atom_core.evaluation.sequences import Sequence
 from atom_core.tracker import TrackResult, TrackState
 
@@ -80,34 +78,43 @@ def test_frames_without_a_reference_are_not_counted():
     assert summary["success_50"] == 2 / 4
 
 
-def test_report_is_json_and_its_mean_weighs_sequences_alike():
-    still, moving = moving_square(frames=2, step=0), moving_square(frames=5, step=12)
-    moving = Sequence("moving", moving.frames, moving.boxes)
-    runs = [runner.run_sequence("identity", IdentityTracker(), sequence) for sequence in (still, moving)]
-    report = json.loads(json.dumps(runner.report(runs, [still, moving]), allow_nan=False))
-    # overlap 1 in both frames; 1 in the first of five
-    assert report["identity"]["mean"]["mean_overlap"] == pytest.approx((1 + 1 / 5) / 2)
-    frames = report["identity"]["sequences"]["moving"]["frames"]
-    assert frames["box"] == [list(BOX)] * 5
-    assert frames["score"] == [None] * 5
-    assert frames["state"] == ["GIVEN"] + ["TRACKING"] * 4
+def test_a_sequence_of_one_frame_is_refused():
+    with pytest.raises(ValueError, match="square has 1 frame; expected two or more"):
+        runner.run_sequence("identity", IdentityTracker(), moving_square(frames=1))
 
 
-def test_table_shows_each_sequence_and_the_mean():
-    sequence = moving_square(frames=2, step=0)
-    report = runner.report([runner.run_sequence("identity", IdentityTracker(), sequence)], [sequence])
-    lines = runner.table(report).splitlines()
-    assert lines[2].split()[:3] == ["identity", "square", "0.952"]
-    assert lines[3].split()[:3] == ["identity", "mean", "0.952"]
+def said(boxes, states) -> runner.Run:
+    nothing = np.full(len(boxes), np.nan)
+    return runner.Run("any", "any", np.array(boxes, float), nothing, nothing, tuple(states), np.ones(len(boxes)))
 
 
-def test_opencv_tracker_follows_the_square():
-    sequence = moving_square(frames=6, step=2)
-    run = runner.run_sequence("mil", OpenCVTracker("mil"), sequence)
-    assert runner.summarize(run, sequence)["mean_overlap"] > 0.6
-    assert run.boxes[-1, 0] > BOX[0] + 5  # the target moved by 10
+def test_honesty_of_the_states():
+    here, near, far, absent = [0, 0, 10, 10], [5, 0, 10, 10], [50, 0, 10, 10], [np.nan] * 4
+    rows = [  # said box, said state, reference
+        (here, "GIVEN", here),
+        (near, "TRACKING", here),  # overlap 5 / 15
+        (far, "TRACKING", here),  # a lie
+        (here, "TRACKING", absent),  # a lie: there is no target
+        (here, "TRACKING", here),
+        (far, "UNCERTAIN", here),
+        (far, "LOST", here),  # true: the target is elsewhere
+        (far, "LOST", absent),  # true
+        (near, "LOST", here),  # not: it is where it was
+    ]
+    boxes, states, references = zip(*rows, strict=True)
+    figures = runner.honesty(said(boxes, states), Sequence("any", [], np.array(references, float)))
+    assert figures["lost_share"] == pytest.approx(3 / 9)
+    assert figures["tracking_overlap"] == pytest.approx((1 / 3 + 0 + 1) / 3)
+    assert figures["tracking_lies"] == pytest.approx(2 / 4)
+    assert figures["lost_truths"] == pytest.approx(2 / 3)
 
 
-def test_unknown_opencv_tracker_is_named():
-    with pytest.raises(ValueError, match="unknown OpenCV tracker 'nosuch'; expected one of kcf, csrt, mil"):
-        OpenCVTracker("nosuch")
+def test_honesty_is_undefined_where_the_state_never_came_or_the_reference_is_withheld():
+    box = [0, 0, 10, 10]
+    known = Sequence("any", [], np.array([box, box], float))
+    assert np.isnan(runner.honesty(said([box, box], ["GIVEN", "TRACKING"]), known)["lost_truths"])
+    withheld = Sequence("any", [], np.array([box, [np.nan] * 4]))
+    run = said([box, box], ["GIVEN", "LOST"])
+    assert np.isnan(runner.honesty(run, withheld)["lost_truths"])
+    assert runner.honesty(run, withheld)["lost_share"] == 0.5
+    assert np.isnan(runner.summarize(run, withheld)["auc"])

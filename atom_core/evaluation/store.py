@@ -1,0 +1,172 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finished runs on disk, one file each, so that an evaluation that was ended goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from atom_core.evaluation.parallel import Job
+from atom_core.evaluation.runner import Run
+
+_MISSING = object()
+
+
+class OtherSettingsError(ValueError):
+    """Runs in the folder were made with other settings than the present ones; the message names them."""
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The runs in a folder, `runs/<tracker>/seed<n>/<sequence>.json`.
+
+    A file holds the run frame by frame and the settings that it depends on. A run whose settings differ from the
+    present ones is neither used nor overwritten.
+
+    Attributes:
+        folder: is made when the first run is saved.
+        machine: see `describe_machine`.
+    """
+
+    folder: Path
+    machine: dict[str, Any]
+
+    def path(self, job: Job) -> Path:
+        """Where the job's run is kept, below `folder`."""
+        return Path("runs") / _slug(job.contender.name) / f"seed{job.seed}" / f"{_slug(job.sequence.name)}.json"
+
+    def load(self, jobs: Sequence[Job]) -> list[Run]:
+        """The runs that are there already.
+
+        Raises:
+            OtherSettingsError: if any of them was made with other settings.
+            ValueError: if a file is damaged.
+        """
+        runs, differing = [], []
+        for job in jobs:
+            path = self.folder / self.path(job)
+            if path.is_file():
+                settings, run = _read(path)
+                changes = list(_differences(settings, self._settings(job)))
+                differing += [(path, changes)] if changes else []
+                runs.append(run)
+        if differing:
+            path, changes = differing[0]
+            raise OtherSettingsError(
+                f"{len(differing)} of {len(runs)} runs in {self.folder} were made with other settings, first {path}: "
+                f"{'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}. Choose another --output, or "
+                "--restart to make them anew"
+            )
+        return runs
+
+    def save(self, job: Job, run: Run) -> None:
+        """Keeps the job's run: the file is there whole or not at all."""
+        content = {
+            "tracker": run.tracker,
+            "seed": run.seed,
+            "sequence": run.sequence,
+            "settings": self._settings(job),
+            "frames": _to_columns(run),
+        }
+        path = self.folder / self.path(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(content))
+
+    def _settings(self, job: Job) -> dict[str, Any]:
+        given = [round(float(value), 3) for value in job.sequence.boxes[0]]
+        return {
+            "tracker": job.contender.settings(job.seed),
+            "sequence": {"frames": len(job.sequence), "first_box": given},
+            "machine": self.machine,
+        }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that nobody ever finds a part of it, also if the process is killed."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def describe_machine(threads: int) -> dict[str, Any]:
+    """What figures depend on besides the tracker's settings: hardware, versions, threads; ready for JSON."""
+    packages = {name: _version(name) for name in ("numpy", "torch", "openvino")}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "cpu": _cpu_name(),
+        "cpu_cores": os.cpu_count(),
+        "cpu_threads": threads,
+        "gpu": gpu,
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        **packages,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name() -> str:
+    """As Linux gives it; elsewhere what Python knows."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _slug(name: str) -> str:
+    """A file name for any name; names that it had to change keep apart by a digest."""
+    safe = re.sub(r"[^\w.=+-]", "_", name)[-80:].lstrip(".")
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _differences(stored: Any, present: Any, place: str = "") -> Iterator[str]:
+    """One string for each value that differs between two trees of dictionaries."""
+    if isinstance(stored, dict) and isinstance(present, dict):
+        for key in sorted({*stored, *present}):
+            inside = f"{place}.{key}" if place else key
+            yield from _differences(stored.get(key, _MISSING), present.get(key, _MISSING), inside)
+    elif stored != present:
+        before, now = ("absent" if value is _MISSING else value for value in (stored, present))
+        yield f"{place} was {before}, is {now}"
+
+
+def _to_columns(run: Run) -> dict[str, list[Any]]:
+    """The run's columns, with None for NaN: JSON has no NaN."""
+    return {
+        "box": run.boxes.tolist(),
+        "score": [None if np.isnan(value) else value for value in run.scores.tolist()],
+        "iou": [None if np.isnan(value) else value for value in run.ious.tolist()],
+        "state": list(run.states),
+        "seconds": run.seconds.tolist(),
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Run]:
+    """A file's settings and run."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frames = content["frames"]
+        columns = [np.array(frames[key], dtype=float) for key in ("box", "score", "iou", "seconds")]
+        boxes, scores, ious, seconds = columns
+        states = tuple(frames["state"])
+        run = Run(content["tracker"], content["sequence"], boxes, scores, ious, states, seconds, content["seed"])
+        return content["settings"], run
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no run of atom-eval ({error!r}); delete it to make the run anew") from error

@@ -1,0 +1,57 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+import os
+import signal
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from atom_core.evaluation.contenders import Contender
+from atom_core.evaluation.parallel import Failure, Job, run_jobs
+from atom_core.evaluation.sequences import ImageFiles, Sequence
+
+BOX = (1.0, 2.0, 8.0, 8.0)
+
+
+def make_sequence(folder, name: str, frames: int, missing: int | None = None) -> Sequence:
+    """Blank frames on disk, one of them missing."""
+    paths = tuple(folder / f"{name}{index}.png" for index in range(frames))
+    for index, path in enumerate(paths):
+        if index != missing:
+            cv2.imwrite(str(path), np.zeros((16, 20, 3), np.uint8))
+    return Sequence(name, ImageFiles(paths), np.tile(BOX, (frames, 1)))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_failure_is_named_and_costs_no_other_run(tmp_path, processes):
+    lengths = {"short": 3, "long": 5, "broken": 4}
+    jobs = [
+        Job(Contender("identity"), 7, make_sequence(tmp_path, name, frames, missing=2 if name == "broken" else None))
+        for name, frames in lengths.items()
+    ]
+    frames = []
+    outcomes = {job.sequence.name: outcome for job, outcome in run_jobs(jobs, processes, 1, frames.append)}
+    assert isinstance(outcomes["broken"], Failure)
+    assert "broken2.png" in outcomes["broken"].reason
+    for name in ("short", "long"):
+        assert outcomes[name].boxes.tolist() == [list(BOX)] * lengths[name]
+        assert (outcomes[name].tracker, outcomes[name].sequence, outcomes[name].seed) == ("identity", name, 7)
+    assert sum(frames) == 3 + 5 + 2  # all, but of the broken one those before the gap
+
+
+def test_ctrl_c_ends_the_workers_within_a_frame(tmp_path):
+    sequence = make_sequence(tmp_path, "endless", 2)
+    endless = Sequence("endless", ImageFiles(sequence.frames.paths * 500_000), np.tile(BOX, (1_000_000, 1)))
+    jobs = [Job(Contender("identity"), seed, endless) for seed in range(2)]
+    timer = threading.Event()
+
+    def interrupt_once(frames: int) -> None:
+        if frames and not timer.is_set():
+            timer.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs(jobs, 2, 1, interrupt_once))
+    assert timer.is_set()  # and the workers are gone, or the line above would not have been reached
