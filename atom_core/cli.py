@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from atom_core import weights
 from atom_core.evaluation.command import main as eval_main
 from atom_core.evaluation.sequences import ImageFiles, find_images
 from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker
 from atom_core.training.command import main as train_main
+from atom_core.weights_command import main as weights_main
 
 __all__ = ["eval_main", "track_main", "train_main", "weights_main"]
 
@@ -78,23 +78,3 @@ def _parse_box(text: str) -> list[float]:
         return [float(v) for v in text.split(",")]
     except ValueError as error:
         raise ValueError(f"--box is {text!r}; expected x,y,width,height, such as 130,270,38,103") from error
-
-
-def weights_main(argv: list[str] | None = None) -> int:
-    """`atom-weights`: `atom-weights info` prints what a network file holds."""
-    parser = argparse.ArgumentParser(prog="atom-weights", description=weights_main.__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    info = commands.add_parser("info", help="print what a network file holds")
-    info.add_argument("weights", nargs="?", default="default", help="shipped network or .safetensors file")
-    arguments = parser.parse_args(argv)
-    return report_errors("atom-weights", lambda: _info(arguments.weights))
-
-
-def _info(name: str) -> None:
-    path = weights.find(name)
-    network = weights.load(path)
-    for part in ("backbone", "iou_net"):
-        count = sum(p.numel() for p in getattr(network, part).parameters())
-        print(f"{part:10s} {count / 1e6:.2f} million parameters")
-    for key, value in {"file": path, "sha256": network.sha256, **network.metadata}.items():
-        print(f"{key:10s} {value}")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core import cli, weights
+from atom_core import cli
 
 
 @pytest.fixture
@@ -68,12 +68,6 @@ def test_a_path_without_frames_is_named(tmp_path) -> None:
         next(cli.read_frames(tmp_path))
     with pytest.raises(ValueError, match=r"missing\.mp4 holds no frame"):
         next(cli.read_frames(tmp_path / "missing.mp4"))
-
-
-def test_info_prints_the_file_and_its_digest(network_file, capsys) -> None:
-    assert cli.weights_main(["info", str(network_file)]) == 0
-    printed = capsys.readouterr().out
-    assert str(network_file) in printed and weights.load(network_file).sha256 in printed
 
 
 def test_train_names_a_missing_folder(tmp_path, capsys) -> None:
