@@ -151,18 +151,17 @@ def _number(path: Path) -> int:
 # --- UAV123 ---
 
 
-def _read_uav(root: Path, subset: str) -> Iterator[Entry]:
+def _read_uav(root: Path, subset: str, images: str = "UAV123", every: int = 1) -> Iterator[Entry]:
+    """The sequences of a subset; `images` holds every so many frames of the recordings."""
     for path in sorted((root / "anno" / subset).glob("*.txt")):
         boxes = read_boxes(path)
-        recording, start = uav_recording(path.stem)
-        folder = root / "data_seq" / "UAV123" / recording
-        images = tuple(folder / f"{number:06d}.jpg" for number in range(start, start + len(boxes)))
-        missing = set(images) - set(find_images(folder))
+        recording, first = uav_recording(path.stem)
+        folder, start = root / "data_seq" / images / recording, (first - 1) // every + 1
+        frames = tuple(folder / f"{number:06d}.jpg" for number in range(start, start + len(boxes)))
+        missing = set(frames) - set(find_images(folder))
         if missing:
-            raise FileNotFoundError(
-                f"{min(missing)} is missing; {path} needs images {start} to {start + len(boxes) - 1}"
-            )
-        yield Entry(path.stem, ImageFiles(images), boxes)
+            raise FileNotFoundError(f"{min(missing)} is missing; {path} needs images {start} to {frames[-1].stem}")
+        yield Entry(path.stem, ImageFiles(frames), boxes)
 
 
 def uav_recording(name: str) -> tuple[str, int]:
@@ -173,8 +172,8 @@ def uav_recording(name: str) -> tuple[str, int]:
     return name, 1
 
 
-def _fits_uav(root: Path) -> bool:
-    return (root / "data_seq" / "UAV123").is_dir() and (root / "anno" / "UAV123").is_dir()
+def _fits_uav(root: Path, subset: str) -> bool:
+    return (root / "data_seq" / subset).is_dir() and (root / "anno" / subset).is_dir()
 
 
 # --- NfS ---
@@ -379,7 +378,18 @@ def _padded(boxes: np.ndarray, count: int) -> np.ndarray:
 
 # In the order of recognition: GOT-10k has VOT's list.txt too. Where a first pixel comes from: docs/evaluation.md.
 LAYOUTS = {
-    "uav123": Layout(partial(_read_uav, subset="UAV123"), _fits_uav, 1, "data_seq/UAV123/ and anno/UAV123/*.txt"),
+    "uav123": Layout(
+        partial(_read_uav, subset="UAV123"),
+        partial(_fits_uav, subset="UAV123"),
+        1,
+        "data_seq/UAV123/ and anno/UAV123/*.txt",
+    ),
+    "uav123_10fps": Layout(
+        partial(_read_uav, subset="UAV123_10fps", images="UAV123_10fps", every=3),
+        partial(_fits_uav, subset="UAV123_10fps"),
+        1,
+        "data_seq/UAV123_10fps/ and anno/UAV123_10fps/*.txt",
+    ),
     "uav20l": Layout(partial(_read_uav, subset="UAV20L"), _never, 1, "data_seq/UAV123/ and anno/UAV20L/*.txt"),
     "trackingnet": Layout(_read_trackingnet, _fits_trackingnet, 0, "frames/ and anno/*.txt, or a folder TEST/ of them"),
     "got10k": Layout(_read_got10k, lambda root: bool(_got10k_folders(root)), 1, "GOT-10k_*/groundtruth.txt"),

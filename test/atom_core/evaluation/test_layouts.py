@@ -139,6 +139,15 @@ def test_the_long_sequences_of_uav123(uav):
     assert file_names(sequences["bird1"])[0] == "000001.jpg"
 
 
+def test_uav123_at_10_frames_a_second_keeps_each_third_image(tmp_path):
+    # Images 775 to 1477 of the recording are the 259th to the 493rd: its configSeqs.m says so.
+    make_images(tmp_path / "data_seq/UAV123_10fps/bird1", "{:06d}.jpg", range(1, 814))
+    write_boxes(tmp_path / "anno/UAV123_10fps/bird1_2.txt", 235)
+    (sequence,) = read_sequences(tmp_path)
+    assert sequence.layout == "uav123_10fps"
+    assert (file_names(sequence)[0], file_names(sequence)[-1]) == ("000259.jpg", "000493.jpg")
+
+
 def test_parts_of_uav123_agree_with_the_got10k_toolkit():
     listed = json.loads((Path(got10k.datasets.__file__).parent / "uav123.json").read_text())
     expected = {
@@ -152,7 +161,7 @@ def test_parts_of_uav123_agree_with_the_got10k_toolkit():
 
 def test_uav123_names_a_missing_image(uav):
     (uav / "data_seq/UAV123/bird1/000800.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"000800\.jpg is missing; .*bird1_2\.txt needs images 775 to 1477"):
+    with pytest.raises(FileNotFoundError, match=r"000800\.jpg is missing; .*bird1_2\.txt needs images 775 to 001477"):
         read_sequences(uav)
 
 
@@ -382,7 +391,7 @@ def test_vot_names_a_malformed_region(tmp_path, regions, message):
 
 
 @pytest.mark.parametrize(
-    "layout", ["uav123", "uav20l", "trackingnet", "got10k", "nfs", "nfs240", "lasot", "vot", "otb"]
+    "layout", ["uav123", "uav123_10fps", "uav20l", "trackingnet", "got10k", "nfs", "nfs240", "lasot", "vot", "otb"]
 )
 def test_a_folder_without_the_named_layout_is_refused(tmp_path, layout):
     with pytest.raises(ValueError, match=f"no sequence here; layout '{layout}' expects "):
