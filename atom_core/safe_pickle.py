@@ -134,6 +134,10 @@ class _Machine:
         function, arguments = self.pop_tuple(2)
         self.push(Call(function, arguments))
 
+    def call_with_keywords(self) -> None:
+        self.pop()
+        self.call()
+
     def set_state(self) -> None:
         self.pop()
         self.top()
@@ -180,7 +184,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.pop_tuple(2)),
     "REDUCE": lambda machine, _: machine.call(),
     "NEWOBJ": lambda machine, _: machine.call(),
-    "NEWOBJ_EX": lambda machine, _: (machine.pop(), machine.call()),
+    "NEWOBJ_EX": lambda machine, _: machine.call_with_keywords(),
     "BUILD": lambda machine, _: machine.set_state(),
     "BINPERSID": lambda machine, _: machine.refer(),
     "PROTO": lambda machine, _: None,

@@ -32,7 +32,7 @@ def test_info_of_a_checkpoint(exported, capsys):
     assert hashlib.sha256(exported.read_bytes()).hexdigest() in printed
     assert "container  legacy" in printed
     assert "keys       epoch, actor_type, net_type, net, net_info, constructor, optimizer, stats, settings" in printed
-    assert "foreign    no classes" in printed
+    assert "foreign    none" in printed
     assert "net        201 tensors" in printed
     assert "bb_regressor.fc3_rt" in printed and "(256, 6400)" in printed
     assert "layout     as expected" in printed
