@@ -126,6 +126,9 @@ def _find_cut_paste(found: Found, config: TrainingConfig) -> list[Source]:
     if not objects:
         return []
     backgrounds = [s.images / file for sets in found.stills.values() for s in sets for file in s.boxes]
+    if not backgrounds:
+        _LOG.warning("the masks of %s are not used: there are no still images to paste over", ", ".join(objects))
+        return []
     return [CutPaste(objects, backgrounds, config.max_frame_gap, config.cut_paste)]
 
 

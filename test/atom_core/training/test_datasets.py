@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import logging
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -155,3 +156,22 @@ def test_masks_make_a_source_of_composed_pairs(tmp_path):
     sources = find_sources([tmp_path], CONFIG)
     assert [s.name for s in sources] == ["set", "cut_paste"]
     assert isinstance(sources[1], CutPaste)
+
+
+def test_masks_without_backgrounds_are_not_used(tmp_path, data, caplog):
+    shutil.copytree(data / "toy__right", tmp_path / "toy__right")
+    (tmp_path / "toy__right" / "mask").mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert [s.name for s in find_sources([tmp_path], CONFIG)] == ["toy"]
+    assert "the masks of toy are not used: there are no still images to paste over" in caplog.text
+
+
+def test_a_damaged_sequence_with_masks_is_left_out(tmp_path, data, caplog):
+    """Its masks are looked at when sources are found, when nothing is drawn yet."""
+    shutil.copytree(data, tmp_path / "data")
+    for name in ("toy__right", "toy__down"):
+        (tmp_path / "data" / name / "mask").mkdir()
+    (tmp_path / "data" / "toy__right" / "groundtruth_rect.txt").write_text("no numbers\n")
+    with caplog.at_level(logging.WARNING):
+        assert [s.name for s in find_sources([tmp_path / "data"], CONFIG)] == ["shapes", "toy", "cut_paste"]
+    assert "toy__right is left out" in caplog.text
