@@ -33,12 +33,13 @@ setup(
         "torchvision>=0.16",
         "tqdm>=4.64",
     ],
-    extras_require={"cpu": ["openvino>=2024.0"]},
+    extras_require={"cpu": ["openvino>=2024.0"], "vot": ["vot-trax>=4.0"]},
     entry_points={
         "console_scripts": [
             "atom-track = atom_core.cli:track_main",
             "atom-train = atom_core.cli:train_main",
             "atom-eval = atom_core.cli:eval_main",
+            "atom-trax = atom_core.evaluation.vot:main",
             "atom-weights = atom_core.cli:weights_main",
         ]
     },

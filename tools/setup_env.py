@@ -22,6 +22,7 @@ import sysconfig
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -30,6 +31,7 @@ INSTALLED = VENV / "installed.json"  # written when every package is in place
 BUILT = ROOT / "install" / "built.sha256"  # written when the workspace is built
 REQUIREMENTS = [ROOT / "requirements" / name for name in ("core.txt", "ros.txt", "dev.txt")]
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
+NO_DEPS = ROOT / "requirements" / "no_deps.txt"
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 12)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -96,7 +98,7 @@ def python_advice() -> str:
 
 def install_packages() -> None:
     """Install the pinned packages, unless the stamp says that they are there."""
-    wanted = {"root": str(ROOT), "requirements": digest([*REQUIREMENTS, CONSTRAINTS])}
+    wanted = {"root": str(ROOT), "requirements": digest([*REQUIREMENTS, CONSTRAINTS, NO_DEPS])}
     found = read_stamp()
     usable = is_usable(found)
     if usable and found == wanted:
@@ -183,16 +185,19 @@ def remove_half_installed() -> None:
 
 def run_pip() -> None:
     """Install the requirements, showing the larger steps; the whole output goes to .venv/pip.log."""
+    files = [option for path in REQUIREMENTS for option in ("--requirement", path)]
+    with (VENV / "pip.log").open("w") as log:
+        pip_install(["--constraint", CONSTRAINTS, *files], log)
+        pip_install(["--no-deps", "--requirement", NO_DEPS], log)
+
+
+def pip_install(arguments: list[object], log: TextIO) -> None:
+    """Run one `pip install`; raise SetupError if it fails."""
     command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-compile", "--progress-bar", "off", "--constraint", CONSTRAINTS]  # Python compiles what it imports
-    for requirements in REQUIREMENTS:
-        command += ["--requirement", requirements]
+    command += ["--no-compile", "--progress-bar", "off", *arguments]  # Python compiles what it imports
     start = time.monotonic()
     lines = []
-    with (
-        (VENV / "pip.log").open("w") as log,
-        subprocess.Popen(command, env=clean_environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process,
-    ):
+    with subprocess.Popen(command, env=clean_environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout:
             log.write(line)
             lines.append(line.rstrip())

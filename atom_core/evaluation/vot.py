@@ -1,0 +1,117 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-trax`: the tracker behind the TraX protocol, by which the VOT toolkit runs trackers.
+
+Protocol: Čehovin, "TraX: The visual Tracking eXchange protocol and library", Neurocomputing 260, 2017. Its package
+`trax` (vot-trax) is imported only when the command runs. docs/vot.md tells how to run the challenges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from atom_core.config import TrackerConfig
+from atom_core.evaluation.contenders import change_config
+from atom_core.images import read_image
+from atom_core.report_errors import report_errors
+from atom_core.tracker import AtomTracker
+
+if TYPE_CHECKING:
+    import trax
+
+_SETTINGS = {"vot": TrackerConfig.vot(), "default": TrackerConfig()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    return report_errors("atom-trax", lambda: _run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="atom-trax",
+        description="Tracks what a TraX client, such as the VOT toolkit, asks for on the standard input; "
+        "it is started by that client. See docs/vot.md.",
+    )
+    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--settings", choices=_SETTINGS, default="vot", help="to start from (default: vot)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    trax = _import_trax()
+    config = change_config(_SETTINGS[arguments.settings], arguments.set)
+    # The protocol's library turns a mask or a polygon into the rectangle that bounds it, since we name no other region.
+    # Raw images (trax.Image.MEMORY) are not offered: reading one of which width * height is 8 more than a multiple of
+    # 16, vot-trax 4.0.2 writes a byte beyond its memory.
+    server = trax.Server(
+        [trax.Region.RECTANGLE],
+        [trax.Image.PATH, trax.Image.BUFFER],
+        tracker_name="atom_tracker",
+        tracker_description="Visual object tracking after ATOM",
+        tracker_family="ATOM",
+    )
+    try:
+        # After the handshake, so that the client hears also of weights that cannot be loaded.
+        tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device, config)
+        tracker.warm_up()
+        serve(server, tracker)
+    except trax.TraxException as error:
+        raise ConnectionError(f"the TraX client left or broke the protocol: {error}") from error
+    except Exception as error:
+        server.quit(str(error))
+        raise
+
+
+def _import_trax() -> ModuleType:
+    try:
+        import trax
+    except ImportError as error:
+        raise ValueError(f"the TraX protocol's package is missing ({error}); pip install vot-trax") from error
+    return trax
+
+
+def serve(server: trax.Server, tracker: AtomTracker) -> None:
+    """Answers a client's requests, until it quits.
+
+    Each answer holds the tracker's box, and as the property `confidence`, by which VOT's long-term measures order the
+    frames, the classifier's score. A target that is LOST has the last known place and a low confidence.
+
+    Raises:
+        ValueError: if an image or the first region is unusable.
+        trax.TraxException: if the client breaks the protocol.
+    """
+    from trax import Rectangle, TraxStatus
+
+    while (request := server.wait()).type != TraxStatus.QUIT:
+        image = _decode(request.image["color"])
+        if request.type == TraxStatus.INITIALIZE:
+            ((region, _),) = request.objects
+            tracker.initialize(image, region.bounds())
+            server.status([(region, {})])
+        else:
+            result = tracker.track(image)
+            server.status([(Rectangle.create(*result.box), {"confidence": result.score})])
+
+
+def _decode(image: trax.FileImage | trax.BufferImage) -> np.ndarray:
+    """The image as (H, W, 3) uint8 RGB."""
+    if image.type() == "path":
+        return read_image(image.path())
+    decoded = cv2.imdecode(np.frombuffer(image.buffer(), np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise ValueError("cannot read an image that the client sent; expected a JPEG or PNG file's content")
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
