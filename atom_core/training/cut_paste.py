@@ -223,6 +223,7 @@ def _beside(
 
 
 def _stretch(jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """Factors for width and height that change the aspect and keep the area."""
     factor = np.exp(jitter * rng.standard_normal() / 2)
     return np.array([factor, 1 / factor])
 

@@ -93,7 +93,7 @@ def _find_simple(folder: Path, found: Found) -> bool:
     """Still images beside `boxes.json`, videos beside `groundtruth_rect.txt`, below a folder or in it."""
     recognized = False
     for entry in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        name = entry.resolve().name
+        name = entry.absolute().name
         if (entry / "boxes.json").is_file():
             still_set = StillSet(entry / "images", _read_boxes_json(entry / "boxes.json"), _existing(entry / "masks"))
             found.stills.setdefault(name, []).append(still_set)
