@@ -167,8 +167,9 @@ def _read_uav(root: Path, subset: str, images: str = "UAV123", every: int = 1) -
 def uav_recording(name: str) -> tuple[str, int]:
     """The folder of images that a sequence of UAV123 is a part of, and the number of its first image there."""
     recording, _, part = name.rpartition("_")
-    if recording in _UAV_PARTS and part.isdecimal():
-        return recording, _UAV_PARTS[recording][int(part) - 1]
+    starts = _UAV_PARTS.get(recording, ())
+    if part.isdecimal() and 1 <= int(part) <= len(starts):
+        return recording, starts[int(part) - 1]
     return name, 1
 
 
@@ -292,13 +293,13 @@ def _read_vot(root: Path) -> Iterator[Entry]:
     for folder in _vot_folders(root):
         properties = _vot_properties(folder / "sequence")
         frames = _images(_vot_channel(folder, properties))
-        several = sorted(folder.glob("groundtruth_*.txt"))  # one for each object
-        for path in several or [folder / properties.get("groundtruth", "groundtruth.txt")]:
+        single = folder / properties.get("groundtruth", "groundtruth.txt")
+        for path in sorted(folder.glob("groundtruth_*.txt")) or [single]:
             lines = enumerate(read_lines(path), start=1)
             boxes = mark_absent(np.array([_vot_box(line, f"{path}, line {number}") for number, line in lines]))
-            name = folder.resolve().name + path.stem.removeprefix("groundtruth")
+            target = "" if path == single else path.stem.removeprefix("groundtruth")
             # Newer challenges keep all but the first region to themselves; the toolkit fills up in the same way.
-            yield Entry(name, frames, _padded(boxes, len(frames)))
+            yield Entry(folder.resolve().name + target, frames, _padded(boxes, len(frames)))
 
 
 def _vot_folders(root: Path) -> list[Path]:
@@ -347,10 +348,9 @@ def _mask_box(row: list[float], place: str) -> list[float]:
     if len(row) < 4:
         raise ValueError(f"{place}: a mask of {len(row)} numbers; expected m and x, y, width, height, runs")
     x, y, width, height, *runs = map(int, row)
-    pixels = np.repeat(np.arange(len(runs)) % 2, runs)
-    if len(pixels) > width * height:
-        raise ValueError(f"{place}: the mask's runs hold {len(pixels)} pixels; expected {width} x {height}")
-    (set_pixels,) = np.nonzero(pixels)
+    if min(runs, default=0) < 0 or sum(runs) > width * height:
+        raise ValueError(f"{place}: the mask's runs hold {sum(runs)} pixels; expected at most {width} x {height}")
+    (set_pixels,) = np.nonzero(np.repeat(np.arange(len(runs)) % 2, runs))
     if not set_pixels.size:
         return [np.nan] * 4
     rows, columns = np.divmod(set_pixels, width)

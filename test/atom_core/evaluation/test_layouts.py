@@ -159,6 +159,11 @@ def test_parts_of_uav123_agree_with_the_got10k_toolkit():
     assert {name: uav_recording(name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("name", ["car1_4", "car1_0", "person1_s", "car1"])
+def test_what_is_no_part_of_a_recording_of_uav123_stands_for_itself(name):
+    assert uav_recording(name) == (name, 1)
+
+
 def test_uav123_names_a_missing_image(uav):
     (uav / "data_seq/UAV123/bird1/000800.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"000800\.jpg is missing; .*bird1_2\.txt needs images 775 to 001477"):
@@ -351,10 +356,12 @@ def test_vot_masks_become_the_rectangle_about_their_pixels(tmp_path):
 
 
 def test_vot_properties_name_the_channel_and_what_is_not_published_is_not_known(tmp_path):
-    make_vot(tmp_path, "5,6,7,8\n", channel="left")
-    (tmp_path / "bag/sequence").write_text("name=bag\nchannels.color=left/%08d.jpg\nfps=30\n")
+    make_vot(tmp_path, "1,1,1,1\n", channel="left")
+    (tmp_path / "bag/sequence").write_text("name=bag\nchannels.color=left/%08d.jpg\nfps=30\ngroundtruth=regions.txt\n")
+    (tmp_path / "bag/regions.txt").write_text("5,6,7,8\n")
     for root in (tmp_path, tmp_path / "bag"):
         (sequence,) = read_sequences(root)
+        assert sequence.name == "bag"
         assert sequence.frames.paths[2] == tmp_path / "bag/left/00000003.jpg"
         np.testing.assert_array_equal(sequence.boxes, [[5, 6, 7, 8], NAN, NAN])
 
@@ -381,7 +388,8 @@ def test_vot_objects_are_sequences_of_their_own(tmp_path):
     [
         ("1,2,3,4,5,6\n", r"groundtruth\.txt, line 1: .* holds 6 numbers; expected 1 or 4 or 8"),
         ("1,2,3,4\nm1,2\n", r"groundtruth\.txt, line 2: a mask of 2 numbers"),
-        ("m0,0,2,2,3,2\n", r"line 1: the mask's runs hold 5 pixels; expected 2 x 2"),
+        ("m0,0,2,2,3,2\n", r"line 1: the mask's runs hold 5 pixels; expected at most 2 x 2"),
+        ("m0,0,2,2,3,-2\n", r"line 1: the mask's runs hold 1 pixels"),
     ],
 )
 def test_vot_names_a_malformed_region(tmp_path, regions, message):
