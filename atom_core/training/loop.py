@@ -1,41 +1,53 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the IoU predictor on a frozen backbone (section 4 of the paper). Read `train_iou` from top to bottom."""
+"""Trains the IoU predictor on a frozen backbone (section 4 of the paper). Read `train_iou` from top to bottom.
+
+Every random draw is a function of (seed, epoch, batch) or (seed, slot, version), so that a resumed run repeats it and
+the number of processes does not matter.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from atom_core import boxes, weights
 from atom_core.backbone import Backbone, build_backbone
 from atom_core.engine import accelerate
-from atom_core.iou_net import IoUNet
+from atom_core.iou_net import IoUNet, Modulation, TestMaps
 from atom_core.refine import PredictIoU, ascend, autograd
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
-from atom_core.training.datasets import Source, find_sources
+from atom_core.training.datasets import find_sources
+from atom_core.training.distributed import Group
 from atom_core.training.optimize import average_weights, learning_rate, make_optimizer, set_learning_rate
+from atom_core.training.run_folder import RunFolder
 from atom_core.training.sampling import draw_proposals
+from atom_core.training.views import Source
 
 _VALIDATION_STREAM = 1
-_CHECKPOINT = "checkpoint.pt"
-_LOG = "log.jsonl"
 NETWORK_FILE = "network.safetensors"
 
 
 def train_iou(
-    config: TrainingConfig, data: list[Path], validation: list[Path], backbone_weights: dict[str, Tensor], output: Path
+    config: TrainingConfig,
+    data: list[Path],
+    validation: list[Path],
+    backbone_weights: dict[str, Tensor],
+    output: Path,
+    group: Group | None = None,
+    readers: int = 1,
+    checkpoint_minutes: float = 10.0,
 ) -> Path:
     """Trains, validates after each epoch, and keeps the best network; resumes where a checkpoint is found in `output`.
 
@@ -44,59 +56,43 @@ def train_iou(
         data: folders of training sources, see `atom_core.training.datasets`.
         validation: likewise; never trained on.
         backbone_weights: the frozen backbone's state dict.
-        output: folder for the settings, the log (a JSON object a line), the checkpoint and the network of least
-            validation error, `network.safetensors`.
+        output: folder of the run, see `RunFolder`, and of the network of least validation error,
+            `network.safetensors`.
+        group: the processes that train together, see `atom_core.training.distributed.join`.
+        readers: threads that read images.
+        checkpoint_minutes: time between checkpoints within an epoch; there is one after each.
 
     Returns:
         the network's file.
 
     Raises:
         ValueError: if the data or the backbone's weights are unusable or `output` holds a run of other settings.
+        OSError: if at the end a file cannot be written.
         FloatingPointError: if the training diverges.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    _claim(output, config)
+    group = group or Group()
+    group.check_batch_size(config.batch_size)
     sources, held_out_sources = _training_sources(config, data), find_sources(validation, config)
-    backbone = _load_backbone(config.network, backbone_weights)
-    run = accelerate(backbone, torch.device("cpu"), config.crop_size)
+    backbone = build_backbone(config.network)
+    backbone.load_state_dict(backbone_weights)
+    # By steps the learning rate of an epoch does not depend on how many there are, so there may be more.
+    may_grow = "epochs" if config.schedule == "step" else None
+    folder = RunFolder(output, dataclasses.asdict(config), may_grow, checkpoint_minutes, active=group.is_main)
+    training = IoUTraining(config, backbone, group)
+    training.resume(group.broadcast(folder.resume()))
+    if training.epoch < config.epochs:
+        backbone.to(group.device)
+        run = accelerate(backbone, group.device, config.crop_size)
 
-    torch.manual_seed(config.seed)  # the initial weights
-    model = IoUNet(backbone.channels)
-    optimizer = make_optimizer(model, config)
-    average = average_weights(model, config.ema_decay)
-    kept = average.module if config.ema_decay else model  # what is validated and written
-    progress = _resume(output, model, optimizer, average)
+        def bank(sources: list[Source], pairs: int, stream: int) -> FeatureBank:
+            return FeatureBank(sources, backbone, run, config, pairs, stream, group, readers)
 
-    bank = FeatureBank(sources, backbone, run, config, config.bank_pairs)
-    held_out = FeatureBank(held_out_sources, backbone, run, config, config.validation_pairs, _VALIDATION_STREAM)
-    held_out.fill(torch.zeros(config.validation_pairs, dtype=torch.long), "validation features")
-
-    for epoch in range(progress["epoch"], config.epochs):
-        started = time.monotonic()
-        bank.fill(bank_versions(config, epoch), f"epoch {epoch}: features")
-        loss = _train_epoch(model, optimizer, average, bank, config, epoch)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the training error of epoch {epoch} is {loss}; a lower learning_rate may help")
-        record = {"epoch": epoch, "training_error": loss, **validate(kept, held_out, config)}
-        record["seconds"] = round(time.monotonic() - started, 1)
-        with open(output / _LOG, "a") as log:
-            log.write(json.dumps(record) + "\n")
-        tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in record.items()))
-        if record["validation_error"] < progress["best"]:
-            progress["best"] = record["validation_error"]
-            network = weights.Network(config.network, backbone, kept, sha256="", metadata={})
-            weights.save(output / NETWORK_FILE, network, _describe(config, record))
-        progress["epoch"] = epoch + 1
-        _write_checkpoint(output, model, optimizer, average, progress)
+        held_out = bank(held_out_sources, config.validation_pairs, _VALIDATION_STREAM)
+        held_out.fill(torch.zeros(config.validation_pairs, dtype=torch.long), "validation features")
+        _train(training, bank(sources, config.bank_pairs, 0), held_out, folder)
+    training.write_best(folder)
+    folder.finish()
     return output / NETWORK_FILE
-
-
-def _load_backbone(network: str, state: dict[str, Tensor]) -> Backbone:
-    backbone = build_backbone(network)
-    missing = backbone.load_state_dict(state, strict=False).missing_keys  # more than is needed does no harm
-    if missing:
-        raise ValueError(f"the weights are not of {network}: {len(missing)} tensors are missing, first {missing[0]!r}")
-    return backbone
 
 
 def _training_sources(config: TrainingConfig, data: list[Path]) -> list[Source]:
@@ -106,6 +102,34 @@ def _training_sources(config: TrainingConfig, data: list[Path]) -> list[Source]:
     if unknown:
         raise ValueError(f"odds names the source {unknown[0]!r}, which is not there; there are: {', '.join(names)}")
     return sources
+
+
+def _train(training: IoUTraining, bank: FeatureBank, held_out: FeatureBank, folder: RunFolder) -> None:
+    """The epochs that are left."""
+    config, group = training.config, training.group
+    folder.open_curves(training.batches)
+    bar = tqdm(
+        total=config.epochs * config.epoch_batches,
+        initial=training.batches,
+        unit="batch",
+        mininterval=5,
+        smoothing=0,  # the time left is reckoned from all that was done, features and validation too
+        disable=not group.is_main,
+    )
+    while training.epoch < config.epochs:
+        started = time.monotonic()
+        bar.set_description(f"epoch {training.epoch} of {config.epochs}")
+        bank.fill(bank_versions(config, training.epoch), f"epoch {training.epoch}: features")
+        record = {"epoch": training.epoch, "training_error": _train_epoch(training, bank, folder, bar)}
+        record |= validate(training.kept, held_out, config, group)
+        record["seconds"] = round(time.monotonic() - started, 1)
+        training.finish_epoch(record)
+        folder.log(record, training.batches)
+        folder.save(training.state())
+        training.write_best(folder)
+        if group.is_main:
+            tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in record.items()))
+    bar.close()
 
 
 def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
@@ -118,113 +142,208 @@ def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
     return torch.div(epoch - first, period, rounding_mode="floor") + 1
 
 
-def _train_epoch(
-    model: IoUNet,
-    optimizer: torch.optim.Optimizer,
-    average: AveragedModel,
-    bank: FeatureBank,
-    config: TrainingConfig,
-    epoch: int,
-) -> float:
-    """One pass over the bank; the mean squared error."""
-    # Every draw of an epoch comes from (seed, epoch), so a resumed run repeats it.
-    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-    model.train()
-    total, batches = 0.0, config.epoch_batches
-    order = torch.randperm(config.bank_pairs, generator=generator)[: batches * config.batch_size]
-    bar = tqdm(
-        order.split(config.batch_size), desc=f"epoch {epoch}: training", unit="batch", mininterval=5, leave=False
-    )
-    for step, slots in enumerate(bar):
-        set_learning_rate(optimizer, learning_rate(config, epoch * batches + step))
-        loss = batch_loss(model, *bank.batch(slots), config, generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        if config.ema_decay:
-            average.update_parameters(model)
-        total += loss.item()
-        bar.set_postfix(error=f"{total / (step + 1):.4f}")
-    return total / batches
+def epoch_order(config: TrainingConfig, epoch: int) -> Tensor:
+    """The slots of each batch of an epoch, (batches, batch_size).
+
+    Column c holds slots that are c modulo the batch size, shuffled. So processes that hold every n-th slot have equal
+    shares of every batch, for each n that divides the batch size, and the order does not depend on n.
+    """
+    generator = _seeded(config.seed, epoch)
+    columns = []
+    for column in range(config.batch_size):
+        slots = torch.arange(column, config.bank_pairs, config.batch_size)
+        columns.append(slots[torch.randperm(len(slots), generator=generator)][: config.epoch_batches])
+    return torch.stack(columns, dim=1)
 
 
-def batch_loss(
-    model: IoUNet, reference: Side, test: Side, config: TrainingConfig, generator: torch.Generator
-) -> Tensor:
-    """Mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs."""
-    return _error(_predictor(model, reference, test), test.boxes, config, generator)
+def _train_epoch(training: IoUTraining, bank: FeatureBank, folder: RunFolder, bar: tqdm) -> float:
+    """What is left of a pass over the bank; the mean squared error of the whole pass."""
+    config, epoch = training.config, training.epoch
+    order = epoch_order(config, epoch)
+    for batch in range(len(training.errors), len(order)):
+        error = training.step(bank, order[batch], _seeded(config.seed, epoch, batch))
+        if not math.isfinite(error):
+            raise FloatingPointError(
+                f"the training error of epoch {epoch}, batch {batch} is {error}; a lower learning_rate may help"
+            )
+        training.errors.append(error)
+        bar.set_postfix(error=f"{_mean(training.errors):.4f}", refresh=False)
+        bar.update()
+        folder.draw({"batch_error": error, "learning_rate": training.rate}, training.batches)
+        folder.save_if_due(training.state)
+    return _mean(training.errors)
 
 
-def _predictor(model: IoUNet, reference: Side, test: Side) -> PredictIoU:
+class IoUTraining:
+    """The predictor in training, and all that a checkpoint must hold to go on exactly.
+
+    Attributes:
+        model: what is trained.
+        kept: what is validated and written: the model, or the running average of its weights.
+        epoch: the one at work, from 0.
+        errors: of its batches so far.
+    """
+
+    def __init__(self, config: TrainingConfig, backbone: Backbone, group: Group) -> None:
+        self.config, self.group, self._backbone = config, group, backbone
+        torch.manual_seed(config.seed)  # the initial weights
+        self.model = IoUNet(backbone.channels).to(group.device)
+        dtype = getattr(torch, config.precision) if group.device.type == "cuda" else torch.float32
+        self._loss = group.parallel(PairLoss(self.model, dtype))
+        self._scaler = torch.amp.GradScaler(group.device.type, enabled=dtype == torch.float16)
+        self._optimizer = make_optimizer(self.model, config)
+        self._average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
+        self.kept = self._average.module if self._average else self.model
+        self.epoch, self.errors = 0, []
+        self._best: dict[str, Any] = {}  # the record and the weights of least validation error
+        self._written_epoch = -1  # that of the network in the folder
+
+    @property
+    def batches(self) -> int:
+        """Batches done since the start of the run."""
+        return self.epoch * self.config.epoch_batches + len(self.errors)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return self._optimizer.param_groups[0]["lr"]
+
+    def step(self, bank: FeatureBank, slots: Tensor, generator: torch.Generator) -> float:
+        """One step on the pairs of a batch's slots (batch_size,); the batch's error."""
+        self.model.train()
+        owned = self.group.owns(slots)
+        reference, test = bank.batch(slots[owned])
+        proposals, overlap = _draw_share(test.boxes, owned, self.config, generator)
+        set_learning_rate(self._optimizer, learning_rate(self.config, self.batches))
+        device = self.group.device
+        error = self._loss(reference.to(device), test.to(device), proposals.to(device), overlap.to(device))
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(error).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._average:
+            self._average.update_parameters(self.model)
+        return float(self.group.sum(error.detach())) / self.group.size
+
+    def finish_epoch(self, record: dict[str, float]) -> None:
+        """Goes on to the next epoch, and remembers the network if it is the best so far."""
+        self.epoch, self.errors = self.epoch + 1, []
+        if not self._best or record["validation_error"] < self._best["record"]["validation_error"]:
+            state = {k: v.detach().cpu().clone() for k, v in self.kept.state_dict().items()}
+            self._best = {"record": record, "weights": state}
+
+    def write_best(self, folder: RunFolder) -> None:
+        """Writes the network of least validation error, unless it is there already."""
+        record = self._best["record"]
+        if record["epoch"] == self._written_epoch:
+            return
+        iou_net = IoUNet(self._backbone.channels)
+        iou_net.load_state_dict(self._best["weights"])
+        network = weights.Network(self.config.network, self._backbone, iou_net, sha256="", metadata={})
+        header = {"settings": self.config.to_json(), "result": json.dumps(record)}
+        if folder.write(NETWORK_FILE, lambda path: weights.save(path, network, header)):
+            self._written_epoch = record["epoch"]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**state, "epoch": self.epoch, "errors": self.errors, "best": self._best}
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Takes up a checkpoint's state, if there is one.
+
+        Raises:
+            ValueError: if it was trained on other weights of the backbone.
+        """
+        if state is None:
+            return
+        frozen = self._backbone.state_dict()
+        if any(not torch.equal(value, frozen[name].cpu()) for name, value in state["backbone"].items()):
+            raise ValueError("the run was begun on other weights of the backbone; give the same, or another --output")
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.epoch, self.errors, self._best = state["epoch"], state["errors"], state["best"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"backbone": self._backbone, "model": self.model, "optimizer": self._optimizer, "scaler": self._scaler}
+        return {**parts, "average": self._average} if self._average else parts
+
+
+class PairLoss(nn.Module):
+    """The mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs.
+
+    A module of its own, since DistributedDataParallel wants one whose `forward` is the whole computation.
+
+    Args:
+        model: the predictor.
+        dtype: of its convolutions.
+    """
+
+    def __init__(self, model: IoUNet, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.model, self._dtype = model, dtype
+
+    def forward(self, reference: Side, test: Side, proposals: Tensor, overlap: Tensor) -> Tensor:
+        """The error () of N pairs with proposals (N, P, 4) and their IoU (N, P)."""
+        return F.mse_loss(_predictor(self.model, reference, test, self._dtype)(proposals), 2 * overlap - 1)
+
+
+def _predictor(model: IoUNet, reference: Side, test: Side, dtype: torch.dtype = torch.float32) -> PredictIoU:
     """The function from proposals (N, P, 4) in the test crops of N pairs to predicted 2 * IoU - 1 (N, P)."""
-    modulation = model.modulation(reference.features(), reference.boxes, reference.window())
-    maps = model.test_maps(test.features(), test.window())
+    # Only the convolutions, which cost almost all: pooling in half precision would blur the boxes.
+    with torch.autocast(reference.boxes.device.type, dtype, enabled=dtype != torch.float32):
+        modulation = model.modulation(reference.features(), reference.boxes, reference.window())
+        maps = model.test_maps(test.features(), test.window())
+    modulation = Modulation(modulation.c3.float(), modulation.c4.float())
+    maps = TestMaps(maps.t3.float(), maps.t4.float(), maps.origin3, maps.origin4)
     return lambda proposals: model(modulation, maps, proposals)
 
 
-def _error(predict: PredictIoU, truth: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+def _draw_share(
+    truth: Tensor, owned: Tensor, config: TrainingConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Proposals (N, P, 4) and their IoU (N, P) about the boxes (N, 4) of a batch that are this process's.
+
+    They are drawn for the whole batch, so that they do not depend on the number of processes. `owned` (B,) says which
+    of the batch the N are.
+    """
+    whole = torch.ones(len(owned), 4)
+    whole[owned] = truth
     proposals, overlap = draw_proposals(
-        truth, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
+        whole, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
     )
-    return F.mse_loss(predict(proposals), 2 * overlap - 1)
+    return proposals[owned], overlap[owned]
 
 
 @torch.no_grad()
-def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig) -> dict[str, float]:
+def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig, group: Group) -> dict[str, float]:
     """The error on held-out pairs, and what the predictor is for: the overlap before and after gradient ascent."""
     model.eval()
+    pairs, device = len(bank.versions), group.device
     generator = torch.Generator().manual_seed(config.seed)
-    errors, before, after = [], [], []
-    for slots in torch.arange(len(bank.versions)).split(config.batch_size):
-        reference, test = bank.batch(slots)
-        predict = _predictor(model, reference, test)
-        errors.append(_error(predict, test.boxes, config, generator) * len(slots))
-        start, overlap = draw_proposals(test.boxes, 4, (0.2,), config.min_proposal_iou, generator)
-        found, _ = ascend(predict, autograd(predict), start, steps=5, step_length=1.0)
-        before.append(overlap)
-        after.append(boxes.iou(found, test.boxes[:, None]))
-    return {
-        "validation_error": float(sum(errors) / len(bank.versions)),
-        "overlap_before": float(torch.cat(before).mean()),
-        "overlap_after": float(torch.cat(after).mean()),
-    }
+    starts_config = dataclasses.replace(config, proposals=4, proposal_sigmas=(0.2,))
+    total = torch.zeros(3, dtype=torch.float64)
+    for slots in torch.arange(pairs).split(config.batch_size):
+        owned = group.owns(slots)
+        reference, test = bank.batch(slots[owned])
+        proposals, overlap = _draw_share(test.boxes, owned, config, generator)
+        starts, before = _draw_share(test.boxes, owned, starts_config, generator)
+        if not owned.any():  # of the last batch, which may be small
+            continue
+        predict = _predictor(model, reference.to(device), test.to(device))
+        errors = (predict(proposals.to(device)).cpu() - (2 * overlap - 1)).square()
+        found, _ = ascend(predict, autograd(predict), starts.to(device), steps=5, step_length=1.0)
+        after = boxes.iou(found.cpu(), test.boxes[:, None])
+        total += torch.stack([values.mean(1).sum() for values in (errors, before, after)])
+    means = (group.sum(total.to(device)) / pairs).tolist()
+    return dict(zip(("validation_error", "overlap_before", "overlap_after"), means, strict=True))
 
 
-def _claim(output: Path, config: TrainingConfig) -> None:
-    """Writes the settings beside the results, or checks that they are those of the run found there."""
-    path = output / "settings.json"
-    if (
-        path.exists()
-        and (output / _CHECKPOINT).exists()
-        and json.loads(path.read_text()) != json.loads(config.to_json())
-    ):
-        raise ValueError(
-            f"{output} holds a run of other settings (settings.json); give another --output, or the same settings"
-        )
-    path.write_text(config.to_json() + "\n")
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
-def _resume(output: Path, model: IoUNet, optimizer: torch.optim.Optimizer, average: AveragedModel) -> dict[str, float]:
-    if not (output / _CHECKPOINT).exists():
-        return {"epoch": 0, "best": math.inf}
-    saved = torch.load(output / _CHECKPOINT, weights_only=True)
-    for name, part in (("model", model), ("optimizer", optimizer), ("average", average)):
-        part.load_state_dict(saved[name])
-    return saved["progress"]
-
-
-def _write_checkpoint(
-    output: Path,
-    model: IoUNet,
-    optimizer: torch.optim.Optimizer,
-    average: AveragedModel,
-    progress: dict[str, float],
-) -> None:
-    part = output / (_CHECKPOINT + ".part")
-    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
-    torch.save({**states, "progress": progress}, part)
-    os.replace(part, output / _CHECKPOINT)  # never half a checkpoint
-
-
-def _describe(config: TrainingConfig, record: dict[str, float]) -> dict[str, str]:
-    return {"settings": json.dumps(dataclasses.asdict(config)), "result": json.dumps(record)}
+def _seeded(*key: int) -> torch.Generator:
+    """A generator for a key, such as (seed, epoch)."""
+    (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(seed))

@@ -1,6 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import json
+import logging
+import resource
+import signal
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +14,11 @@ import torch
 from atom_core import boxes, weights
 from atom_core.backbone import build_backbone
 from atom_core.iou_net import IoUNet
-from atom_core.training import loop
 from atom_core.training.bank import FeatureBank
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import find_sources
-from atom_core.training.loop import NETWORK_FILE, bank_versions, batch_loss, train_iou
+from atom_core.training.distributed import Group
+from atom_core.training.loop import NETWORK_FILE, IoUTraining, PairLoss, bank_versions, epoch_order, train_iou
 from atom_core.training.sampling import draw_proposals
 
 CONFIG = TrainingConfig(
@@ -33,6 +36,7 @@ CONFIG = TrainingConfig(
     scale_jitter=0.1,
     center_jitter=0.5,
 )
+SMALL = replace(CONFIG, bank_pairs=16, validation_pairs=1, epochs=1)  # for what even two batches show
 
 
 @pytest.fixture(scope="module")
@@ -64,27 +68,36 @@ def finished(train, folder):
 
 
 @pytest.fixture(scope="module")
-def resumed(train, folder):
-    """The folder of a run that was ended late in its second epoch, before anything of that was kept, and resumed."""
-    validate, calls = loop.validate, []
+def killed(start, data, train, folder):
+    """The folder of a run that was killed four times, and resumed each time."""
+    output = folder / "killed"
 
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return validate(*args)
+    def until_killed(moment, call):
+        process = start("train_until_killed", CONFIG, data, output, moment, call)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        state = checkpoint(output)["state"]
+        return state["epoch"], len(state["errors"])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "validate", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(folder / "resumed")
-    assert [record["epoch"] for record in records(folder / "resumed")] == [0]
-    train(folder / "resumed")
-    return folder / "resumed"
+    assert until_killed("training.step", 4) == (0, 3)  # within an epoch
+    # The first two files that a resumed run writes are the settings and the log.
+    assert until_killed("os.fsync", 3) == (0, 3)  # while it writes a checkpoint
+    assert (output / "checkpoint.pt.part").exists()
+    assert until_killed("os.replace", 6) == (0, 5)  # batches 3 and 4, the epoch's log, and then its checkpoint
+    assert [record["epoch"] for record in records(output)] == [0]
+    assert until_killed("weights.save", 1) == (1, 0)  # when the epoch is saved and its network is not
+    assert not (output / NETWORK_FILE).exists()
+    train(output)
+    return output
 
 
 def records(output):
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+
+
+def equal(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[key], other[key]) for key in one)
 
 
 def checkpoint(output):
@@ -107,9 +120,23 @@ def test_bank_versions_by_hand():
     assert versions(7, renewal=0.0) == [0] * 10
 
 
-def test_training_error_falls(finished):
-    first, second = records(finished)
-    assert second["training_error"] < 0.9 * first["training_error"]
+def test_order_of_an_epoch():
+    config = replace(CONFIG, bank_pairs=23, batch_size=4)
+    order = epoch_order(config, 3)
+    assert order.shape == (5, 4)
+    assert len(order.unique()) == 20  # no slot twice
+    assert (order % 4 == torch.arange(4)).all()
+    assert not torch.equal(order, epoch_order(config, 4))
+    assert {int(slot) for epoch in range(20) for slot in epoch_order(config, epoch).flatten()} == set(range(23))
+
+
+def test_steps_on_one_batch_lower_its_error(data, backbone):
+    config = replace(CONFIG, learning_rate=1e-3)
+    bank = FeatureBank(find_sources([data], config), backbone, backbone, config, 8)
+    bank.fill(torch.zeros(8, dtype=torch.long))
+    training = IoUTraining(config, backbone, Group())
+    errors = [training.step(bank, torch.arange(8), torch.Generator().manual_seed(0)) for _ in range(6)]
+    assert errors[-1] < 0.5 * errors[0]
 
 
 def test_log_says_what_happened(finished):
@@ -132,7 +159,7 @@ def test_network_of_least_validation_error_is_kept(finished, backbone):
     for key, value in network.backbone.state_dict().items():  # frozen, so it is what was given
         torch.testing.assert_close(value, backbone.state_dict()[key], atol=1e-3, rtol=1e-3)
     if best["epoch"] == 1:
-        last = checkpoint(finished)["model"]
+        last = checkpoint(finished)["state"]["model"]
         assert all(
             torch.equal(v.half(), last[k].half())
             for k, v in network.iou_net.state_dict().items()
@@ -140,18 +167,14 @@ def test_network_of_least_validation_error_is_kept(finished, backbone):
         )
 
 
-def test_resumed_run_gives_exactly_the_same_network(finished, resumed):
-    expected, found = checkpoint(finished), checkpoint(resumed)
-    assert found["progress"] == expected["progress"]
-    assert found["model"].keys() == expected["model"].keys()
-    for key, value in found["model"].items():
-        assert torch.equal(value, expected["model"][key]), key
+def test_resumed_run_gives_exactly_the_same_network(finished, killed):
+    expected, found = checkpoint(finished)["state"], checkpoint(killed)["state"]
+    assert equal(found["model"], expected["model"])
     for key, state in found["optimizer"]["state"].items():
-        for name, value in state.items():
-            assert torch.equal(value, expected["optimizer"]["state"][key][name]), (key, name)
-    one, other = (weights.load(f / NETWORK_FILE).iou_net.state_dict() for f in (finished, resumed))
-    assert all(torch.equal(one[k], other[k]) for k in one)
-    for a, b in zip(records(finished), records(resumed), strict=True):
+        assert equal(state, expected["optimizer"]["state"][key])
+    one, other = (weights.load(f / NETWORK_FILE).iou_net.state_dict() for f in (finished, killed))
+    assert equal(one, other)
+    for a, b in zip(records(finished), records(killed), strict=True):
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
 
 
@@ -163,13 +186,13 @@ def test_finished_run_is_left_as_it_is(finished, train):
 
 
 def test_other_settings_do_not_continue_a_run(finished, train):
-    with pytest.raises(ValueError, match=r"holds a run of other settings .*give another --output"):
+    with pytest.raises(ValueError, match=r"learning_rate is 0.0002 there and 0.01 here; .* \(of them only epochs may"):
         train(finished, replace(CONFIG, learning_rate=0.01))
     assert json.loads((finished / "settings.json").read_text()) == json.loads(CONFIG.to_json())
 
 
 def test_learning_rate_falls(finished):
-    groups = checkpoint(finished)["optimizer"]["param_groups"]
+    groups = checkpoint(finished)["state"]["optimizer"]["param_groups"]
     assert [group["lr"] for group in groups] == pytest.approx([1e-4, 1e-4])  # the second epoch's
 
 
@@ -178,17 +201,55 @@ def test_odds_of_a_source_that_is_not_there(train, tmp_path):
         train(tmp_path, replace(CONFIG, odds={"shape": 2.0}))
 
 
-def test_weights_of_another_backbone(data, tmp_path):
-    other = build_backbone("resnet18").state_dict()
-    with pytest.raises(ValueError, match=r"not of efficientnet_lite0: \d+ tensors are missing, first 'stem"):
-        train_iou(CONFIG, [data], [data], other, tmp_path)
+def test_other_weights_of_the_backbone_do_not_continue_a_run(finished, data, backbone):
+    other = {**backbone.state_dict(), "stem.0.weight": torch.zeros_like(backbone.stem[0].weight)}
+    with pytest.raises(ValueError, match="begun on other weights of the backbone"):
+        train_iou(CONFIG, [data], [data], other, finished)
+
+
+def test_finished_run_may_go_on(train, folder):
+    """An epoch and then one more are as good as two."""
+    for epochs in (1, 2):
+        train(folder / "longer", replace(SMALL, epochs=epochs))
+    train(folder / "at_once", replace(SMALL, epochs=2))
+    assert equal(*(checkpoint(folder / name)["state"]["model"] for name in ("longer", "at_once")))
+    with pytest.raises(ValueError, match="epochs is 2 there and 1 here"):
+        train(folder / "longer", SMALL)
+
+
+def test_cosine_schedule_and_average(folder, train):
+    config = replace(SMALL, schedule="cosine", ema_decay=0.9)
+    train(folder / "cosine", config)
+    with pytest.raises(ValueError, match=r"epochs is 1 there and 2 here; .* \(none of them may change\)"):
+        train(folder / "cosine", replace(config, epochs=2))
+    state = checkpoint(folder / "cosine")["state"]
+    average = {k.removeprefix("module."): v for k, v in state["average"].items() if k != "n_averaged"}
+    assert not torch.equal(average["iou_predictor.weight"], state["model"]["iou_predictor.weight"])
+    written = weights.load(folder / "cosine" / NETWORK_FILE).iou_net.state_dict()
+    assert equal(written, {k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
+
+
+def test_files_that_cannot_be_written_do_not_end_the_run(folder, train, caplog):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # as a full disk: large files cannot be written
+    try:
+        with (
+            caplog.at_level(logging.WARNING),
+            pytest.raises(OSError, match=r"checkpoint\.pt could not be written: .*File too large.* start the same"),
+        ):
+            train(folder / "full", replace(SMALL, epochs=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caplog.text.count("checkpoint.pt could not be written") == 2  # after each epoch
+    assert caplog.text.count("network.safetensors could not be written") >= 2
+    assert [record["epoch"] for record in records(folder / "full")] == [0, 1]
 
 
 def test_divergence_ends_the_run(data, backbone, tmp_path):
     state = dict(backbone.state_dict())
     state["stages.2.1.project.1.bias"] = torch.full_like(state["stages.2.1.project.1.bias"], float("nan"))
-    with pytest.raises(FloatingPointError, match="training error of epoch 0 is nan; a lower learning_rate may help"):
-        train_iou(CONFIG, [data], [data], state, tmp_path)
+    with pytest.raises(FloatingPointError, match="error of epoch 0, batch 0 is nan; a lower learning_rate may"):
+        train_iou(SMALL, [data], [data], state, tmp_path)
 
 
 def test_loss_is_the_mean_squared_error_of_the_scaled_overlap(data, backbone):
@@ -199,10 +260,9 @@ def test_loss_is_the_mean_squared_error_of_the_scaled_overlap(data, backbone):
     torch.manual_seed(0)
     model = IoUNet(backbone.channels).eval().requires_grad_(False)
     reference, test = bank.batch(torch.arange(3))
-    loss = batch_loss(model, reference, test, config, torch.Generator().manual_seed(5))
-
     generator = torch.Generator().manual_seed(5)
-    proposals, _ = draw_proposals(test.boxes, 8, config.proposal_sigmas, config.min_proposal_iou, generator)
+    proposals, overlap = draw_proposals(test.boxes, 8, config.proposal_sigmas, config.min_proposal_iou, generator)
+    loss = PairLoss(model)(reference, test, proposals, overlap)
     errors = []
     for n in range(3):
         one, other = (type(f)(*(t[n : n + 1] for t in f)) for f in (reference.features(), test.features()))
@@ -211,3 +271,21 @@ def test_loss_is_the_mean_squared_error_of_the_scaled_overlap(data, backbone):
             wanted = 2 * boxes.iou(proposal, test.boxes[n]) - 1
             errors.append((model(modulation, maps, proposal[None, None])[0, 0] - wanted) ** 2)
     torch.testing.assert_close(loss, torch.stack(errors).mean(), atol=1e-4, rtol=1e-4)
+
+
+def test_half_precision_convolutions_change_the_loss_little(data, backbone):
+    """On the CPU here; the same lines run on a GPU."""
+    config = replace(CONFIG, window_cells=12)
+    bank = FeatureBank(find_sources([data], config), backbone, backbone, config, 3)
+    bank.fill(torch.zeros(3, dtype=torch.long))
+    torch.manual_seed(0)
+    model = IoUNet(backbone.channels).eval()
+    reference, test = bank.batch(torch.arange(3))
+    proposals, overlap = test.boxes[:, None], torch.full((3, 1), 0.5)
+    exact = PairLoss(model)(reference, test, proposals, overlap)
+    half = PairLoss(model, torch.bfloat16)(reference, test, proposals, overlap)
+    assert half.dtype == torch.float32
+    assert not torch.equal(exact, half)
+    torch.testing.assert_close(half, exact, rtol=0.1, atol=0)
+    half.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())

@@ -1,0 +1,191 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a training run: settings, log, curves, checkpoint and results.
+
+Files are written whole or not at all. One that cannot be written (a full disk) does not end the run: what the file held
+before is kept, a warning says so, and the next checkpoint tries again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_LOG = logging.getLogger(__name__)
+CHECKPOINT_FILE = "checkpoint.pt"
+LOG_FILE = "log.jsonl"
+SETTINGS_FILE = "settings.json"
+CURVES_FOLDER = "tensorboard"
+State = dict[str, Any]
+
+
+class RunFolder:
+    """Keeps what a run needs to go on exactly, and what its user wants to see.
+
+    `checkpoint.pt` holds it all: the settings, the log's records and the run's state. `settings.json`, `log.jsonl` (a
+    JSON object a line) and `tensorboard/` are for reading.
+
+    Args:
+        path: the folder; made if it is not there.
+        settings: plain values, as JSON has them.
+        may_grow: the setting that a resumed run may have larger, if any.
+        checkpoint_minutes: how often `save_if_due` saves.
+        active: False for a process that is not to write (see `Group.is_main`): it does nothing then.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: State,
+        may_grow: str | None = None,
+        checkpoint_minutes: float = 10.0,
+        active: bool = True,
+    ) -> None:
+        self.path, self.records = path, []
+        self._settings, self._may_grow = json.loads(json.dumps(settings)), may_grow
+        self._seconds, self._active = 60 * checkpoint_minutes, active
+        self._saved_at = time.monotonic()
+        self._failed: dict[str, str] = {}  # file -> why it could not be written last time
+        self._curves: SummaryWriter | None = None
+
+    def resume(self) -> State | None:
+        """The state to go on from; None where the run begins, or for a process that is not active.
+
+        Raises:
+            ValueError: if the folder holds a run of other settings, or its checkpoint is damaged.
+            OSError: if the folder cannot be written.
+        """
+        if not self._active:
+            return None
+        self.path.mkdir(parents=True, exist_ok=True)
+        state = None
+        if (self.path / CHECKPOINT_FILE).exists():
+            saved = _load(self.path / CHECKPOINT_FILE)
+            self._check_settings(saved["settings"])
+            self.records, state = saved["records"], saved["state"]
+        _write_whole(self.path / SETTINGS_FILE, (json.dumps(self._settings, indent=2) + "\n").encode())
+        _write_whole(self.path / LOG_FILE, self._log_lines())  # without what was logged after the checkpoint
+        return state
+
+    def _check_settings(self, saved: State) -> None:
+        names = sorted(saved.keys() | self._settings.keys())
+        other = [n for n in names if saved.get(n) != self._settings.get(n)]
+        if other == [self._may_grow] and self._settings[self._may_grow] > saved[self._may_grow]:
+            return
+        if other:
+            differences = ", ".join(f"{n} is {saved.get(n)} there and {self._settings.get(n)} here" for n in other)
+            exception = f"of them only {self._may_grow} may grow" if self._may_grow else "none of them may change"
+            raise ValueError(
+                f"{self.path} holds a run of other settings: {differences}; give another --output, or the same "
+                f"settings ({exception})"
+            )
+
+    def open_curves(self, step: int) -> None:
+        """Begins TensorBoard's curves, or goes on with them at a step; what was drawn beyond it before is dropped."""
+        if not self._active:
+            return
+        if find_spec("tensorboard") is None:
+            _LOG.warning("no TensorBoard curves: pip install tensorboard; %s has the numbers", self.path / LOG_FILE)
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._curves = SummaryWriter(str(self.path / CURVES_FOLDER), purge_step=step)
+
+    def draw(self, values: dict[str, float], step: int) -> None:
+        """Adds points to the curves."""
+        self._on_curves(lambda curves: [curves.add_scalar(name, value, step) for name, value in values.items()])
+
+    def _on_curves(self, act: Callable[[SummaryWriter], object]) -> None:
+        try:
+            if self._curves:
+                act(self._curves)
+        except OSError as error:
+            _LOG.warning("TensorBoard's curves end here: %s", error)
+            self._curves = None
+
+    def log(self, record: dict[str, Any], step: int) -> None:
+        """Adds a line to the log, and its numbers to the curves."""
+        self.records.append(record)
+        self.write(LOG_FILE, lambda path: _write_whole(path, self._log_lines()))
+        self.draw({name: value for name, value in record.items() if isinstance(value, int | float)}, step)
+
+    def _log_lines(self) -> bytes:
+        return "".join(json.dumps(record) + "\n" for record in self.records).encode()
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        """Saves the run's state, if the time has come."""
+        if time.monotonic() - self._saved_at >= self._seconds:
+            self.save(state())
+
+    def save(self, state: State) -> None:
+        """Saves the run's state with its settings and records as the checkpoint."""
+        if not self._active:
+            return
+        buffer = io.BytesIO()  # torch.save tells of a full disk by an error that does not name it
+        torch.save({"settings": self._settings, "records": self.records, "state": state}, buffer)
+        self.write(CHECKPOINT_FILE, lambda path: _write_whole(path, buffer.getbuffer()))
+        self._on_curves(lambda curves: curves.flush())
+        self._saved_at = time.monotonic()
+
+    def write(self, name: str, write: Callable[[Path], None]) -> bool:
+        """Writes a file by a function that writes it whole or not at all; False if it could not be written."""
+        if not self._active:
+            return True
+        try:
+            write(self.path / name)
+        except (OSError, SafetensorError) as error:
+            free = shutil.disk_usage(self.path).free / 1e6
+            self._failed[name] = f"{self.path / name} could not be written: {error}; {free:.0f} MB are free"
+            _LOG.warning("%s; its earlier version is kept, and the next checkpoint tries again", self._failed[name])
+            return False
+        self._failed.pop(name, None)
+        return True
+
+    def finish(self) -> None:
+        """Closes the curves.
+
+        Raises:
+            OSError: if a file could not be written last time.
+        """
+        self._on_curves(lambda curves: curves.close())
+        if self._failed:
+            raise OSError(f"{next(iter(self._failed.values()))}; make room and start the same command again")
+
+
+def _load(path: Path) -> State:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged: {error}; move it away to begin anew") from error
+    if not isinstance(saved, dict) or saved.keys() != {"settings", "records", "state"}:
+        raise ValueError(f"{path} is no checkpoint of this program's version; give another --output")
+    return saved
+
+
+def _write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Through a second file, and to the disk itself: neither a kill nor a power cut leaves half a file."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)  # the room it takes
+        raise
