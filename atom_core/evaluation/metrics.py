@@ -5,8 +5,8 @@
 Sources:
 - success and precision: Wu, Lim, Yang, "Object Tracking Benchmark", TPAMI 2015, section 4: one pass, every frame
   counts, the first (whose box is given) too;
-- normalised precision: Müller et al., "TrackingNet", ECCV 2018, section 5; thresholds of LaSOT's toolkit;
-- AO and SR: Huang, Zhao, Huang, "GOT-10k", TPAMI 2019, section 4, and the benchmark's toolkit.
+- normalised precision: Müller et al., "TrackingNet", ECCV 2018; thresholds of LaSOT's toolkit;
+- AO and SR: Huang, Zhao, Huang, "GOT-10k", TPAMI 2019, and the benchmark's toolkit.
 
 Boxes are (x, y, width, height), continuous image px.
 
