@@ -83,7 +83,7 @@ class Layout:
     """One way to keep sequences.
 
     Attributes:
-        read: gives the entries below a folder, none if it has another layout. Raises ValueError or OSError with the
+        read: gives the entries below a folder (an absolute path: names count), none if it has another layout. Raises ValueError or OSError with the
             file's name if a sequence is damaged.
         fits: says whether a folder can have no other layout.
         first_pixel: the coordinate of the first pixel in the benchmark's boxes.
@@ -117,11 +117,11 @@ def read_simple(folder: Path) -> Entry:
     """
     boxes = read_boxes(folder / GROUND_TRUTH)
     if (folder / "img").is_dir():
-        return Entry(folder.resolve().name, _images(folder / "img"), boxes)
+        return Entry(folder.name, _images(folder / "img"), boxes)
     videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) != 1:
         raise ValueError(f"{folder}: expected a folder img/ or exactly one video, found {len(videos)} videos")
-    return Entry(folder.resolve().name, open_video(videos[0]), boxes)
+    return Entry(folder.name, open_video(videos[0]), boxes)
 
 
 def _read_simple(root: Path) -> Iterator[Entry]:
@@ -133,13 +133,13 @@ def _read_simple(root: Path) -> Iterator[Entry]:
 
 def _read_otb(root: Path) -> Iterator[Entry]:
     for folder in _folders_with(root, "groundtruth_rect*.txt"):
-        first, last = _OTB_RANGES.get(folder.resolve().name, (0, 10**6))
+        first, last = _OTB_RANGES.get(folder.name, (0, 10**6))
         frames = ImageFiles(tuple(path for path in find_images(folder / "img") if first <= _number(path) <= last))
         # Each target has a file of its own; the one of Human4's first target is empty.
         files = [path for path in sorted(folder.glob("groundtruth_rect*.txt")) if path.read_bytes().strip()]
         for index, path in enumerate(files, start=1):
             target = f"-{index}" if len(files) > 1 else ""
-            yield Entry(folder.resolve().name + target, frames, read_boxes(path))
+            yield Entry(folder.name + target, frames, read_boxes(path))
 
 
 def _number(path: Path) -> int:
@@ -205,7 +205,7 @@ def _fits_nfs(root: Path, rate: int) -> bool:
 
 
 def _read_lasot(root: Path) -> Iterator[Entry]:
-    folders = {path.resolve().name: path for path in _lasot_folders(root)}
+    folders = {path.name: path for path in _lasot_folders(root)}
     listed = root / "testing_set.txt"
     for name in read_lines(listed) if listed.is_file() else sorted(folders):
         if name not in folders:
@@ -246,7 +246,7 @@ def _read_got10k(root: Path) -> Iterator[Entry]:
             boxes[1:][levels[1:] == 0] = np.nan
         if len(boxes) == 1:  # the test set
             boxes = _padded(boxes, len(frames))
-        yield Entry(folder.resolve().name, frames, boxes, _got10k_size(folder / "meta_info.ini"))
+        yield Entry(folder.name, frames, boxes, _got10k_size(folder / "meta_info.ini"))
 
 
 def _got10k_size(path: Path) -> tuple[int, int] | None:
@@ -262,7 +262,7 @@ def _got10k_size(path: Path) -> tuple[int, int] | None:
 
 
 def _got10k_folders(root: Path) -> list[Path]:
-    if root.resolve().name.startswith("GOT-10k_") and (root / "groundtruth.txt").is_file():
+    if root.name.startswith("GOT-10k_") and (root / "groundtruth.txt").is_file():
         return [root]
     return sorted(path.parent for path in root.glob("GOT-10k_*/groundtruth.txt"))
 
@@ -299,7 +299,7 @@ def _read_vot(root: Path) -> Iterator[Entry]:
             boxes = mark_absent(np.array([_vot_box(line, f"{path}, line {number}") for number, line in lines]))
             target = "" if path == single else path.stem.removeprefix("groundtruth")
             # Newer challenges keep all but the first region to themselves; the toolkit fills up in the same way.
-            yield Entry(folder.resolve().name + target, frames, _padded(boxes, len(frames)))
+            yield Entry(folder.name + target, frames, _padded(boxes, len(frames)))
 
 
 def _vot_folders(root: Path) -> list[Path]:

@@ -7,6 +7,7 @@ Boxes are (x, y, width, height) in continuous image px, top-left corner, the fir
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def read_sequence(folder: str | Path) -> Sequence:
         FileNotFoundError: if its boxes are missing.
         ValueError: if its boxes are malformed, its frames are missing, or their numbers differ.
     """
-    return _checked(read_simple(Path(folder)), "simple", Path(folder))
+    folder = _absolute(folder)
+    return _checked(read_simple(folder), "simple", folder)
 
 
 def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
@@ -81,7 +83,7 @@ def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
     Raises:
         ValueError, OSError: if there is no sequence, or one of them cannot be read.
     """
-    root = Path(root)
+    root = _absolute(root)
     if layout not in LAYOUT_CHOICES:
         raise ValueError(f"unknown layout '{layout}'; expected one of {', '.join(LAYOUT_CHOICES)}")
     name = recognize(root) if layout == "auto" else layout
@@ -90,6 +92,11 @@ def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
         other = f"; other layouts: {', '.join(LAYOUTS)}" if layout == "auto" else ""
         raise ValueError(f"{root}: no sequence here; layout '{name}' expects {LAYOUTS[name].expected}{other}")
     return sequences
+
+
+def _absolute(folder: str | Path) -> Path:
+    """The folder with a name, `.` too; of a link its own name, not that of what it points to."""
+    return Path(os.path.abspath(folder))
 
 
 def _checked(entry: Entry, layout: str, root: Path) -> Sequence:

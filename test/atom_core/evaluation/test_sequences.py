@@ -97,6 +97,16 @@ def test_a_folder_of_sequences_is_read_by_name_and_other_folders_are_passed_over
         read_sequences(tmp_path / "notes")
 
 
+def test_a_sequence_is_named_by_its_folder_or_the_link_to_it(tmp_path, monkeypatch):
+    write_sequence(tmp_path / "b")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/a").symlink_to(tmp_path / "b")
+    assert read_sequences(tmp_path / "links")[0].name == "a"
+    monkeypatch.chdir(tmp_path / "b")
+    assert read_sequence(".").name == "b"
+    assert read_sequences("img/..")[0].name == "b"
+
+
 def test_unknown_layout_is_refused(tmp_path):
     with pytest.raises(ValueError, match="unknown layout 'otb50'; expected one of auto, got10k, lasot"):
         read_sequences(tmp_path, "otb50")
