@@ -83,8 +83,8 @@ class Layout:
     """One way to keep sequences.
 
     Attributes:
-        read: gives the entries below a folder (an absolute path: names count), none if it has another layout. Raises ValueError or OSError with the
-            file's name if a sequence is damaged.
+        read: gives the entries below a folder, none if it has another layout. The folder's path is absolute, since
+            names count. Raises ValueError or OSError with the file's name if a sequence is damaged.
         fits: says whether a folder can have no other layout.
         first_pixel: the coordinate of the first pixel in the benchmark's boxes.
         expected: what the folder must hold, for messages.
