@@ -17,33 +17,35 @@ import torch
 from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
-from atom_core.evaluation import summary
+from atom_core.evaluation import compare, html_report, summary
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import Sequence, read_sequences
-from atom_core.evaluation.store import RunStore, describe_machine, write_whole
+from atom_core.evaluation.sequences import LAYOUT_CHOICES, Sequence, read_sequences
+from atom_core.evaluation.store import RunStore, describe_machine, slug, write_whole
+from atom_core.evaluation.submission import write_results
 
 SOME_RUNS_FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["compare"]:
+        return compare.main(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
         evaluation = _prepare(arguments)
-        finished = evaluation.finished(arguments.restart)
-    except (ValueError, OSError) as error:  # wrong arguments or folders: the message says what to mend
+        runs, failures = evaluation.run(evaluation.finished(arguments.restart))
+        if runs:
+            evaluation.report(runs, failures)
+    except (ValueError, OSError) as error:  # the message says what to mend
         print(f"atom-eval: {error}", file=sys.stderr)
         return WRONG_USE
-    try:
-        runs, failures = evaluation.run(finished)
     except KeyboardInterrupt:
         kept = f"the same command goes on from {arguments.output}" if arguments.output else "nothing is kept"
         print(f"\natom-eval: interrupted; {kept}", file=sys.stderr)
         return INTERRUPTED
-    if runs:
-        evaluation.report(runs, failures)
     for job, failure in failures:
         print(f"atom-eval: failed: {job}: {failure.reason}", file=sys.stderr)
     return SOME_RUNS_FAILED if failures else 0
@@ -88,25 +90,49 @@ class _Evaluation:
         """Prints the table, writes the files."""
         order = {contender.name: index for index, contender in enumerate(self.contenders)}
         runs = sorted(runs, key=lambda run: (order[run.tracker], run.sequence, run.seed))
-        trackers = summary.summarize_all(runs, self.sequences, self.arguments.lost_is_miss)
-        print(summary.table(trackers))
+        results = self._results(runs, failures)
+        print(summary.table(results["trackers"]))
         if not self.store:
             return
-        for contender in self.contenders:
-            if contender.name in trackers:
-                trackers[contender.name]["settings"] = contender.settings(trackers[contender.name]["seeds"][0])
-        settings = {"lost_is_miss": self.arguments.lost_is_miss, "jobs": self.arguments.jobs, **self.machine}
-        failed = [{"run": str(job), "reason": failure.reason} for job, failure in failures]
-        content = {"settings": settings, "trackers": trackers, "failures": failed}
-        path = self.store.folder / "results.json"
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(content, indent=1, allow_nan=False))
-        print(f"Written: {path}")
+        folder = self.store.folder
+        write_whole(folder / "results.json", json.dumps(results, indent=1, allow_nan=False))
+        title = self.arguments.folder.resolve().name
+        write_whole(folder / "report.html", html_report.build_page(title, results, runs, self.sequences))
+        print(f"Written: {folder / 'results.json'}, {folder / 'report.html'}")
+        if submitted := self._write_submission(runs):
+            print(f"Written: {submitted} result files for the benchmark's server in {folder / 'submission'}")
+
+    def _results(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> dict[str, Any]:
+        """What `results.json` holds."""
+        trackers = summary.summarize_all(runs, self.sequences, self.arguments.lost_is_miss)
+        settings = {contender.name: contender.settings for contender in self.contenders}
+        for name, entry in trackers.items():
+            entry["settings"] = settings[name](entry["seeds"][0])
+        return {
+            "settings": {
+                "folder": str(self.arguments.folder),
+                "lost_is_miss": self.arguments.lost_is_miss,
+                "jobs": self.arguments.jobs,
+                **self.machine,
+            },
+            "trackers": trackers,
+            "failures": [{"run": str(job), "reason": failure.reason} for job, failure in failures],
+        }
+
+    def _write_submission(self, runs: list[Run]) -> int:
+        """Writes the runs on sequences whose boxes the benchmark keeps to itself; returns their number."""
+        secret = {one.name: one for one in self.sequences if not one.has_ground_truth and one.layout != "vot"}
+        chosen = [run for run in runs if run.sequence in secret]
+        for run in chosen:
+            name = f"{slug(run.tracker)}-seed{run.seed}"
+            layout = secret[run.sequence].layout
+            write_results(layout, name, run.sequence, run.boxes, run.seconds, self.store.folder / "submission")
+        return len(chosen)
 
 
 def _prepare(arguments: argparse.Namespace) -> _Evaluation:
     config = change_config(TrackerConfig(), [*arguments.set, *(["vot"] if arguments.vot else [])])
-    sequences = _select(read_sequences(arguments.folder), arguments.sequences)
+    sequences = _select(read_sequences(arguments.folder, arguments.layout), arguments.sequences)
     contenders = parse_contenders(arguments.trackers, config, arguments.weights, arguments.device)
     jobs = [
         Job(contender, seed, sequence)
@@ -130,9 +156,14 @@ def _select(sequences: list[Sequence], pattern: str | None) -> list[Sequence]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="atom-eval", description="One-pass evaluation of trackers on sequences with reference boxes."
+        prog="atom-eval",
+        description="One-pass evaluation of trackers on sequences: a table, and with --output a page with plots.",
+        epilog="atom-eval compare A B: the differences between two results. See docs/evaluation.md.",
     )
-    parser.add_argument("folder", type=Path, help="a sequence, or a folder of sequences")
+    parser.add_argument("folder", type=Path, help="a benchmark's folder, a folder of sequences, or a sequence")
+    parser.add_argument(
+        "--layout", choices=LAYOUT_CHOICES, default="auto", help="how the folder is laid out (default: auto)"
+    )
     parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
     parser.add_argument(
         "--trackers",

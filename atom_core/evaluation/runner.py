@@ -93,15 +93,13 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
 
     Args:
         run: of this sequence.
-        sequence: holds the reference boxes; if all but the first are absent, there are no figures of accuracy.
+        sequence: holds the reference boxes; without ground truth, there are no figures of accuracy.
         lost_is_miss: count frames on which the tracker says LOST as misses. The protocol, and the default, scores
             the box of every frame alike, the last known place too.
     """
-    boxes = run.boxes.copy()
-    if lost_is_miss:
-        boxes[run.lost] = np.nan
-    scores = dataclasses.asdict(metrics.score(boxes, sequence.boxes))
-    if not has_reference(sequence):
+    boxes = scored_boxes(run, lost_is_miss)
+    scores = dataclasses.asdict(metrics.score(boxes, sequence.boxes, sequence.image_size))
+    if not sequence.has_ground_truth:
         scores = dict.fromkeys(scores, np.nan)
     return {
         **scores,
@@ -113,9 +111,12 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
     }
 
 
-def has_reference(sequence: Sequence) -> bool:
-    """Whether there is a reference box after the first frame. The test sets of some benchmarks keep theirs."""
-    return bool(np.isfinite(sequence.boxes[1:]).any())
+def scored_boxes(run: Run, lost_is_miss: bool) -> np.ndarray:
+    """The run's boxes (N, 4), with a row of NaN, which is a miss, for frames said LOST if they count so."""
+    boxes = run.boxes.copy()
+    if lost_is_miss:
+        boxes[run.lost] = np.nan
+    return boxes
 
 
 def honesty(run: Run, sequence: Sequence) -> dict[str, float]:
@@ -132,7 +133,7 @@ def honesty(run: Run, sequence: Sequence) -> dict[str, float]:
     overlaps = metrics.overlap(run.boxes, sequence.boxes)
     touching = np.nan_to_num(overlaps)  # an absent target is touched by nothing
     tracking = run.said(TrackState.TRACKING)
-    known = has_reference(sequence)
+    known = sequence.has_ground_truth
     return {
         "lost_share": float(run.lost.mean()),
         "tracking_overlap": _mean_where(tracking & ~np.isnan(overlaps) & known, overlaps),

@@ -46,7 +46,7 @@ class RunStore:
 
     def path(self, job: Job) -> Path:
         """Where the job's run is kept, below `folder`."""
-        return Path("runs") / _slug(job.contender.name) / f"seed{job.seed}" / f"{_slug(job.sequence.name)}.json"
+        return Path("runs") / slug(job.contender.name) / f"seed{job.seed}" / f"{slug(job.sequence.name)}.json"
 
     def load(self, jobs: Sequence[Job]) -> list[Run]:
         """The runs that are there already.
@@ -82,7 +82,6 @@ class RunStore:
             "frames": _to_columns(run),
         }
         path = self.folder / self.path(job)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(content))
 
     def _settings(self, job: Job) -> dict[str, Any]:
@@ -95,7 +94,8 @@ class RunStore:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that nobody ever finds a part of it, also if the process is killed."""
+    """Writes a file, in a folder that it makes, so that nobody ever finds a part of it, even after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
@@ -130,7 +130,7 @@ def _cpu_name() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A file name for any name; names that it had to change keep apart by a digest."""
     safe = re.sub(r"[^\w.=+-]", "_", name)[-80:].lstrip(".")
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -24,19 +24,33 @@ class Column:
     heading: str
     digits: int  # behind the point
     meaning: str
+    printed: bool = True  # in the table on the terminal
 
 
-COLUMNS = (
+ACCURACY = (
     Column("auc", "AUC", 3, "area under the success plot"),
-    Column("mean_overlap", "overlap", 3, "mean overlap (intersection over union) with the reference"),
+    Column("mean_overlap", "overlap", 3, "mean overlap (intersection over union) with the reference", False),
     Column("success_50", ">0.5", 3, "share of frames with an overlap above 0.5"),
     Column("precision_20", "<=20px", 3, "share of frames whose centre is at most 20 px off"),
-    Column("lost_share", "LOST", 3, "share of frames in which the tracker says that it has lost the target"),
-    Column("tracking_lies", "lies", 3, "of the frames said to be TRACKING, the share with an overlap below 0.1"),
-    Column("initialize_seconds", "init s", 2, "seconds to learn the first frame"),
-    Column("median_ms", "median ms", 1, "median time of a frame"),
-    Column("p95_ms", "p95 ms", 1, "time that 95 % of the frames stay below"),
+    Column("normalized_precision_20", "Pnorm", 3, "the same for at most 0.2 of the target's size"),
+    Column("ao", "AO", 3, "mean overlap by GOT-10k's rules: all frames but the given one, of all sequences together"),
+    Column("sr_50", "SR.50", 3, "share of those with an overlap above 0.5"),
+    Column("sr_75", "SR.75", 3, "share of those with an overlap above 0.75"),
 )
+HONESTY = (
+    Column("lost_share", "LOST", 3, "share of frames in which the tracker says that it has lost the target"),
+    Column("tracking_overlap", "in TRACKING", 3, "mean overlap in the frames in which it says TRACKING", False),
+    Column("tracking_lies", "lies", 3, "of the frames said TRACKING, those with an overlap below 0.1 or no target"),
+    Column("lost_truths", "truths", 3, "of the frames said LOST, those whose last known box is off the target", False),
+)
+SPEED = (
+    Column("initialize_seconds", "init s", 2, "seconds to learn the first frame"),
+    Column("median_ms", "median ms", 1, "median time of a later frame"),
+    Column("mean_ms", "mean ms", 1, "mean time of a later frame", False),
+    Column("p95_ms", "p95 ms", 1, "time that 95 % of the later frames stay below"),
+)
+_PRINTED = tuple(column for column in (*ACCURACY, *HONESTY, *SPEED) if column.printed)
+_POOLED = ("ao", "sr_50", "sr_75")  # GOT-10k weighs frames alike, not sequences
 
 
 def summarize_all(
@@ -47,8 +61,9 @@ def summarize_all(
     Returns:
         {tracker: {"mean": figures, "spread": figures, "seeds": [...], "sequences": {sequence: {"figures": figures,
         "spread": figures, "runs": {seed: figures}}}}}. A sequence's figures are means over the seeds. The tracker's
-        mean is over sequences, each weighing the same, as in OTB. A spread is the sample standard deviation over the
-        seeds; the tracker's is that of its means, over the seeds that have all sequences. None: not defined.
+        mean is over sequences, each weighing the same, as in OTB; for AO and SR, each frame does. A spread is the
+        sample standard deviation over the seeds; the tracker's is that of its means, over the seeds that have all
+        sequences. None: not defined.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
     rows: dict[str, dict[str, dict[str, Figures]]] = {}
@@ -66,13 +81,20 @@ def _summarize_tracker(by_sequence: dict[str, dict[str, Figures]]) -> dict[str, 
     }
     seeds = sorted({seed for by_seed in by_sequence.values() for seed in by_seed}, key=int)
     complete = [seed for seed in seeds if all(seed in by_seed for by_seed in by_sequence.values())]
-    means = [mean(by_seed[seed] for by_seed in by_sequence.values()) for seed in complete]
+    means = [_mean_of_sequences([by_seed[seed] for by_seed in by_sequence.values()]) for seed in complete]
     return {
-        "mean": mean(entry["figures"] for entry in sequences.values()),
+        "mean": _mean_of_sequences([entry["figures"] for entry in sequences.values()]),
         "spread": spread(means),
         "seeds": [int(seed) for seed in seeds],
         "sequences": sequences,
     }
+
+
+def _mean_of_sequences(rows: list[Figures]) -> Figures:
+    known = [row for row in rows if row["ao"] is not None]
+    weights = [row["ao_frames"] for row in known]
+    pooled = {key: _number(np.average([row[key] for row in known], weights=weights)) for key in _POOLED if known}
+    return mean(rows) | pooled
 
 
 def mean(rows: Iterable[Figures]) -> Figures:
@@ -101,13 +123,14 @@ def _number(value: float) -> float | None:
 def table(trackers: dict[str, dict[str, Any]]) -> str:
     """The figures of `summarize_all` as text: a line for each tracker and sequence, and for each tracker's mean.
 
-    Behind a figure stands its spread over the seeds, if there are several.
+    Behind a figure of accuracy stands its spread over the seeds, if there are several.
     """
-    lines = [["tracker", "sequence", *(column.heading for column in COLUMNS)]]
+    lines = [["tracker", "sequence", *(column.heading for column in _PRINTED)]]
     for tracker, entry in trackers.items():
         rows = [(name, of["figures"], of["spread"]) for name, of in entry["sequences"].items()]
         for name, figures, spreads in [*rows, ("mean", entry["mean"], entry["spread"])]:
-            lines.append([tracker, name, *(format_figure(column, figures, spreads) for column in COLUMNS)])
+            cells = (format_figure(c, figures, spreads if c in ACCURACY else {}) for c in _PRINTED)
+            lines.append([tracker, name, *cells])
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     text = ["  ".join(_aligned(line, widths)) for line in lines]
     text.insert(1, "-" * len(text[0]))

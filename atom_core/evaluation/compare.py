@@ -1,0 +1,123 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-eval compare`: how two results differ, sequence by sequence, and whether by more than chance."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atom_core.evaluation.summary import ACCURACY
+
+WRONG_USE = 2  # exit status
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of the second result minus that of the first.
+
+    Attributes:
+        name: of the sequence, or `mean`.
+        first: the figure in the first result.
+        second: in the second.
+        error: standard error of the difference, from the spreads over the seeds; None with one seed only.
+    """
+
+    name: str
+    first: float
+    second: float
+    error: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is more than two standard errors."""
+        return self.error is not None and abs(self.second - self.first) > 2 * self.error
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="atom-eval compare", description="How two results differ, second minus first."
+    )
+    parser.add_argument("first", type=Path, help="results.json, or the folder that holds it")
+    parser.add_argument("second", type=Path, help="results.json, or the folder that holds it")
+    parser.add_argument("--figure", choices=[c.key for c in ACCURACY], default="auc", help="to compare (default: auc)")
+    arguments = parser.parse_args(argv)
+    try:
+        print(_compare(_read(arguments.first), _read(arguments.second), arguments.figure))
+    except (ValueError, OSError) as error:
+        print(f"atom-eval compare: {error}", file=sys.stderr)
+        return WRONG_USE
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The trackers of a result."""
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["trackers"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no results of atom-eval: {error!r}") from error
+
+
+def _compare(first: dict[str, Any], second: dict[str, Any], figure: str) -> str:
+    lines = []
+    for one, other in _pairs(first, second):
+        lines.append(f"{figure}: {one}" + (f" -> {other}" if other != one else ""))
+        found = list(differences(first[one], second[other], figure))
+        width = max(len(difference.name) for difference in found)
+        for d in found:
+            error = "" if d.error is None else f"  ±{d.error:.3f}{'  *' if d.is_clear else ''}"
+            lines.append(f"  {d.name:<{width}}  {d.first:.3f}  {d.second:.3f}  {d.second - d.first:+.3f}{error}")
+    return "\n".join([*lines, "± standard error over the seeds; * more than two of it"])
+
+
+def _pairs(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str]]:
+    """Trackers of the same name; where each result has only one, these."""
+    if len(first) == len(second) == 1:
+        return [(*first, *second)]
+    common = [(name, name) for name in first if name in second]
+    if not common:
+        raise ValueError(f"no tracker is in both: {', '.join(first)} in the first, {', '.join(second)} in the second")
+    return common
+
+
+def differences(first: dict[str, Any], second: dict[str, Any], figure: str) -> Iterator[Difference]:
+    """The differences of two trackers' entries in `results.json`: of the sequences in both, then of the mean.
+
+    Raises:
+        ValueError: if the results are not of the same sequences.
+    """
+    if first["sequences"].keys() != second["sequences"].keys():
+        apart = sorted(first["sequences"].keys() ^ second["sequences"].keys())
+        raise ValueError(f"the sequences differ: {', '.join(apart)} in one result only; their means cannot be compared")
+    rows = [(name, of, second["sequences"][name]) for name, of in first["sequences"].items()]
+    for name, one, other in rows:
+        counts = len(one["runs"]), len(other["runs"])
+        yield from _difference(name, one["figures"], other["figures"], (one["spread"], other["spread"]), counts, figure)
+    counts = len(first["seeds"]), len(second["seeds"])
+    yield from _difference("mean", first["mean"], second["mean"], (first["spread"], second["spread"]), counts, figure)
+
+
+def _difference(
+    name: str,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    spreads: tuple[dict[str, Any], dict[str, Any]],
+    counts: tuple[int, int],
+    figure: str,
+) -> Iterator[Difference]:
+    """None where a figure is not defined."""
+    if first[figure] is None or second[figure] is None:
+        return
+    deviations = [spread.get(figure) for spread in spreads]
+    error = None
+    if None not in deviations:
+        error = math.sqrt(sum(d**2 / count for d, count in zip(deviations, counts, strict=True)))
+    yield Difference(name, first[figure], second[figure], error)

@@ -1,0 +1,244 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The results as one HTML page that needs nothing else: no file, no script, no network."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from atom_core.config import TrackerConfig
+from atom_core.evaluation import plots, sequences
+from atom_core.evaluation.contact_sheet import Failures, Picture, worst_failures
+from atom_core.evaluation.runner import Run
+from atom_core.evaluation.summary import ACCURACY, HONESTY, SPEED, Column, format_figure
+
+_AUC = ACCURACY[0]
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2024; --paper: #ffffff; --line: #d5d9de; --soft: #f3f5f7; --dim: #5b646e; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaed; --paper: #14171a; --line: #3a4149; --soft: #1e2328; --dim: #a3acb6; }
+}
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; font-size: 1.25rem; } h3 { margin-bottom: .3rem; font-size: 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+caption { text-align: left; color: var(--dim); padding: .8rem 0 .4rem; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, .text { text-align: left; }
+td.text { white-space: normal; overflow-wrap: anywhere; }
+thead th { border-bottom: 2px solid var(--line); }
+tr.mean { background: var(--soft); }
+small { color: var(--dim); font-size: .8em; }
+.plots, .frames { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
+.frames { grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); }
+figure { margin: 0; } figure svg, figure img { width: 100%; height: auto; display: block; }
+figcaption { color: var(--dim); font-size: .85rem; }
+.key { display: inline-block; margin-right: 1rem; overflow-wrap: anywhere; }
+.key i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; border: 2px solid;
+  vertical-align: -.1em; }
+dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; } details { margin: .5rem 0; } summary { cursor: pointer; }
+"""
+
+
+def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Sequence[sequences.Sequence]) -> str:
+    """The page.
+
+    Args:
+        title: names the data.
+        results: what `results.json` holds.
+        runs: all of `results`.
+        of: the sequences.
+
+    Returns:
+        HTML; every text that comes from outside is escaped.
+
+    Raises:
+        ValueError, OSError: if a frame for the contact sheet cannot be read.
+    """
+    trackers = results["trackers"]
+    names = list(trackers)
+    lost_is_miss = results["settings"]["lost_is_miss"]
+    failures = worst_failures(runs, of, names)
+    sections = [
+        _overview(results, of),
+        _plots(plots.average_curves(runs, of, lost_is_miss)),
+        _sequences(trackers),
+        _section("Does it know when it has lost the target?", _table("State and truth", HONESTY, _means(trackers))),
+        _contact_sheet(failures, names),
+        _speed(results),
+        _settings(results),
+    ]
+    head = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Trackers on {escape(title)}</title><style>{_STYLE}</style></head>"
+    )
+    body = f"<body><main><h1>Trackers on {escape(title)}</h1>{''.join(sections)}</main></body></html>\n"
+    return f"{head}\n{body}"
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>\n" if content else ""
+
+
+def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
+    trackers = results["trackers"]
+    frames = sum(len(sequence) for sequence in of)
+    seeds = max(len(entry["seeds"]) for entry in trackers.values())
+    text = [f"{len(of)} sequences, {frames} frames, one pass: the first box is given, and nobody helps afterwards."]
+    if seeds > 1:
+        text.append(f"Up to {seeds} seeds; behind ± stands the standard deviation over them.")
+    if results["settings"]["lost_is_miss"]:
+        text.append("Frames reported LOST count as misses.")
+    failed = "".join(f"<li>{escape(one['run'])}: {escape(one['reason'])}</li>" for one in results["failures"])
+    warning = (
+        f"<p><strong>Runs that failed, and are missing in all figures:</strong></p><ul>{failed}</ul>" if failed else ""
+    )
+    table = _table("Means over the sequences", ACCURACY, _means(trackers))
+    return _section("Overall", f"<p>{' '.join(text)}</p>{warning}{table}{_meanings(ACCURACY)}")
+
+
+def _means(trackers: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    return [(name, entry["mean"], entry["spread"]) for name, entry in trackers.items()]
+
+
+def _table(caption: str, columns: Sequence[Column], rows: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
+    """A table with one row of figures for each name."""
+    cells = [
+        (name, [_cell(format_figure(column, figures, spreads)) for column in columns])
+        for name, figures, spreads in rows
+    ]
+    return _grid(caption, ["tracker", *(column.heading for column in columns)], cells)
+
+
+def _grid(caption: str, headings: Sequence[str], rows: Iterable[tuple[str, list[str]]]) -> str:
+    """A table that scrolls within itself; a row is its name, which is escaped, and its finished cells."""
+    head = "".join(
+        f'<th scope="col"{" class=text" if heading == "value" else ""}>{escape(heading)}</th>' for heading in headings
+    )
+    body = "".join(
+        f'<tr{" class=mean" if name == "mean" else ""}><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
+        for name, cells in rows
+    )
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(figure: str) -> str:
+    value, plus_minus, deviation = figure.partition("±")
+    return f"<td>{value}{f' <small>±{deviation}</small>' if plus_minus else ''}</td>"
+
+
+def _meanings(columns: Iterable[Column]) -> str:
+    entries = "".join(f"<dt>{escape(column.heading)}</dt><dd>{escape(column.meaning)}</dd>" for column in columns)
+    return f"<details><summary>What the columns mean</summary><dl>{entries}</dl></details>"
+
+
+def _plots(curves: Sequence[plots.TrackerCurves]) -> str:
+    if not curves:
+        return ""
+    figures = "".join(
+        f'<figure role="img" aria-label="{plot.title} of each tracker; the tables hold the figures">'
+        f"{plots.draw(plot, curves)}<figcaption>{plot.title}: mean of the sequences' curves; behind each name "
+        f"its value ({plot.legend}). The band is the range over the seeds.</figcaption></figure>"
+        for plot in plots.PLOTS
+    )
+    return _section("Success and precision", f'<div class="plots">{figures}</div>')
+
+
+def _sequences(trackers: dict[str, Any]) -> str:
+    """AUC of all trackers side by side, and all figures of each in a fold of its own."""
+    names = list(dict.fromkeys(name for entry in trackers.values() for name in entry["sequences"]))
+    entries = [(name, [entry["sequences"].get(name) for entry in trackers.values()]) for name in names]
+    rows = [
+        (name, _best_bold([(of["figures"], of["spread"]) if of else ({}, {}) for of in row])) for name, row in entries
+    ]
+    rows.append(("mean", _best_bold([(entry["mean"], entry["spread"]) for entry in trackers.values()])))
+    parts = [_grid("AUC; the best of each row is bold", ["sequence", *trackers], rows)]
+    for tracker, entry in trackers.items():
+        columns = (*ACCURACY, *HONESTY, *SPEED)
+        figures = [(name, of["figures"], of["spread"]) for name, of in entry["sequences"].items()]
+        table = _table(f"All figures of {tracker}", columns, [*figures, ("mean", entry["mean"], entry["spread"])])
+        parts.append(f"<details><summary>All figures of {escape(tracker)}</summary>{table}</details>")
+    return _section("Sequences", "".join(parts))
+
+
+def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
+    known = [figures["auc"] for figures, _ in row if figures.get("auc") is not None]
+    best = max(known) if len(row) > 1 and known else None
+    cells = [(figures.get("auc"), _cell(format_figure(_AUC, figures, spreads))) for figures, spreads in row]
+    return [f"<td><b>{cell[4:-5]}</b></td>" if value is not None and value == best else cell for value, cell in cells]
+
+
+def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
+    if not failures:
+        return ""
+    keys = "".join(
+        f'<span class="key"><i style="color:{plots.color(index)}"></i>{index + 1} {escape(name)}</span>'
+        for index, name in enumerate(names)
+    )
+    intro = (
+        f"<p>The sequences of least overlap of {escape(names[0])}: where it fails for longest, and the frames of least "
+        f"overlap. White is the reference.</p><p>{keys}</p>"
+    )
+    parts = [
+        f"<h3>{escape(one.sequence)} <small>mean overlap {one.mean_overlap:.3f}, seed {one.seed}</small></h3>"
+        f'<div class="frames">{"".join(_figure(one.sequence, picture) for picture in one.pictures)}</div>'
+        for one in failures
+    ]
+    return _section("Worst failures", intro + "".join(parts))
+
+
+def _figure(sequence: str, picture: Picture) -> str:
+    said = "; ".join(
+        f"{tracker} {'no target' if overlap is None else f'{overlap:.2f}'} {state}"
+        for tracker, overlap, state in picture.said
+    )
+    data = base64.b64encode(picture.jpeg).decode()
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" loading="lazy" width="480" height="360" '
+        f'alt="{escape(sequence)}, frame {picture.frame}, with the boxes of the reference and of each tracker">'
+        f"<figcaption>Frame {picture.frame}. Overlap: {escape(said)}</figcaption></figure>"
+    )
+
+
+def _speed(results: dict[str, Any]) -> str:
+    settings = results["settings"]
+    beside = (
+        f" {settings['jobs']} runs were made side by side, which makes each slower." if settings["jobs"] > 1 else ""
+    )
+    machine = f"{settings['cpu']}, {settings['cpu_cores']} cores, {settings['cpu_threads']} threads for each run"
+    text = (
+        f"<p>{escape(machine)}; GPU: {escape(str(settings['gpu']))}. Reading the images is not counted. "
+        f"A tracker's value is the mean over its runs.{beside}</p>"
+    )
+    return _section("Speed", text + _table("Time", SPEED, _means(results["trackers"])))
+
+
+def _settings(results: dict[str, Any]) -> str:
+    machine = [(key, [_text(value)]) for key, value in results["settings"].items()]
+    parts = [_grid("This evaluation", ["setting", "value"], machine)]
+    defaults = dataclasses.asdict(TrackerConfig())
+    for name, entry in results["trackers"].items():
+        settings = {key: value for key, value in entry["settings"].items() if key != "config"}
+        config = entry["settings"].get("config", {})
+        changed = {key: value for key, value in config.items() if defaults.get(key) != value and key != "seed"}
+        changes = ", ".join(f"{key}={value}" for key, value in changed.items()) or "all as by default"
+        rows = {
+            "seeds": ", ".join(map(str, entry["seeds"])),
+            **settings,
+            **({"TrackerConfig": changes} if config else {}),
+        }
+        parts.append(_grid(name, ["setting", "value"], [(key, [_text(value)]) for key, value in rows.items()]))
+    return _section("Settings", "".join(parts))
+
+
+def _text(value: object) -> str:
+    return f'<td class="text">{escape(str(value))}</td>'
