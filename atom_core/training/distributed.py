@@ -68,7 +68,7 @@ class Group:
             return module
         _synchronize_batch_norm(module)
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=devices)
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def _synchronize_batch_norm(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
             synchronized = SynchronizedBatchNorm(child.num_features, child.eps, child.momentum)
-            synchronized.to(child.weight.device).load_state_dict(child.state_dict())
+            synchronized.to(child.weight).load_state_dict(child.state_dict())
             synchronized.weight, synchronized.bias = child.weight, child.bias  # the very ones, for the optimiser
             setattr(module, name, synchronized)
         else:

@@ -81,4 +81,5 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file} is damaged, or holds more than tensors: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{file} is damaged, or holds more than tensors: {reason}") from error

@@ -171,7 +171,8 @@ def _load(path: Path) -> State:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged: {error}; move it away to begin anew") from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is damaged: {reason}; move it away to begin anew") from error
     if not isinstance(saved, dict) or saved.keys() != {"settings", "records", "state"}:
         raise ValueError(f"{path} is no checkpoint of this program's version; give another --output")
     return saved
