@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    trax = _import_trax()
     config = change_config(_SETTINGS[arguments.settings], arguments.set)
+    trax = _import_trax()
     # The protocol's library turns a mask or a polygon into the rectangle that bounds it, since we name no other region.
     # Raw images (trax.Image.MEMORY) are not offered: reading one of which width * height is 8 more than a multiple of
     # 16, vot-trax 4.0.2 writes a byte beyond its memory.
