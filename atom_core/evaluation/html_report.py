@@ -131,8 +131,9 @@ def _grid(caption: str, headings: Sequence[str], rows: Iterable[tuple[str, list[
     )
 
 
-def _cell(figure: str) -> str:
+def _cell(figure: str, bold: bool = False) -> str:
     value, plus_minus, deviation = figure.partition("±")
+    value = f"<b>{value}</b>" if bold else value
     return f"<td>{value}{f' <small>±{deviation}</small>' if plus_minus else ''}</td>"
 
 
@@ -173,8 +174,7 @@ def _sequences(trackers: dict[str, Any]) -> str:
 def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
     known = [figures["auc"] for figures, _ in row if figures.get("auc") is not None]
     best = max(known) if len(row) > 1 and known else None
-    cells = [(figures.get("auc"), _cell(format_figure(_AUC, figures, spreads))) for figures, spreads in row]
-    return [f"<td><b>{cell[4:-5]}</b></td>" if value is not None and value == best else cell for value, cell in cells]
+    return [_cell(format_figure(_AUC, *of), bold=best is not None and of[0].get("auc") == best) for of in row]
 
 
 def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:

@@ -82,7 +82,8 @@ def average_curves(
 
 def draw(plot: Plot, trackers: Sequence[TrackerCurves]) -> str:
     """One plot as an <svg> element: a line for each tracker, the best first, about it the range over the seeds."""
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.field, "font.family": "sans-serif"}):
+    settings = {"svg.fonttype": "none", "svg.hashsalt": plot.field, "font.family": "sans-serif"}
+    with matplotlib.rc_context({**settings, "text.parse_math": False}):  # a $ in a name is a $
         figure = Figure(figsize=(5.2, 4.2 + 0.2 * len(trackers)), layout="constrained")
         axes = figure.add_subplot()
         for index, tracker in _best_first(plot, trackers):

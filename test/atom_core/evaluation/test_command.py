@@ -1,6 +1,13 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -110,11 +117,11 @@ def test_a_failed_run_is_named_and_the_others_are_kept(sequences, tmp_path, caps
     assert result["failures"][0]["run"] == "identity, seed 0, stays"
 
 
-def test_several_configurations_and_seeds_side_by_side(sequences, tmp_path, network_file):
+def test_several_configurations_and_seeds(sequences, tmp_path, network_file):
     output = tmp_path / "output"
     trackers = f"{network_file},{network_file}:proposals=3,identity"
     call = [str(sequences), "--trackers", trackers, "--sequences", "stays", "--seeds", "3,5", "--device", "cpu"]
-    assert main([*call, "--jobs", "2", "--threads", "1", "--output", str(output)]) == 0
+    assert main([*call, "--output", str(output)]) == 0
     plain, changed, identity = json.loads((output / "results.json").read_text())["trackers"].values()
     assert plain["seeds"] == changed["seeds"] == [3, 5]
     assert identity["seeds"] == [3]  # its runs would all be the same
@@ -122,3 +129,91 @@ def test_several_configurations_and_seeds_side_by_side(sequences, tmp_path, netw
     assert list(plain["sequences"]["stays"]["runs"]) == ["3", "5"]
     assert plain["spread"]["auc"] is not None
     assert identity["spread"]["auc"] is None
+
+
+def children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers as Linux shows them")
+def test_a_killed_evaluation_leaves_no_process_and_goes_on(sequences, tmp_path):
+    output = tmp_path / "output"
+    call = [str(sequences), "--trackers", "identity", "--jobs", "2", "--output", str(output)]
+    image = sequences / "leaves" / "img" / "1.png"
+    content = image.read_bytes()
+    image.unlink()
+    os.mkfifo(image)  # reading it lasts until somebody writes, which nobody does
+    process = subprocess.Popen([sys.executable, "-m", "atom_core.evaluation.command", *call], cwd=tmp_path)
+    while not run_files(output) and process.poll() is None:
+        time.sleep(0.05)
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    assert [name.name for name in run_files(output)] == ["stays.json"]
+    while any(Path(f"/proc/{worker}").is_dir() for worker in workers):
+        time.sleep(0.05)
+
+    before = run_files(output)
+    image.unlink()
+    image.write_bytes(content)
+    assert main(call[:3] + call[5:]) == 0
+    after = run_files(output)
+    assert {name.name for name in after} == {"stays.json", "leaves.json"}
+    assert before.items() <= after.items()
+
+
+def test_ctrl_c_tells_how_to_go_on(sequences, tmp_path, capsys):
+    image = sequences / "stays" / "img" / "1.png"
+    image.unlink()
+    os.mkfifo(image)
+    output = tmp_path / "output"
+
+    def interrupt_after_the_first_run() -> None:
+        while not run_files(output):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_after_the_first_run, daemon=True).start()
+    assert main([str(sequences), "--trackers", "identity", "--output", str(output)]) == 130
+    assert f"the same command goes on from {output}" in capsys.readouterr().err
+    assert [name.name for name in run_files(output)] == ["leaves.json"]
+
+
+def test_withheld_boxes_give_speed_and_files_for_the_server(tmp_path):
+    folder = tmp_path / "GOT-10k_Test_000001"
+    folder.mkdir()
+    for index in range(1, 4):
+        cv2.imwrite(str(folder / f"{index:08}.jpg"), np.zeros((16, 20, 3), np.uint8))
+    (folder / "groundtruth.txt").write_text("2,3,8,8\n")
+    output = tmp_path / "output"
+    assert main([str(tmp_path), "--layout", "got10k", "--trackers", "identity", "--output", str(output)]) == 0
+    result = output / "submission" / "identity-seed0" / folder.name / f"{folder.name}_001.txt"
+    assert result.read_text().splitlines() == ["2.000,3.000,8.000,8.000"] * 3
+    figures = json.loads((output / "results.json").read_text())["trackers"]["identity"]["mean"]
+    assert figures["auc"] is None
+    assert figures["median_ms"] > 0
+
+
+def test_the_shipped_network_follows_and_the_page_shows_it(tmp_path):
+    generator = np.random.default_rng(3)
+    background = generator.integers(60, 180, (8, 10, 3), dtype=np.uint8)
+    background = cv2.resize(background, (160, 120), interpolation=cv2.INTER_CUBIC)
+    target = cv2.resize(
+        generator.integers(0, 255, (5, 4, 3), dtype=np.uint8), (24, 30), interpolation=cv2.INTER_NEAREST
+    )
+    (tmp_path / "square" / "img").mkdir(parents=True)
+    for index in range(4):
+        image = background.copy()
+        image[40:70, 50 + 4 * index : 74 + 4 * index] = target
+        cv2.imwrite(str(tmp_path / "square" / "img" / f"{index}.png"), image)
+    boxes = "".join(f"{50 + 4 * index},40,24,30\n" for index in range(4))
+    (tmp_path / "square" / "groundtruth_rect.txt").write_text(boxes)
+    output = tmp_path / "output"
+    call = [str(tmp_path / "square"), "--trackers", "default,identity", "--device", "cpu", "--output", str(output)]
+    assert main([*call, "--jobs", "2"]) == 0
+    trackers = json.loads((output / "results.json").read_text())["trackers"]
+    assert trackers["default"]["mean"]["success_50"] == 1
+    assert trackers["default"]["mean"]["mean_overlap"] > trackers["identity"]["mean"]["mean_overlap"]
+    page = (output / "report.html").read_text()
+    assert page.count("<svg") == 3
+    assert page.count("data:image/jpeg;base64,") == len(trackers["default"]["sequences"]) * 4
