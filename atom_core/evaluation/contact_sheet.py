@@ -140,11 +140,11 @@ def _draw(image: np.ndarray, reference: np.ndarray, numbered: list[tuple[int, np
         return x0, y0, x1, y1
 
     if not np.isnan(reference).any():
-        rectangle(reference, (0, 0, 0), 6)
-        rectangle(reference, (255, 255, 255), 3)
+        rectangle(reference, (0, 0, 0), 7)
+        rectangle(reference, (255, 255, 255), 4)
     for index, box in reversed(numbered):  # the first tracker lies on top
         rgb = tuple(int(color(index)[at : at + 2], 16) for at in (1, 3, 5))
-        x0, y0, x1, y1 = rectangle(box, rgb, 2)
+        x0, y0, x1, y1 = rectangle(box, rgb, 3)
         # At a corner that the next tracker's number does not take: boxes often lie on one another.
         x, y = (x0 - 18 if index % 2 == 0 else x1 + 4), (y0 + 14 if index % 4 < 2 else y1)
         place = int(np.clip(x, 0, _WIDTH - 16)), int(np.clip(y, 16, _HEIGHT - 4))

@@ -68,7 +68,7 @@ def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Seq
         _overview(results, of),
         _plots(plots.average_curves(runs, of, lost_is_miss)),
         _sequences(trackers),
-        _section("Does it know when it has lost the target?", _table("State and truth", HONESTY, _means(trackers))),
+        _honesty(trackers),
         _contact_sheet(failures, names),
         _speed(results),
         _settings(results),
@@ -177,6 +177,11 @@ def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str
     return [_cell(format_figure(_AUC, *of), bold=best is not None and of[0].get("auc") == best) for of in row]
 
 
+def _honesty(trackers: dict[str, Any]) -> str:
+    table = _table("What it said, and what was true", HONESTY, _means(trackers))
+    return _section("Does it know when it has lost the target?", table + _meanings(HONESTY))
+
+
 def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
     if not failures:
         return ""
@@ -219,7 +224,8 @@ def _speed(results: dict[str, Any]) -> str:
         f"<p>{escape(machine)}; GPU: {escape(str(settings['gpu']))}. Reading the images is not counted. "
         f"A tracker's value is the mean over its runs.{beside}</p>"
     )
-    return _section("Speed", text + _table("Time", SPEED, _means(results["trackers"])))
+    table = _table("Time", SPEED, _means(results["trackers"]))
+    return _section("Speed", text + table + _meanings(SPEED))
 
 
 def _settings(results: dict[str, Any]) -> str:

@@ -118,7 +118,7 @@ def _best_first(plot: Plot, trackers: Sequence[TrackerCurves]) -> list[tuple[int
 
 
 def _decorate(axes: matplotlib.axes.Axes, plot: Plot) -> None:
-    axes.set(xlabel=plot.x_label, ylabel="share of frames", ylim=(0, 1), xlim=(0, plot.thresholds[-1]))
+    axes.set(xlabel=plot.x_label, ylabel="share of frames", ylim=(0, 1.02), xlim=(0, plot.thresholds[-1]))
     axes.grid(color=_INK, alpha=0.15)
     axes.tick_params(colors=_INK)
     axes.xaxis.label.set_color(_INK)

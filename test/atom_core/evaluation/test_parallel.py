@@ -1,5 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
+import multiprocessing
 import os
 import signal
 import threading
@@ -41,17 +42,32 @@ def test_a_failure_is_named_and_costs_no_other_run(tmp_path, processes):
     assert sum(frames) == 3 + 5 + 2  # all, but of the broken one those before the gap
 
 
+def endless(folder) -> Sequence:
+    """Two frames, again and again: no test waits for its end."""
+    paths = make_sequence(folder, "endless", 2).frames.paths
+    return Sequence("endless", ImageFiles(paths * 100_000), np.tile(BOX, (200_000, 1)))
+
+
 def test_ctrl_c_ends_the_workers_within_a_frame(tmp_path):
-    sequence = make_sequence(tmp_path, "endless", 2)
-    endless = Sequence("endless", ImageFiles(sequence.frames.paths * 500_000), np.tile(BOX, (1_000_000, 1)))
-    jobs = [Job(Contender("identity"), seed, endless) for seed in range(2)]
-    timer = threading.Event()
+    jobs = [Job(Contender("identity"), seed, endless(tmp_path)) for seed in range(2)]
+    interrupted = threading.Event()
 
     def interrupt_once(frames: int) -> None:
-        if frames and not timer.is_set():
-            timer.set()
+        if frames and not interrupted.is_set():
+            interrupted.set()
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         list(run_jobs(jobs, 2, 1, interrupt_once))
-    assert timer.is_set()  # and the workers are gone, or the line above would not have been reached
+    assert interrupted.is_set()
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_dies_is_told(tmp_path):
+    def kill_workers(frames: int) -> None:
+        for worker in multiprocessing.active_children() if frames else ():
+            worker.kill()
+
+    job = Job(Contender("identity"), 0, endless(tmp_path))
+    ((_, outcome),) = run_jobs([job], 2, 1, kill_workers)
+    assert "a worker process died, perhaps out of memory" in outcome.reason
