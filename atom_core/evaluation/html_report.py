@@ -219,7 +219,7 @@ def _speed(results: dict[str, Any]) -> str:
     beside = (
         f" {settings['jobs']} runs were made side by side, which makes each slower." if settings["jobs"] > 1 else ""
     )
-    machine = f"{settings['cpu']}, {settings['cpu_cores']} cores, {settings['cpu_threads']} threads for each run"
+    machine = f"{settings['cpu']}, {settings['cpu_cores']} cores; threads of each run: {settings['cpu_threads']}"
     text = (
         f"<p>{escape(machine)}; GPU: {escape(str(settings['gpu']))}. Reading the images is not counted. "
         f"A tracker's value is the mean over its runs.{beside}</p>"
