@@ -38,6 +38,7 @@ setup(
         "console_scripts": [
             "atom-track = atom_core.cli:track_main",
             "atom-train = atom_core.cli:train_main",
+            "atom-bench = atom_core.benchmark.command:main",
             "atom-eval = atom_core.cli:eval_main",
             "atom-trax = atom_core.evaluation.vot:main",
             "atom-weights = atom_core.cli:weights_main",

@@ -129,7 +129,7 @@ def test_pip_installs_the_weights_where_the_core_finds_them(pip_installed: Path,
 def test_pip_installs_the_programs(pip_installed: Path, tmp_path: Path):
     (distribution,) = metadata.distributions(path=[str(pip_installed)])
     programs = {entry.name: entry.value for entry in distribution.entry_points}
-    assert set(programs) == {"atom-track", "atom-train", "atom-eval", "atom-trax", "atom-weights"}
+    assert set(programs) == {"atom-track", "atom-train", "atom-eval", "atom-bench", "atom-trax", "atom-weights"}
     loads = "; ".join(
         f"import {module}; assert callable({module}.{function})"
         for module, function in (value.split(":") for value in programs.values())

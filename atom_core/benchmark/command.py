@@ -1,0 +1,153 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-bench`: times, counts and memory of the tracker, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from atom_core.benchmark import compare, report
+from atom_core.benchmark.measure import Plan, Settings, build_two, frames_to_fill, measure, measure_baseline
+from atom_core.benchmark.scene import Scene
+from atom_core.config import TrackerConfig
+from atom_core.evaluation.baselines import OPENCV_TRACKERS, OpenCVTracker
+from atom_core.evaluation.contenders import change_config
+from atom_core.evaluation.store import describe_machine, write_whole
+from atom_core.report_errors import report_errors
+from atom_core.tracker import AtomTracker, choose_device
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["compare"]:
+        return compare.main(argv[1:])
+    arguments = _parser().parse_args(argv)
+    return report_errors("atom-bench", lambda: _run(arguments, argv))
+
+
+def _run(arguments: argparse.Namespace, argv: list[str]) -> None:
+    threads = arguments.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)  # an engine that compiles the backbone asks for it, too
+    cv2.setNumThreads(threads)
+    scenes = {f"{width}x{height}": Scene(width, height) for width, height in arguments.sizes}
+    baselines = {name: OpenCVTracker(name) for name in arguments.baselines}
+    settings = _settings(arguments)
+    plan = _plan(arguments, settings.config)
+    results = _describe(settings, plan, argv)  # before the work: the load is that of other programs
+    tracker, built = _build_two(settings, next(iter(scenes.values())))
+    results["tracker"] |= built["tracker"]
+    results["memory"] = built["memory"]
+    results["sizes"] = {}
+    for size, scene in scenes.items():
+        others = {name: measure_baseline(baseline, scene, plan) for name, baseline in baselines.items()}
+        results["sizes"][size] = {**measure(tracker, scene, plan), "baselines": others}
+    print(report.table(results))
+    if arguments.output:
+        write_whole(arguments.output, json.dumps(results, indent=1, allow_nan=False))
+        print(f"written: {arguments.output}")
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    config = change_config(TrackerConfig(), arguments.set)
+    device = choose_device(arguments.device)
+    return Settings(arguments.weights, device, arguments.precision, arguments.engine, config)
+
+
+def _plan(arguments: argparse.Namespace, config: TrackerConfig) -> Plan:
+    warm_up = frames_to_fill(config) if arguments.warm_up is None else arguments.warm_up
+    return Plan(warm_up, arguments.frames, arguments.samples, arguments.initializations)
+
+
+def _describe(settings: Settings, plan: Plan, argv: list[str]) -> dict[str, Any]:
+    """All that the figures depend on."""
+    return {
+        "format": compare.FORMAT,
+        "run": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["atom-bench", *argv]),
+            "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
+        },
+        "machine": describe_machine(torch.get_num_threads()),
+        "tracker": {**asdict(settings), "device": str(settings.device)},
+        "plan": asdict(plan),
+    }
+
+
+def _build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, dict[str, Any]]:
+    try:
+        return build_two(settings, scene)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--engine {settings.engine}: {error.name} is not installed; pip install {error.name}, or --engine auto"
+        ) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="atom-bench",
+        description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
+        "by stage. Counts operations and waits, and tells its memory.",
+        epilog="atom-bench compare A.json B.json: what has become of each figure. See docs/performance.md.",
+    )
+    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
+    parser.add_argument("--precision", default="float32", help="float32 (default), float16 or bfloat16")
+    parser.add_argument("--engine", default="auto", help="of the backbone: auto (default), openvino or torch")
+    parser.add_argument("--threads", type=_count(1), metavar="N", help="CPU threads (default: all)")
+    parser.add_argument(
+        "--sizes", type=_sizes, default=[(480, 360)], metavar="WxH,...", help="of the images (default: 480x360)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    parser.add_argument(
+        "--frames", type=_count(1), default=100, metavar="N", help="of the video tracked as it comes (default: 100)"
+    )
+    parser.add_argument("--samples", type=_count(1), default=30, metavar="N", help="frames of each kind (default: 30)")
+    parser.add_argument(
+        "--initializations", type=_count(1), default=5, metavar="N", help="times to learn the first frame (default: 5)"
+    )
+    parser.add_argument(
+        "--warm-up", type=_count(0), metavar="N", help="frames before (default: until the sample memory is full)"
+    )
+    parser.add_argument(
+        "--baselines",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,...",
+        help=f"OpenCV's trackers to time as well: {', '.join(OPENCV_TRACKERS)}",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
+    return parser
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, {least} or more")
+        return int(text)
+
+    return parse
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    found = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT,... such as 640x480,1920x1080")
+    return [(int(match[1]), int(match[2])) for match in found]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

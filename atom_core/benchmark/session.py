@@ -1,0 +1,125 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A tracker on a drawn video that yields frames of a wished kind, each measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from atom_core.benchmark.scene import Cast, Scene
+from atom_core.evaluation.runner import Tracker
+from atom_core.tracker import TrackResult, TrackState
+
+Reading = TypeVar("Reading")
+Meter = Callable[[Callable[[], TrackResult | None]], tuple[TrackResult | None, Reading]]  # runs and measures
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of frame: work that differs from that of the other kinds.
+
+    Attributes:
+        name: as figures are called by.
+        cast: who is in the image.
+        interval: the update interval, by which the filter is updated in each frame or in none.
+        forcing: thresholds by which every image becomes a frame of this kind.
+        fits: whether a result is one of this kind.
+    """
+
+    name: str
+    cast: Cast
+    interval: int
+    forcing: dict[str, float]
+    fits: Callable[[TrackResult], bool]
+
+
+_ALWAYS, _NEVER = 1, 1_000_000  # frames between updates
+_SURE = {"not_found_threshold": -1.0, "distractor_threshold": 100.0, "hard_negative_threshold": 100.0}
+
+
+def _is_sure(result: TrackResult) -> bool:
+    return result.state is TrackState.TRACKING and not result.hard_negative
+
+
+KINDS = (
+    Kind("plain", Cast.TARGET, _NEVER, _SURE, _is_sure),
+    Kind("update", Cast.TARGET, _ALWAYS, _SURE, _is_sure),
+    Kind(
+        "hard_negative",
+        Cast.LOOK_ALIKE,
+        _NEVER,
+        _SURE | {"hard_negative_threshold": 0.0},
+        lambda result: result.hard_negative,
+    ),
+    Kind("lost", Cast.NOBODY, _NEVER, {"not_found_threshold": 1.0}, lambda result: result.state is TrackState.LOST),
+)
+
+
+class Video:
+    """A tracker and how far it has come in a scene."""
+
+    def __init__(self, tracker: Tracker, scene: Scene) -> None:
+        self.tracker, self.scene = tracker, scene
+        self._index = 0
+
+    def initialize(self, count: int, meter: Meter[Reading]) -> list[Reading]:
+        """Learns the target of the first image, `count` times."""
+        self._index = 0
+        image, box = self.scene.image(0), self.scene.box(0)
+        return [meter(lambda: self.tracker.initialize(image, box))[1] for _ in range(count)]
+
+    def follow(
+        self, count: int, meter: Meter[Reading], cast: Cast = Cast.TARGET
+    ) -> Iterator[tuple[TrackResult, Reading]]:
+        """Tracks through the next `count` images."""
+        for _ in range(count):
+            self._index += 1
+            image = self.scene.image(self._index, cast)
+            yield meter(lambda image=image: self.tracker.track(image))
+
+
+@dataclass(frozen=True)
+class Observation(Generic[Reading]):
+    """Frames of one kind.
+
+    Attributes:
+        readings: of the frames that were of this kind.
+        forced: how many of them became so by thresholds that were set for it.
+        others: how many frames were not of this kind, and not counted.
+    """
+
+    readings: list[Reading]
+    forced: int
+    others: int
+
+
+def observe(video: Video, kind: Kind, count: int, meter: Meter[Reading]) -> Observation[Reading]:
+    """Measures up to `count` frames of a kind, in at most twice as many images.
+
+    The images show what makes a frame be of this kind. Where the tracker sees it otherwise, its thresholds are set so
+    that it must: the images and the work remain real. Its configuration is afterwards as before.
+
+    Args:
+        video: of an AtomTracker with a target.
+        kind: wished.
+        count: of frames.
+        meter: measures each.
+    """
+    tracker = video.tracker
+    before = tracker.config
+    tracker.config = unforced = dataclasses.replace(before, update_interval=kind.interval)
+    readings, forced, others = [], 0, 0
+    for result, reading in video.follow(2 * count, meter, kind.cast):
+        if kind.fits(result):
+            readings.append(reading)
+            forced += tracker.config is not unforced
+        else:
+            others += 1
+            tracker.config = dataclasses.replace(unforced, **kind.forcing)
+        if len(readings) == count:
+            break
+    tracker.config = before
+    return Observation(readings, forced, others)

@@ -1,0 +1,134 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How long a piece of work takes, as a whole and stage by stage, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from atom_core import tracker
+from atom_core.target_model import SampleMemory, TargetModel
+from atom_core.tracker import AtomTracker, Networks
+
+Result = TypeVar("Result")
+REST = "rest"  # what is in no stage
+
+
+class Stage(NamedTuple):
+    """A function of the tracker, by the place where it is looked up when it is called."""
+
+    name: str  # several functions may make up one stage
+    owner: Any  # module or class
+    attribute: str
+
+
+STAGES = (
+    Stage("upload", AtomTracker, "_upload"),
+    Stage("crop", tracker, "sample_crop"),
+    Stage("augmentation", tracker, "first_frame_crops"),
+    Stage("backbone", Networks, "features"),
+    Stage("classifier", TargetModel, "project"),
+    Stage("classifier", TargetModel, "scores"),
+    Stage("localization", tracker, "localize"),
+    Stage("IoU maps", Networks, "head"),
+    Stage("IoU maps", Networks, "iou_surface"),
+    Stage("refinement", tracker, "_refine"),
+    Stage("fetch", tracker, "fetch"),
+    Stage("memory", SampleMemory, "insert"),
+    Stage("learning", TargetModel, "learn_first_frame"),
+    Stage("learning", TargetModel, "update"),
+)
+
+
+def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+    """Runs; the seconds until the device has finished, on CUDA by its own events."""
+    if device.type != "cuda":
+        started = time.perf_counter()
+        result = run()
+        return result, time.perf_counter() - started
+    stream = torch.cuda.current_stream(device)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    stream.synchronize()  # else what is still queued would count
+    begin.record(stream)
+    result = run()
+    end.record(stream)
+    end.synchronize()
+    return result, begin.elapsed_time(end) / 1e3
+
+
+def staged(
+    run: Callable[[], Result], device: torch.device, stages: Iterable[Stage] = STAGES
+) -> tuple[Result, dict[str, float]]:
+    """Runs; the seconds of each stage that occurs, and of the REST.
+
+    The stages' functions are wrapped where the tracker looks them up, and put back afterwards. So the tracker's code
+    has no trace of it, and times taken without it are not disturbed. Each stage waits for the device: on CUDA the sum
+    is more than the time of a frame whose stages overlap.
+    """
+    clock = _StageClock(device)
+    with _wrapped(stages, clock):
+        result, whole = timed(run, device)
+    return result, {**clock.seconds, REST: whole - sum(clock.seconds.values())}
+
+
+class _StageClock:
+    """Adds up the seconds of stages. A stage within a stage counts for the outer one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._device = device
+        self._is_running = False
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, with its time added to the stage of this name."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if self._is_running:
+                return function(*args, **kwargs)
+            self._is_running = True
+            try:
+                result, seconds = timed(lambda: function(*args, **kwargs), self._device)
+            finally:
+                self._is_running = False
+            self.seconds[name] += seconds
+            return result
+
+        return wrapper
+
+
+@contextmanager
+def _wrapped(stages: Iterable[Stage], clock: _StageClock) -> Iterator[None]:
+    """The stages' functions wrapped by the clock."""
+    originals = [(stage, inspect.getattr_static(stage.owner, stage.attribute)) for stage in stages]
+    try:
+        for stage, original in originals:
+            is_classmethod = isinstance(original, classmethod)
+            wrapper = clock.wrap(stage.name, original.__func__ if is_classmethod else original)
+            setattr(stage.owner, stage.attribute, classmethod(wrapper) if is_classmethod else wrapper)
+        yield
+    finally:
+        for stage, original in originals:
+            setattr(stage.owner, stage.attribute, original)
+
+
+def statistics(seconds: Sequence[float]) -> dict[str, float] | None:
+    """Number, median, 95th percentile and mean, in ms; None of nothing."""
+    if not seconds:
+        return None
+    median, p95 = np.percentile(seconds, (50, 95)) * 1e3
+    return {
+        "count": len(seconds),
+        "median_ms": float(median),
+        "p95_ms": float(p95),
+        "mean_ms": float(np.mean(seconds) * 1e3),
+    }
