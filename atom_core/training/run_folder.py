@@ -78,8 +78,8 @@ class RunFolder:
             saved = _load(self.path / CHECKPOINT_FILE)
             self._check_settings(saved["settings"])
             self.records, state = saved["records"], saved["state"]
-        _write_whole(self.path / SETTINGS_FILE, (json.dumps(self._settings, indent=2) + "\n").encode())
-        _write_whole(self.path / LOG_FILE, self._log_lines())  # without what was logged after the checkpoint
+        write_whole(self.path / SETTINGS_FILE, (json.dumps(self._settings, indent=2) + "\n").encode())
+        write_whole(self.path / LOG_FILE, self._log_lines())  # without what was logged after the checkpoint
         return state
 
     def _check_settings(self, saved: State) -> None:
@@ -121,7 +121,7 @@ class RunFolder:
     def log(self, record: dict[str, Any], step: int) -> None:
         """Adds a line to the log, and its numbers to the curves."""
         self.records.append(record)
-        self.write(LOG_FILE, lambda path: _write_whole(path, self._log_lines()))
+        self.write(LOG_FILE, lambda path: write_whole(path, self._log_lines()))
         self.draw({name: value for name, value in record.items() if isinstance(value, int | float)}, step)
 
     def _log_lines(self) -> bytes:
@@ -138,7 +138,7 @@ class RunFolder:
             return
         buffer = io.BytesIO()  # torch.save tells of a full disk by an error that does not name it
         torch.save({"settings": self._settings, "records": self.records, "state": state}, buffer)
-        self.write(CHECKPOINT_FILE, lambda path: _write_whole(path, buffer.getbuffer()))
+        self.write(CHECKPOINT_FILE, lambda path: write_whole(path, buffer.getbuffer()))
         self._on_curves(lambda curves: curves.flush())
         self._saved_at = time.monotonic()
 
@@ -178,7 +178,7 @@ def _load(path: Path) -> State:
     return saved
 
 
-def _write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Through a second file, and to the disk itself: neither a kill nor a power cut leaves half a file."""
     part = path.with_name(path.name + ".part")
     try:

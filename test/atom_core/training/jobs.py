@@ -12,14 +12,16 @@ from torch import nn
 
 from atom_core import weights
 from atom_core.backbone import build_backbone
+from atom_core.training.distill import Distillation, distill
 from atom_core.training.distributed import Group
 from atom_core.training.loop import IoUTraining, train_iou
+from atom_core.training.pretrained import published_file, read_tensors
 
-OWNERS = {"os": os, "weights": weights, "training": IoUTraining}
+OWNERS = {"os": os, "weights": weights, "training": IoUTraining, "distillation": Distillation}
 
 
-def train_until_killed(config, data, output, moment, call):
-    """Trains with a checkpoint after each batch, and is killed by the call of that number, such as of "os.replace"."""
+def kill_by_call(moment, call):
+    """The process is killed by the call of that number, such as of "os.replace"."""
     owner, name = moment.split(".")
     owner = OWNERS[owner]
     function, calls = getattr(owner, name), itertools.count(1)
@@ -30,9 +32,27 @@ def train_until_killed(config, data, output, moment, call):
         return function(*args, **kwargs)
 
     setattr(owner, name, call_or_die)
+
+
+def train_until_killed(config, data, output, moment, call):
+    """Trains with a checkpoint after each batch."""
+    kill_by_call(moment, call)
     torch.manual_seed(0)
     backbone = build_backbone("efficientnet_lite0").state_dict()
     train_iou(config, [data], [data], backbone, output, checkpoint_minutes=0)
+
+
+def distill_until_killed(config, images, output, step):
+    """Distils with a checkpoint after each step."""
+    kill_by_call("distillation.step", step)
+    distill(config, images, read_tensors(published_file("efficientnet_lite0")), output, checkpoint_minutes=0)
+
+
+def distill_together(config, images, output, rank, size):
+    """Distils as one of some processes."""
+    dist.init_process_group("gloo", init_method=f"file://{output}.store", rank=rank, world_size=size)
+    distill(config, images, read_tensors(published_file("efficientnet_lite0")), output, Group(rank, size))
+    dist.destroy_process_group()
 
 
 def normalize(rank, size, folder):

@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from atom_core.training.config import TrainingConfig
-from atom_core.training.optimize import average_weights, learning_rate, make_optimizer, set_learning_rate
+from atom_core.training.optimize import (
+    average_weights,
+    compute_type,
+    learning_rate,
+    make_optimizer,
+    make_scaler,
+    update,
+)
 
 TEN_BATCHES = {"bank_pairs": 20, "batch_size": 2}  # an epoch
 
@@ -53,10 +60,8 @@ def test_weight_decay_shrinks_matrices_alone():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = make_optimizer(model, TrainingConfig(weight_decay=0.5))
-    set_learning_rate(optimizer, 0.1)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)  # so that nothing but the decay moves them
-    optimizer.step()
+    loss = 0 * sum(parameter.sum() for parameter in model.parameters())  # so that nothing but the decay moves them
+    update(optimizer, make_scaler(torch.float32, torch.device("cpu")), loss, rate=0.1)
     for old, new in zip(before, model.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), old * 0.95 if old.ndim > 1 else old)
 
@@ -76,3 +81,8 @@ def test_average_by_hand():
     assert average.module.weight.item() == pytest.approx(expected)
     assert average.module.running_mean.item() == pytest.approx(-expected)
     assert int(average.module.num_batches_tracked) == 3
+
+
+def test_half_precision_is_for_gpus():
+    assert compute_type("bfloat16", torch.device("cuda")) == torch.bfloat16
+    assert compute_type("bfloat16", torch.device("cpu")) == torch.float32
