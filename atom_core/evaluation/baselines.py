@@ -46,8 +46,7 @@ class OpenCVTracker:
         if self._class is None:
             raise ValueError(
                 f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; opencv-contrib-python-headless has. "
-                "Uninstall opencv-python-headless before: they share a folder. Or try it beside: "
-                "pip install --target FOLDER opencv-contrib-python-headless, then PYTHONPATH=FOLDER atom-eval"
+                "Uninstall opencv-python-headless before: they share a folder"
             )
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
