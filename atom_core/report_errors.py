@@ -12,7 +12,7 @@ def report_errors(program: str, run: Callable[[], None]) -> int:
     """Runs a program; what the user can mend is one line on stderr and exit status 2, not a traceback."""
     try:
         run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     return 0
