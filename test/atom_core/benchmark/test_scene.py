@@ -5,7 +5,7 @@ import pytest
 
 from atom_core.benchmark.scene import Cast, Scene
 
-SIZES = [(480, 360), (100, 100), (64, 200), (1920, 1080)]
+SIZES = [(240, 180), (100, 100), (64, 200), (160, 90)]
 
 
 def cut(image: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
