@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -50,7 +51,11 @@ def main(argv: list[str] | None = None) -> int:
             "--checkpoint-minutes", type=float, default=10.0, help="time between checkpoints (%(default)s)"
         )
     arguments = parser.parse_args(argv)
-    return report_errors("atom-train", lambda: arguments.run(arguments))
+    try:
+        return report_errors("atom-train", lambda: arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("\natom-train: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
 
 
 def _train_iou(arguments: argparse.Namespace) -> None:

@@ -78,8 +78,11 @@ class RunFolder:
             saved = _load(self.path / CHECKPOINT_FILE)
             self._check_settings(saved["settings"])
             self.records, state = saved["records"], saved["state"]
-        write_whole(self.path / SETTINGS_FILE, (json.dumps(self._settings, indent=2) + "\n").encode())
-        write_whole(self.path / LOG_FILE, self._log_lines())  # without what was logged after the checkpoint
+        self.write(
+            SETTINGS_FILE, lambda path: write_whole(path, (json.dumps(self._settings, indent=2) + "\n").encode())
+        )
+        self._write_log()  # without what was logged after the checkpoint
+        self._check_written()  # a folder that cannot be written now is mended before hours are spent
         return state
 
     def _check_settings(self, saved: State) -> None:
@@ -121,11 +124,12 @@ class RunFolder:
     def log(self, record: dict[str, Any], step: int) -> None:
         """Adds a line to the log, and its numbers to the curves."""
         self.records.append(record)
-        self.write(LOG_FILE, lambda path: write_whole(path, self._log_lines()))
+        self._write_log()
         self.draw({name: value for name, value in record.items() if isinstance(value, int | float)}, step)
 
-    def _log_lines(self) -> bytes:
-        return "".join(json.dumps(record) + "\n" for record in self.records).encode()
+    def _write_log(self) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in self.records)
+        self.write(LOG_FILE, lambda path: write_whole(path, lines.encode()))
 
     def save_if_due(self, state: Callable[[], State]) -> None:
         """Saves the run's state, if the time has come."""
@@ -163,6 +167,9 @@ class RunFolder:
             OSError: if a file could not be written last time.
         """
         self._on_curves(lambda curves: curves.close())
+        self._check_written()
+
+    def _check_written(self) -> None:
         if self._failed:
             raise OSError(f"{next(iter(self._failed.values()))}; make room and start the same command again")
 

@@ -107,6 +107,12 @@ def test_folder_that_is_a_file(tmp_path):
         RunFolder(tmp_path / "run", SETTINGS).resume()
 
 
+def test_full_disk_at_the_start_ends_the_run_at_once(tmp_path):
+    (tmp_path / "settings.json.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"settings\.json could not be written: .*No space left.*; make room and start"):
+        RunFolder(tmp_path, SETTINGS).resume()
+
+
 def test_a_process_that_is_not_to_write_leaves_no_trace(tmp_path):
     folder = RunFolder(tmp_path / "run", SETTINGS, active=False)
     assert folder.resume() is None
