@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from atom_core.benchmark.report import COUNTS, TIMES, Tree, grid, rows, stage_names
+from atom_core.benchmark.report import COUNTS, TIMES, Tree, describe_run, grid, rows, stage_names
 from atom_core.report_errors import report_errors
 
 FORMAT = "atom-bench 1"
@@ -57,11 +57,12 @@ def compare(before: Tree, after: Tree) -> str:
         sizes = (", ".join(results["sizes"]) for results in (before, after))
         raise ValueError("no image size is in both: {} before, {} after".format(*sizes))
     differing = [line for part in _CIRCUMSTANCES for line in _differences(before[part], after[part], part)]
-    lines = ["other circumstances:", *(f"  {line}" for line in differing), ""] if differing else []
+    lines = [f"before: {describe_run(before)}", f"after: {describe_run(after)}"]
+    lines += ["other circumstances:", *(f"  {line}" for line in differing)] if differing else []
     for size in dict.fromkeys(size for size, _ in common):
         of_size = {kind: pair for (s, kind), pair in common.items() if s == size}
-        lines += [*grid(_frames(size, of_size)), "", *grid(_stages(of_size)), ""]
-    return "\n".join(lines + list(_memory(before, after)))
+        lines += ["", *grid(_frames(size, of_size)), "", *grid(_stages(of_size))]
+    return "\n".join([*lines, "", *_memory(before, after)])
 
 
 def _frames(size: str, pairs: dict[str, tuple[Tree, Tree]]) -> Iterator[list[str]]:

@@ -20,7 +20,8 @@ def table(results: Tree) -> str:
     tracker, machine = results["tracker"], results["machine"]
     lines = [
         f"{tracker['network']} on {tracker['device']}, {tracker['precision']}, engine {tracker['engine']}, "
-        f"{machine['cpu_threads']} threads of {machine['cpu_cores']} cores, {machine['cpu']}; GPU {machine['gpu']}"
+        f"{machine['cpu_threads']} threads of {machine['cpu_cores']} cores, {machine['cpu']}; GPU {machine['gpu']}",
+        describe_run(results),
     ]
     for size, of_size in results["sizes"].items():
         lines += ["", *grid(_frames(size, of_size)), "", *grid(_stages(of_size["frames"])), *_remarks(of_size)]
@@ -28,6 +29,12 @@ def table(results: Tree) -> str:
         lines += ["", *grid(_by_size(results))]
     lines += ["", *_memory(results)]
     return "\n".join(lines)
+
+
+def describe_run(results: Tree) -> str:
+    """When it was made, how busy other programs kept the machine, and by which command."""
+    run = results["run"]
+    return f"{run['date']}, load {run['load_average']:.1f}, {run['command']}"
 
 
 def rows(results: Tree) -> Iterator[tuple[Place, Tree]]:
