@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gauss-Newton with conjugate gradient, for any residual function (ATOM, section 3.2 and its equations 3 to 6).
 
-The loss is L(w) = ||r(w)||^2. The caller gives only r; nothing here knows of filters, labels or images. Everything runs
-on the device of the parameters without a host read, on `meta` and inside torch.compile(fullgraph=True).
+The loss is L(w) = ||r(w)||^2. The caller of `gauss_newton` gives only r and its derivatives come from autograd; a model
+that can compute J^T J p in a cheaper way gives that to `minimize` instead. Nothing here knows of filters, labels or
+images. Everything runs on the device of the parameters without a host read, on `meta` and inside
+torch.compile(fullgraph=True).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from enum import Enum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +20,11 @@ from torch import Tensor
 Params = tuple[Tensor, ...]
 
 
-class BetaFormula(Enum):
-    """How conjugate gradient keeps its new direction conjugate to the last one."""
+class NormalEquations(NamedTuple):
+    """The system J^T J dw = -J^T r of one Gauss-Newton step, with J = dr/dw and r taken at one w; vectors are (n,)."""
 
-    FLETCHER_REEVES = "fletcher-reeves"
-    POLAK_RIBIERE = "polak-ribiere"
+    apply: Callable[[Tensor], Tensor]  # p -> J^T J p
+    descent: Tensor  # -J^T r
 
 
 def gauss_newton(
@@ -30,18 +33,15 @@ def gauss_newton(
     *,
     steps: int,
     cg_iterations: int,
-    beta: BetaFormula = BetaFormula.FLETCHER_REEVES,
     preconditioner: tuple[float, ...] | None = None,
 ) -> Params:
-    """Minimise ||r(w)||^2: each step solves J^T J dw = -J^T r for dw and adds it to w.
+    """Minimise ||r(w)||^2 for any r that autograd can differentiate twice.
 
     Args:
-        residuals: r, called as residuals(*params); returns a tuple of tensors of any shapes. Autograd must be able to
-            differentiate it twice.
+        residuals: r, called as residuals(*params); returns a tuple of tensors of any shapes.
         params: w, the start; one or several tensors. Not modified.
         steps: Gauss-Newton steps.
         cg_iterations: conjugate-gradient iterations in each step.
-        beta: see BetaFormula.
         preconditioner: one number for each parameter tensor: M = diag of these. None for M = I.
 
     Returns:
@@ -50,94 +50,107 @@ def gauss_newton(
     Raises:
         ValueError: if `preconditioner` has not one number for each parameter tensor.
     """
-    for _ in range(steps):
-        apply_a, gradient = _normal_equations(residuals, params)
-        step = conjugate_gradient(
-            apply_a,
-            tuple(-g for g in gradient),
-            iterations=cg_iterations,
-            beta=beta,
-            preconditioner=preconditioner,
+    if preconditioner is not None and len(preconditioner) != len(params):
+        raise ValueError(
+            f"preconditioner has {len(preconditioner)} numbers for {len(params)} parameter tensors; "
+            "give one number for each tensor"
         )
-        params = tuple(w + dw for w, dw in zip(params, step, strict=True))
-    return params
+
+    def unflatten(vector: Tensor) -> Params:
+        pieces = vector.split([w.numel() for w in params])
+        return tuple(piece.view(w.shape) for piece, w in zip(pieces, params, strict=True))
+
+    def linearize(vector: Tensor) -> NormalEquations:
+        return _differentiate(lambda v: residuals(*unflatten(v)), vector)
+
+    scales = None
+    if preconditioner is not None:
+        scales = _flatten(tuple(torch.full_like(w, m) for w, m in zip(params, preconditioner, strict=True)))
+    start = _flatten(params)
+    return unflatten(minimize(linearize, start, steps=steps, cg_iterations=cg_iterations, preconditioner=scales))
+
+
+def minimize(
+    linearize: Callable[[Tensor], NormalEquations],
+    start: Tensor,
+    *,
+    steps: int,
+    cg_iterations: int,
+    preconditioner: Tensor | None = None,
+) -> Tensor:
+    """Gauss-Newton from the normal equations: each step solves J^T J dw = -J^T r for dw and adds it to w.
+
+    Args:
+        linearize: w -> the normal equations at w.
+        start: (n,), all parameters as one vector. Not modified.
+        steps: Gauss-Newton steps.
+        cg_iterations: conjugate-gradient iterations in each step.
+        preconditioner: see `conjugate_gradient`.
+
+    Returns:
+        The new parameters (n,).
+    """
+    w = start
+    for _ in range(steps):
+        equations = linearize(w)
+        w = w + conjugate_gradient(
+            equations.apply, equations.descent, iterations=cg_iterations, preconditioner=preconditioner
+        )
+    return w
 
 
 def conjugate_gradient(
-    apply_a: Callable[[Params], Params],
-    b: Params,
-    *,
-    iterations: int,
-    beta: BetaFormula = BetaFormula.FLETCHER_REEVES,
-    preconditioner: tuple[float, ...] | None = None,
-) -> Params:
+    apply_a: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int, preconditioner: Tensor | None = None
+) -> Tensor:
     """Solve A x = b from x = 0 by preconditioned conjugate gradient, A symmetric and positive semi-definite.
+
+    Written for few device operations: the direction is kept divided by rho = <r, z>, so that a step's length and the
+    next direction need no factor of their own. With A and M fixed, the formulas of Fletcher-Reeves and of
+    Polak-Ribiere for the next direction are equal, and so is this one.
 
     Once the residual has fallen to rounding error (at once if b = 0), further iterations change nothing.
 
     Args:
         apply_a: x -> A x.
-        b: right-hand side, one or several tensors.
+        b: right-hand side (n,), in the range of A.
         iterations: number of iterations; always all of them, since stopping early would need a host read.
-        beta: see BetaFormula.
-        preconditioner: one number for each tensor of `b`, by which it is divided; None for none.
-
-    Raises:
-        ValueError: if `preconditioner` has not one number for each tensor of `b`.
+        preconditioner: the diagonal of M (n,), by which the residual is divided; None for M = I.
     """
-    scales = (1.0,) * len(b) if preconditioner is None else preconditioner
-    if len(scales) != len(b):
-        raise ValueError(
-            f"preconditioner has {len(scales)} numbers for {len(b)} parameter tensors; give one number for each tensor"
-        )
-
-    x = tuple(torch.zeros_like(t) for t in b)
-    r = b
-    z = tuple(t / scale for t, scale in zip(r, scales, strict=True))
-    p = z
-    rho = _dot(r, z)
-    rounding_error = rho * torch.finfo(rho.dtype).eps ** 2
+    x, r = torch.zeros_like(b), b
+    z = r if preconditioner is None else r / preconditioner
+    rho = torch.dot(r, z)
+    rounding_error, never = rho * torch.finfo(rho.dtype).eps ** 2, torch.full_like(rho, math.inf)
+    going_on = rho > rounding_error
+    p = z / torch.where(going_on, rho, never)
     for iteration in range(iterations):
         ap = apply_a(p)
-        alpha = _ratio(rho, _dot(p, ap), rho > rounding_error)
-        x = _add(x, alpha, p)
+        pap = torch.where(going_on, torch.dot(p, ap), never)
+        x = torch.addcdiv(x, p, pap)
         if iteration == iterations - 1:
             break  # the next direction is not needed
-        r_last, rho_last = r, rho
-        r = _add(r, -alpha, ap)
-        z = tuple(t / scale for t, scale in zip(r, scales, strict=True))
-        rho = _dot(r, z)
-        fresh = rho if beta is BetaFormula.FLETCHER_REEVES else rho - _dot(r_last, z)
-        p = _add(z, _ratio(fresh, rho_last, rho_last > rounding_error).clamp(min=0), p)
+        r = torch.addcdiv(r, ap, pap, value=-1)
+        z = r if preconditioner is None else r / preconditioner
+        rho = torch.dot(r, z)
+        going_on = rho > rounding_error
+        p = torch.addcdiv(p, z, torch.where(going_on, rho, never))
     return x
 
 
-def _normal_equations(residuals: Callable[..., Params], params: Params) -> tuple[Callable[[Params], Params], Params]:
-    """The map p -> J^T J p at `params`, and J^T r.
+def _differentiate(residuals: Callable[[Tensor], Params], w: Tensor) -> NormalEquations:
+    """The normal equations at w (n,) by autograd.
 
     J p is the derivative of the linear map u -> J^T u: reverse mode twice. Forward mode (jvp) would evaluate r anew for
     each p; this keeps what r's layers and slopes need from one evaluation and was measured two to four times faster.
     """
-    r, transposed = torch.func.vjp(residuals, *params)
+    r, transposed = torch.func.vjp(residuals, w)
 
-    def transposed_anew(*u: Tensor) -> Params:
-        return torch.func.vjp(residuals, *params)[1](u)
+    def transposed_anew(*u: Tensor) -> Tensor:
+        return torch.func.vjp(residuals, w)[1](u)[0]
 
     # The map is linear, so its derivative is the same everywhere; at u = r its value is wanted too.
     gradient, forward = torch.func.vjp(transposed_anew, *r)
-    return lambda p: transposed(forward(p)), gradient
+    return NormalEquations(lambda p: transposed(forward(p))[0], -gradient)
 
 
-def _dot(a: Params, b: Params) -> Tensor:
-    return sum((s * t).sum() for s, t in zip(a, b, strict=True))
-
-
-def _add(a: Params, factor: Tensor, b: Params) -> Params:
-    """Return a + factor * b."""
-    return tuple(s + factor * t for s, t in zip(a, b, strict=True))
-
-
-def _ratio(numerator: Tensor, denominator: Tensor, valid: Tensor) -> Tensor:
-    """Divide where valid and the denominator is positive, else give 0; decided on the device."""
-    valid = valid & (denominator > 0)
-    return torch.where(valid, numerator / torch.where(valid, denominator, 1.0), 0.0)
+def _flatten(params: Params) -> Tensor:
+    return torch.cat([w.flatten() for w in params])

@@ -10,14 +10,18 @@ normalised by `normalize_features`.
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from atom_core import boxes
 from atom_core.config import TrackerConfig
-from atom_core.gauss_newton import BetaFormula, gauss_newton
+from atom_core.correlation import Correlation, apply_filter, filter_to_taps, taps_to_filter
+from atom_core.gauss_newton import NormalEquations, minimize
 
 
 def soft_hinge(x: Tensor, floor: float) -> Tensor:
@@ -36,27 +40,9 @@ def normalize_features(features: Tensor) -> Tensor:
 
 
 def project(features: Tensor, projection: Tensor) -> Tensor:
-    """The 1x1 convolution w1: features (N, C, H, W), projection (D, C, 1, 1) -> (N, D, H, W).
-
-    Written as a matrix product: its derivatives are faster than the convolution's on the CPU.
-    """
-    n, _, height, width = features.shape
-    return (projection.flatten(1) @ features.flatten(2)).view(n, -1, height, width)
-
-
-def apply_filter(samples: Tensor, weights: Tensor) -> Tensor:
-    """The convolution w2: samples (N, D, H, W), weights (1, D, K, K) -> raw scores (N, 1, H, W).
-
-    Output cell i sees the inputs i - K//2 .. i + (K-1)//2, zeros outside: for the 4x4 filter i-2 .. i+1. Computed as
-    one matrix product from D channels to K*K taps and one shifted sum of the taps (fold): for one output channel that
-    is two to five times as fast on the CPU as conv2d, derivatives included.
-    """
-    _, _, height, width = samples.shape
-    k = weights.shape[-1]
-    taps = weights[0].flatten(1).flip(1).T @ samples.flatten(2)  # (N, K*K, H*W)
-    full = F.fold(taps, (height + k - 1, width + k - 1), (k, k))
-    start = (k - 1) // 2
-    return full[:, :, start : start + height, start : start + width]
+    """The 1x1 convolution w1: features (N, C, H, W), projection (D, C, 1, 1) -> (N, D, H, W)."""
+    rows = torch.bmm(projection.flatten(1).expand(len(features), -1, -1), features.flatten(2))
+    return rows.unflatten(2, features.shape[2:])
 
 
 def gaussian_labels(centers: Tensor, sigmas: Tensor, map_size: int) -> Tensor:
@@ -82,7 +68,9 @@ class SampleMemory:
     The first frame's samples are never replaced and share one total weight. The buffers are allocated once.
 
     Attributes:
-        samples: (capacity, D, H, W); labels: (capacity, 1, H, W); weights: (capacity,), 0 where nothing is stored.
+        samples: (capacity, D, H, W), channels last in memory; labels: (capacity, 1, H, W).
+        weights: (capacity,) float64, 0 where nothing is stored. On the host, since all that changes them is known
+            there: the device is not asked, and is told only when the filter learns.
         stored: number of slots in use; slots fill in order.
     """
 
@@ -95,11 +83,12 @@ class SampleMemory:
             raise ValueError(f"{len(samples)} first-frame samples leave no room in a memory of {capacity}; use fewer")
         self.first_frame_samples = self.stored = len(samples)
         self.first_frame_weight = first_frame_weight
-        self.samples = samples.new_zeros((capacity, *samples.shape[1:]))
+        _, depth, height, width = samples.shape
+        self.samples = samples.new_zeros((capacity, height, width, depth)).permute(0, 3, 1, 2)
         self.labels = labels.new_zeros((capacity, *labels.shape[1:]))
-        self.weights = samples.new_zeros(capacity)
         self.samples[: self.stored] = samples
         self.labels[: self.stored] = labels
+        self.weights = np.zeros(capacity)
         self.weights[: self.stored] = 1.0 / self.stored
 
     def insert(self, sample: Tensor, label: Tensor, learning_rate: float) -> None:
@@ -108,26 +97,93 @@ class SampleMemory:
         The new sample gets the weight learning_rate and the older ones share the rest in their old proportions. If the
         first frame's total then falls below its floor, it is raised to it at the cost of all others.
         """
-        n = self.first_frame_samples
-        if self.stored < len(self.weights):
-            slot = torch.full((1,), self.stored, device=self.weights.device)
+        n, weights = self.first_frame_samples, self.weights
+        if self.stored < len(weights):
+            slot = self.stored
             self.stored += 1
         else:
-            slot = n + self.weights[n:].argmin(keepdim=True)
-        self.samples.index_copy_(0, slot, sample)
-        self.labels.index_copy_(0, slot, label)
-        older = _scaled_to(self.weights.index_fill(0, slot, 0.0), 1.0 - learning_rate)
-        self.weights.copy_(self._with_first_frame_floor(older.index_fill(0, slot, learning_rate)))
+            slot = n + int(weights[n:].argmin())
+        self.samples[slot] = sample[0]
+        self.labels[slot] = label[0]
+        weights[slot] = 0.0
+        _scale_to(weights, 1.0 - learning_rate)
+        weights[slot] = learning_rate
+        first = max(weights[:n].sum(), self.first_frame_weight)
+        weights[:n] = first / n
+        _scale_to(weights[n:], 1.0 - first)
 
-    def _with_first_frame_floor(self, weights: Tensor) -> Tensor:
-        n = self.first_frame_samples
-        first = weights[:n].sum().clamp(min=self.first_frame_weight)
-        return torch.cat(((first / n).expand(n), _scaled_to(weights[n:], 1.0 - first)))
+
+def _scale_to(weights: np.ndarray, total: float) -> None:
+    """Give the weights a new total, in place; all 0 stay 0."""
+    weights *= total / max(weights.sum(), np.finfo(weights.dtype).tiny)
 
 
-def _scaled_to(weights: Tensor, total: Tensor | float) -> Tensor:
-    """The weights with a new total; all 0 stay 0."""
-    return weights * (total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny))
+class Fit(NamedTuple):
+    """The loss's data term, sum_j gamma_j ||phi(scores_j) - y_j||^2, as a function of the filter's taps."""
+
+    correlation: Correlation  # of the samples
+    labels: Tensor  # y (N, 1, H, W)
+    gamma: Tensor  # (N,)
+    hinge_slope: float
+
+    def linearize(self, taps: Tensor) -> tuple[Tensor, Tensor]:
+        """What stays the same within a Gauss-Newton step at taps (K*K, D).
+
+        Returns:
+            error and curvature as responses (N, H+K-1, W+K-1), namely gamma phi' (phi - y) and gamma phi'^2: with the
+            correlation C, the data term's J^T r is C^T error and its J^T J p is C^T (curvature * C p).
+        """
+        scores = self.correlation.scores(self.correlation.responses(taps))
+        phi, times_slope = torch.func.vjp(lambda s: soft_hinge(s, self.hinge_slope), scores)
+        (slope,) = times_slope(self.gamma[:, None, None].expand_as(scores))
+        (curvature,) = times_slope(slope)
+        error = slope * (phi - self.labels[:, 0])
+        return self.correlation.surround(error), self.correlation.surround(curvature)
+
+
+def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEquations:
+    """The Gauss-Newton system for the filter alone, taps (K*K*D,)."""
+    correlation, shape = fit.correlation, (fit.correlation.k**2, -1)
+    cells = correlation.cells
+    error, curvature = fit.linearize(taps.view(shape))
+
+    def apply(p: Tensor) -> Tensor:
+        p = p.view(shape)
+        u = correlation.windows(curvature * correlation.responses(p))
+        return torch.addmm(p, u, cells, beta=regularization).flatten()
+
+    u = correlation.windows(error)
+    return NormalEquations(apply, torch.addmm(taps.view(shape), u, cells, beta=-regularization, alpha=-1).flatten())
+
+
+def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float, float]) -> NormalEquations:
+    """The Gauss-Newton system for the projection (D, C) and the taps (K*K, D), flattened one after the other in w.
+
+    Both layers are linear: together they are one filter over the features, of taps w2 @ w1, and only its K*K channels
+    ever meet the samples.
+    """
+    correlation, n2 = fit.correlation, fit.correlation.k**2 * depth
+
+    def split(v: Tensor) -> tuple[Tensor, Tensor]:
+        v1, v2 = v.split((v.numel() - n2, n2))
+        return v1.view(depth, -1), v2.view(-1, depth)
+
+    w1, w2 = split(w)
+    error, curvature = fit.linearize(w2 @ w1)
+
+    def transposed(responses: Tensor, v: Tensor, sign: int) -> Tensor:
+        """J^T of the responses plus regularization * v, all times sign."""
+        by_product = correlation.windows(responses) @ correlation.cells  # (K*K, C)
+        v1, v2 = split(v)
+        first = torch.addmm(v1, w2.T, by_product, beta=sign * regularization[0], alpha=sign)
+        second = torch.addmm(v2, by_product, w1.T, beta=sign * regularization[1], alpha=sign)
+        return torch.cat((first.flatten(), second.flatten()))
+
+    def apply(p: Tensor) -> Tensor:
+        p1, p2 = split(p)
+        return transposed(curvature * correlation.responses(torch.addmm(w2 @ p1, p2, w1)), p, 1)
+
+    return NormalEquations(apply, transposed(error, w, -1))
 
 
 class TargetModel:
@@ -138,14 +194,13 @@ class TargetModel:
 
     Attributes:
         projection: w1 (D, C, 1, 1), fixed after the first frame.
-        filter: w2 (1, D, K, K).
         memory: the SampleMemory.
     """
 
     def __init__(self, projection: Tensor, filter: Tensor, memory: SampleMemory, config: TrackerConfig) -> None:
         self.projection = projection
-        self.filter = filter
         self.memory = memory
+        self._taps = filter_to_taps(filter)
         self._config = config
 
     @classmethod
@@ -161,27 +216,29 @@ class TargetModel:
             generator: on the CPU; draws the start of w1 and w2.
         """
         channels, depth, k = features.shape[1], config.projected_channels, config.filter_size
-        projection = torch.randn(depth, channels, 1, 1, generator=generator) / math.sqrt(channels)
+        projection = torch.randn(depth, channels, generator=generator) / math.sqrt(channels)
         weights = torch.randn(1, depth, k, k, generator=generator) / (depth * k * k)
-
-        def residuals(w1: Tensor, w2: Tensor) -> tuple[Tensor, ...]:
-            scores = apply_filter(project(features, w1), w2)
-            return (
-                (soft_hinge(scores, config.hinge_slope) - labels) / math.sqrt(len(features)),
-                math.sqrt(config.projection_regularization) * w1,
-                math.sqrt(config.filter_regularization) * w2,
-            )
-
-        projection, weights = gauss_newton(
-            residuals,
-            (projection.to(features), weights.to(features)),
+        start = projection.flatten(), filter_to_taps(weights).flatten()
+        regularization = config.projection_regularization, config.filter_regularization
+        scales = [torch.full_like(part, scale) for part, scale in zip(start, regularization, strict=True)]
+        gamma = features.new_full((len(features),), 1 / len(features))
+        fit = Fit(Correlation.over(features, k), labels, gamma, config.hinge_slope)
+        learned = minimize(
+            partial(joint_equations, fit=fit, depth=depth, regularization=regularization),
+            torch.cat(start).to(features),
             steps=config.first_frame_gn_steps,
             cg_iterations=config.first_frame_cg_iterations,
-            beta=BetaFormula.FLETCHER_REEVES,
-            preconditioner=(config.projection_regularization, config.filter_regularization),
+            preconditioner=torch.cat(scales).to(features),
         )
+        projection, taps = learned.split([part.numel() for part in start])
+        projection = projection.view(depth, channels, 1, 1)
         memory = SampleMemory(project(features, projection), labels, config.memory_size, config.first_frame_weight)
-        return cls(projection, weights, memory, config)
+        return cls(projection, taps_to_filter(taps.view(k * k, depth)), memory, config)
+
+    @property
+    def filter(self) -> Tensor:
+        """w2 (1, D, K, K)."""
+        return taps_to_filter(self._taps)
 
     def project(self, features: Tensor) -> Tensor:
         """Normalised features (N, C, H, W) -> projected samples (N, D, H, W)."""
@@ -189,18 +246,14 @@ class TargetModel:
 
     def scores(self, samples: Tensor) -> Tensor:
         """Projected samples (N, D, H, W) -> raw score maps (N, 1, H, W), about 1 at the target and 0 elsewhere."""
-        return apply_filter(samples, self.filter)
+        return apply_filter(samples, self._taps)
 
     def update(self, iterations: int) -> None:
         """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations."""
-        memory = self.memory
-        samples, labels = memory.samples[: memory.stored], memory.labels[: memory.stored]
-        gamma_sqrt = memory.weights[: memory.stored].sqrt()[:, None, None, None]
-
-        def residuals(w2: Tensor) -> tuple[Tensor, ...]:
-            error = soft_hinge(apply_filter(samples, w2), self._config.hinge_slope) - labels
-            return gamma_sqrt * error, math.sqrt(self._config.filter_regularization) * w2
-
-        (self.filter,) = gauss_newton(
-            residuals, (self.filter,), steps=1, cg_iterations=iterations, beta=BetaFormula.POLAK_RIBIERE
-        )
+        config, memory, n = self._config, self.memory, self.memory.stored
+        samples = memory.samples[:n]
+        gamma = torch.as_tensor(memory.weights[:n], dtype=samples.dtype, device=samples.device)
+        fit = Fit(Correlation.over(samples, config.filter_size), memory.labels[:n], gamma, config.hinge_slope)
+        equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
+        taps = minimize(equations, self._taps.flatten(), steps=1, cg_iterations=iterations)
+        self._taps = taps.view_as(self._taps)

@@ -3,17 +3,24 @@
 import dataclasses
 import math
 import random
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from atom_core.benchmark.counting import counted
 from atom_core.config import TrackerConfig
+from atom_core.correlation import Correlation, apply_filter, filter_to_taps
+from atom_core.gauss_newton import gauss_newton, minimize
 from atom_core.target_model import (
+    Fit,
     SampleMemory,
     TargetModel,
-    apply_filter,
+    filter_equations,
     gaussian_labels,
+    joint_equations,
     normalize_features,
     project,
     soft_hinge,
@@ -60,23 +67,6 @@ def test_normalized_features_have_unit_rms_in_each_sample():
 def test_project_is_the_1x1_convolution():
     x, w = rand(3, 5, 6, 7), rand(4, 5, 1, 1, seed=1)
     torch.testing.assert_close(project(x, w), F.conv2d(x, w))
-
-
-@pytest.mark.parametrize("k", [2, 3, 4, 5])
-def test_apply_filter_is_the_padded_convolution(k):
-    x, w = rand(3, 6, 8, 7), rand(1, 6, k, k, seed=1)
-    before, after = k // 2, (k - 1) // 2  # 2 and 1 for the tracker's 4x4
-    expected = F.conv2d(F.pad(x, (before, after, before, after)), w)
-    torch.testing.assert_close(apply_filter(x, w), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_output_cell_sees_inputs_from_2_before_to_1_after():
-    x = torch.zeros(1, 1, 9, 9)
-    x[0, 0, 4, 4] = 1
-    seen = apply_filter(x, torch.ones(1, 1, 4, 4))[0, 0].nonzero()
-    # Input 4 is seen by the outputs i with i - 2 <= 4 <= i + 1.
-    assert seen.min(0).values.tolist() == [3, 3]
-    assert seen.max(0).values.tolist() == [6, 6]
 
 
 def test_label_peak_by_hand():
@@ -146,7 +136,7 @@ def test_weights_over_1000_inserts_agree_with_a_plain_implementation(capacity, f
             n = memory.stored
             assert n == len(names) == min(capacity, 5 + name)
             assert memory.samples.flatten()[:n].tolist() == list(names)
-            torch.testing.assert_close(memory.weights[:n], torch.tensor(weights).double(), rtol=1e-6, atol=0)
+            np.testing.assert_allclose(memory.weights[:n], weights, rtol=1e-9)
             assert not memory.weights[n:].any()
     assert sums == pytest.approx([1.0] * 1000, abs=1e-12)
     assert min(first_sums) >= floor - 1e-12
@@ -154,14 +144,6 @@ def test_weights_over_1000_inserts_agree_with_a_plain_implementation(capacity, f
         assert first_sums[-1] == pytest.approx(floor, abs=0.12 if floor == 0 else 1e-9)
     assert memory.samples[:4].eq(-1).all()
     assert memory.labels.flatten()[4 : memory.stored].eq(0.5).all()
-
-
-def test_weights_stay_normalised_and_floored_in_float32():
-    memory = small_memory(capacity=250, dtype=torch.float32)
-    for name in range(1000):
-        memory.insert(torch.full((1, 1, 1, 1), float(name)), torch.zeros(1, 1, 1, 1), 0.01)
-    assert memory.weights.sum().item() == pytest.approx(1.0, abs=1e-6)
-    assert memory.weights[:4].sum().item() == pytest.approx(0.25, abs=1e-6)
 
 
 def test_first_insert_by_hand():
@@ -188,10 +170,10 @@ def test_single_free_slot_that_takes_all_weight():
 
 def test_buffers_do_not_grow():
     memory = small_memory()
-    places = [buffer.data_ptr() for buffer in (memory.samples, memory.labels, memory.weights)]
+    places = [buffer.data_ptr() for buffer in (memory.samples, memory.labels)]
     for _ in range(100):
         memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 0.01)
-    assert places == [buffer.data_ptr() for buffer in (memory.samples, memory.labels, memory.weights)]
+    assert places == [buffer.data_ptr() for buffer in (memory.samples, memory.labels)]
     assert len(memory.samples) == 30
 
 
@@ -248,19 +230,18 @@ def test_learns_the_target_and_not_a_look_alike():
 
 def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
     places = [(104.0, 136.0), (136.0, 72.0), (88.0, 200.0), (150.0, 150.0)]
-    features, labels = (
-        torch.cat([scene(p, seed=i) for i, p in enumerate(places)]),
-        torch.cat([label(p) for p in places]),
-    )
+    # In float64: the loss after so few steps hangs on rounding by a tenth where the problem is badly conditioned.
+    features = torch.cat([scene(p, seed=i) for i, p in enumerate(places)]).double()
+    labels = torch.cat([label(p) for p in places]).double()
     # Strong enough regularisation for the balance of the terms to matter.
     config = dataclasses.replace(CONFIG, projection_regularization=0.1, filter_regularization=1.0)
     model = TargetModel.learn_first_frame(features, labels, config, generator())
 
     def loss(w1, w2):
-        error = soft_hinge(apply_filter(project(features, w1), w2), 0.05) - labels
+        error = soft_hinge(apply_filter(project(features, w1), filter_to_taps(w2)), 0.05) - labels
         return error.square().sum() / 4 + 0.1 * w1.square().sum() + 1.0 * w2.square().sum()
 
-    rival = [torch.nn.Parameter(w) for w in (rand(8, CHANNELS, 1, 1) / 4, rand(1, 8, 4, 4) / 128)]
+    rival = [torch.nn.Parameter(w.double()) for w in (rand(8, CHANNELS, 1, 1) / 4, rand(1, 8, 4, 4) / 128)]
     lbfgs = torch.optim.LBFGS(rival, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure():
@@ -298,6 +279,77 @@ def test_update_agrees_with_a_dense_solve_over_the_stored_samples():
     model.update(iterations=80)
 
     torch.testing.assert_close(model.filter.flatten(), expected, rtol=1e-6, atol=1e-7)
+
+
+def small_fit(channels, dtype=torch.float64):
+    """A fit over three samples (3, channels, 6, 5), and gamma and labels again for r(w)."""
+    samples, labels = rand(3, channels, 6, 5, dtype=dtype), rand(3, 1, 6, 5, seed=1, dtype=dtype).relu()
+    gamma = torch.tensor([0.5, 0.3, 0.2], dtype=dtype)
+    return samples, labels, gamma, Fit(Correlation.over(samples, 4), labels, gamma, 0.05)
+
+
+def data_residuals(scores, labels, gamma):
+    return gamma.sqrt()[:, None, None, None] * (soft_hinge(scores, 0.05) - labels)
+
+
+def test_filter_equations_are_those_that_autograd_finds_in_the_residuals():
+    samples, labels, gamma, fit = small_fit(channels=2)
+    start = 0.2 * rand(16, 2, seed=2, dtype=torch.float64)
+
+    def residuals(taps):
+        return data_residuals(apply_filter(samples, taps), labels, gamma), math.sqrt(0.1) * taps
+
+    (expected,) = gauss_newton(residuals, (start,), steps=2, cg_iterations=4)
+    equations = partial(filter_equations, fit=fit, regularization=0.1)
+    actual = minimize(equations, start.flatten(), steps=2, cg_iterations=4)
+
+    torch.testing.assert_close(actual.view(16, 2), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_joint_equations_are_those_that_autograd_finds_in_the_residuals():
+    samples, labels, gamma, fit = small_fit(channels=5)
+    start = 0.4 * rand(3, 5, seed=2, dtype=torch.float64), 0.2 * rand(16, 3, seed=3, dtype=torch.float64)
+
+    def residuals(w1, w2):
+        scores = apply_filter(project(samples, w1[:, :, None, None]), w2)
+        return data_residuals(scores, labels, gamma), math.sqrt(0.1) * w1, math.sqrt(0.01) * w2
+
+    expected = gauss_newton(residuals, start, steps=2, cg_iterations=4, preconditioner=(0.1, 0.01))
+    scales = torch.tensor([0.1] * 15 + [0.01] * 48, dtype=torch.float64)
+    equations = partial(joint_equations, fit=fit, depth=3, regularization=(0.1, 0.01))
+    w = torch.cat([part.flatten() for part in start])
+    actual = minimize(equations, w, steps=2, cg_iterations=4, preconditioner=scales)
+
+    torch.testing.assert_close(actual, torch.cat([part.flatten() for part in expected]), rtol=1e-9, atol=1e-12)
+
+
+def test_filter_learning_compiles_as_one_graph():
+    samples, labels, gamma, _ = small_fit(channels=2, dtype=torch.float32)
+
+    def learn_filter(taps, samples, labels, gamma):
+        fit = Fit(Correlation.over(samples, 4), labels, gamma, 0.05)
+        equations = partial(filter_equations, fit=fit, regularization=0.1)
+        return minimize(equations, taps, steps=1, cg_iterations=3)
+
+    inputs = 0.2 * rand(32, seed=2), samples, labels, gamma
+    compiled = torch.compile(learn_filter, fullgraph=True, backend="aot_eager")
+
+    torch.testing.assert_close(compiled(*inputs), learn_filter(*inputs), rtol=1e-5, atol=1e-6)
+
+
+def test_learning_takes_few_operations():
+    model = learn(with_look_alike=False)
+    features, wished = scene((104.0, 136.0), seed=50), label((104.0, 136.0))
+
+    def take_in():
+        model.memory.insert(model.project(features), wished, 0.01)
+
+    _, insertion = counted(take_in, torch.device("cpu"))
+    _, update = counted(lambda: model.update(iterations=5), torch.device("cpu"))
+
+    assert (insertion.operations, insertion.host_reads) == (3, 0)
+    assert update.operations <= 80
+    assert (update.host_reads, update.uploads) == (0, 1)  # the samples' weights
 
 
 def test_hard_negative_lowers_the_response_at_the_look_alike():
@@ -340,4 +392,4 @@ def test_runs_on_meta():
 
     assert model.memory.stored == CONFIG.memory_size
     assert model.scores(sample).shape == (1, 1, CELLS, CELLS)
-    assert {t.device.type for t in (model.filter, model.projection, model.memory.weights)} == {"meta"}
+    assert {t.device.type for t in (model.filter, model.projection, model.memory.samples)} == {"meta"}

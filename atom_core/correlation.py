@@ -1,0 +1,79 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The classifier's filter over many samples, and its transpose, in the few operations that learning needs.
+
+The filter is a convolution with one output channel. Here it is one matrix product, from D channels to the K*K taps of
+each cell, and one shifted sum of the taps: for one output channel far faster on the CPU than conv2d.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def filter_to_taps(weights: Tensor) -> Tensor:
+    """A filter (1, D, K, K) as taps (K*K, D); row K*i + j is what a cell gives to the response i, j further on."""
+    return weights[0].flatten(1).flip(1).T.contiguous()
+
+
+def taps_to_filter(taps: Tensor) -> Tensor:
+    """The inverse of `filter_to_taps`."""
+    k = math.isqrt(len(taps))
+    return taps.flip(0).T.reshape(1, -1, k, k)
+
+
+class Correlation(NamedTuple):
+    """The linear map from a filter's taps (K*K, D) to its responses at fixed samples.
+
+    Responses (N, H+K-1, W+K-1) are taken wherever the filter touches the map. The scores (N, H, W) are those of the
+    padded convolution: score cell i sees the inputs i - K//2 .. i + (K-1)//2, for the 4x4 filter i-2 .. i+1.
+    """
+
+    rows: Tensor  # (N, H*W, D)
+    height: int
+    width: int
+    k: int
+
+    @classmethod
+    def over(cls, samples: Tensor, k: int) -> Correlation:
+        """Over samples (N, D, H, W) by a k x k filter. No copy if they are channels last in memory, or only one."""
+        n, depth, height, width = samples.shape
+        return cls(samples.permute(0, 2, 3, 1).reshape(n, height * width, depth), height, width, k)
+
+    def responses(self, taps: Tensor) -> Tensor:
+        """Taps (K*K, D) -> responses (N, H+K-1, W+K-1)."""
+        each = torch.bmm(taps.expand(len(self.rows), -1, -1), self.rows.mT)  # (N, K*K, H*W)
+        return F.fold(each, (self.height + self.k - 1, self.width + self.k - 1), self.k)[:, 0]
+
+    def windows(self, responses: Tensor) -> Tensor:
+        """What each tap of each cell meets in responses (N, H+K-1, W+K-1) -> (K*K, N*H*W).
+
+        The map's transpose is the product of this and `cells`, left to the caller, who has something to add to it.
+        """
+        windows = responses.unfold(1, self.height, 1).unfold(2, self.width, 1)  # (N, K, K, H, W)
+        return windows.permute(1, 2, 0, 3, 4).contiguous().view(self.k**2, -1)
+
+    @property
+    def cells(self) -> Tensor:
+        """The samples' cells (N*H*W, D)."""
+        return self.rows.flatten(0, 1)
+
+    def scores(self, responses: Tensor) -> Tensor:
+        """The scores (N, H, W) among the responses."""
+        start = (self.k - 1) // 2
+        return responses[:, start : start + self.height, start : start + self.width]
+
+    def surround(self, scores: Tensor) -> Tensor:
+        """The transpose of `scores`: (N, H, W) with zeros about it (N, H+K-1, W+K-1)."""
+        return F.pad(scores, ((self.k - 1) // 2, self.k // 2) * 2)
+
+
+def apply_filter(samples: Tensor, taps: Tensor) -> Tensor:
+    """Samples (N, D, H, W), taps (K*K, D) -> raw scores (N, 1, H, W)."""
+    correlation = Correlation.over(samples, math.isqrt(len(taps)))
+    return correlation.scores(correlation.responses(taps))[:, None]
