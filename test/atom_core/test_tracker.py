@@ -12,6 +12,7 @@ import torch
 
 from atom_core import tracker as tracker_module
 from atom_core import weights
+from atom_core.backbone import BACKBONES
 from atom_core.config import TrackerConfig
 from atom_core.engine import accelerate
 from atom_core.tracker import (
@@ -57,8 +58,9 @@ def new_tracker(network: weights.Network, **changes: object) -> AtomTracker:
     return AtomTracker(network, torch.device("cpu"), config)
 
 
-def test_follows_a_moving_target(network, scene) -> None:
-    tracker = new_tracker(network)
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_each_shipped_network_follows_a_moving_target(name, scene) -> None:
+    tracker = new_tracker(weights.load(name))
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
     for step in range(1, 13):
         x, y = 100 + 6 * step, 80 + 3 * step

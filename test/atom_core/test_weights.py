@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from atom_core import weights
+from atom_core.backbone import BACKBONES
 
 NETWORK = "efficientnet_lite0"
 
@@ -175,8 +176,8 @@ def test_find_in_a_ros_workspace(workspace):
 
 
 def test_default_is_a_shipped_network(workspace):
-    (workspace / "efficientnet_lite0.safetensors").touch()
-    assert weights.find("default") == weights.find("efficientnet_lite0")
+    (workspace / f"{weights.DEFAULT_NETWORK}.safetensors").touch()
+    assert weights.find("default") == weights.find(weights.DEFAULT_NETWORK)
 
 
 def test_find_takes_a_path(network_file):
@@ -201,9 +202,12 @@ def test_find_says_that_a_path_is_missing(name):
         weights.find(name)
 
 
-def test_shipped_weights_load():
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_shipped_networks_load_and_have_a_card_of_their_own(name):
     folder = weights.folders()[1]
-    shipped = sorted(folder.glob("*.safetensors"))
-    assert shipped, f"no weights in {folder}"
-    for path in shipped:
-        assert weights.load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    path = folder / f"{name}.safetensors"
+    network = weights.load(path)
+    assert network.name == name
+    assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert network.sha256[:16] in (folder / f"{name}.md").read_text()  # not of an older file
+    assert path.stat().st_size <= 25_000_000
