@@ -75,7 +75,8 @@ def test_package_xml_declares_what_is_imported(folder: str):
     missing = {
         name: files
         for name, files in imported.items()
-        if name not in WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY | TESTS_ONLY and ROSDEP_KEYS.get(name, name) not in declared
+        if name not in WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY | TESTS_ONLY
+        and ROSDEP_KEYS.get(name, name) not in declared
     }
     assert not missing
 
