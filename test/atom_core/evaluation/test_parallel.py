@@ -48,6 +48,7 @@ def endless(folder) -> Sequence:
     return Sequence("endless", ImageFiles(paths * 100_000), np.tile(BOX, (200_000, 1)))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_workers_within_a_frame(tmp_path):
     jobs = [Job(Contender("identity"), seed, endless(tmp_path)) for seed in range(2)]
     interrupted = threading.Event()
