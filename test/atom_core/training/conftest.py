@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 BACKGROUND, OBJECT = 40, 200
 
@@ -57,6 +58,15 @@ def data(tmp_path_factory):
     write_video(folder / "toy__right", [(10 + 3 * i, 20, 20, 16) for i in range(20)])
     write_video(folder / "toy__down", [(40, 5 + 2 * i, 16, 24) for i in range(20)])
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Only on one thread is the training the same to the last bit in every process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -79,4 +79,5 @@ def small_network():
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as the fixture `one_thread` does for the tests' own process
     globals()[globals()["JOB"]](*globals()["ARGUMENTS"])
