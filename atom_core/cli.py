@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from atom_core.evaluation.command import main as eval_main
-from atom_core.evaluation.sequences import ImageFiles, find_images
+from atom_core.evaluation.frames import ImageFiles
+from atom_core.images import find_images
 from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker
 from atom_core.training.command import main as train_main

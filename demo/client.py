@@ -24,7 +24,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from atom_core.evaluation.sequences import GROUND_TRUTH, read_boxes
+from atom_core.annotations import read_boxes
+from atom_core.evaluation.sequences import GROUND_TRUTH
 from atom_ros.frame_buffer import to_nanoseconds
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget

@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atom_core.annotations import read_boxes
 from atom_core.evaluation.frames import ImageFiles, VideoFile
 from atom_core.evaluation.layouts import GROUND_TRUTH, LAYOUTS, Entry, read_simple, recognize
-from atom_core.images import find_images
 
 __all__ = [
     "GROUND_TRUTH",
@@ -25,8 +23,6 @@ __all__ = [
     "ImageFiles",
     "Sequence",
     "VideoFile",
-    "find_images",
-    "read_boxes",
     "read_sequence",
     "read_sequences",
 ]
