@@ -40,7 +40,8 @@ class TrackState(enum.Enum):
 
     TRACKING = "tracking"
     UNCERTAIN = "uncertain"  # seen, but so is something much like it: nothing is learned from the frame
-    LOST = "lost"  # not seen: the box is the last known place, not an observation
+    LOST = "lost"  # not seen where it was last: the box is the last known place, not an observation
+    SEARCHING = "searching"  # lost, and looked for in the whole image; the box is no observation either
 
 
 @dataclass(frozen=True)
@@ -253,10 +254,16 @@ def learn_first_frame(
     return Target(box, model, head, generator)
 
 
-def locate(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> Located:
-    """Where the target is in an image (H, W, 3) uint8: crop, backbone, score map, place and state, box."""
+def locate(
+    image: Tensor, target: Target, networks: Networks, config: TrackerConfig, region: Tensor | None = None
+) -> Located:
+    """Where the target is in an image (H, W, 3) uint8: crop, backbone, score map, place and state, box.
+
+    The search region (3,) is by default the one about the target's last place.
+    """
     size = config.crop_size
-    region = boxes.search_region(target.box, config.search_area_factor)
+    if region is None:
+        region = boxes.search_region(target.box, config.search_area_factor)
     crop = sample_crop(image, region, size)
     features = networks.features(crop[None])
 
