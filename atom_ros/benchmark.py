@@ -29,7 +29,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
-from atom_ros.messages import image_message
+from atom_ros.images import image_message
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 

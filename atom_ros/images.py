@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays: the one place that knows encodings, steps and byte order.
+"""Image messages to arrays and back: the one place that knows encodings, steps and byte order.
 
 OpenCV does the colour conversions, as it does inside cv_bridge. cv_bridge itself is not used: it cannot be installed
 with pip, and it leaves to its caller what a tracker needs (depth and thermal images made viewable, wrong buffers
@@ -9,12 +9,14 @@ refused by name). This way a robot runs the code that the tests ran.
 
 from __future__ import annotations
 
+import array
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 ImageMessage: TypeAlias = Image | CompressedImage
 
@@ -123,6 +125,15 @@ def check(message: ImageMessage) -> None:
             f"data has {len(message.data)} bytes; {message.width} x {message.height} {message.encoding} "
             f"with step {step} needs {needed}"
         )
+
+
+def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> Image:
+    """Makes an Image message from a (height, width, 3) uint8 array whose channels are as the encoding says."""
+    height, width, _ = image.shape
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=3 * width)
+    # rclpy takes an array of this type whole; bytes or a list it would check element by element.
+    message.data = array.array("B", image.tobytes())
+    return message
 
 
 def _geometry(message: Image, layout: _Layout) -> tuple[int, int, int]:

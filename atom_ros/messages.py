@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import array
 import math
 
-import numpy as np
 from rclpy.duration import Duration
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from atom_ros.report import Report
 from atom_tracker.msg import Track
@@ -50,13 +46,4 @@ def detections_message(report: Report) -> Detection2DArray:
         hypothesis.hypothesis.score = float(report.confidence)
         detection.results.append(hypothesis)
         message.detections.append(detection)
-    return message
-
-
-def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> Image:
-    """Makes an Image message from a (height, width, 3) uint8 array whose channels are as the encoding says."""
-    height, width, _ = image.shape
-    message = Image(header=header, height=height, width=width, encoding=encoding, step=3 * width)
-    # rclpy takes an array of this type whole; bytes or a list it would check element by element.
-    message.data = array.array("B", image.tobytes())
     return message

@@ -12,7 +12,8 @@ from sensor_msgs.msg import Image
 from atom_ros.diagnostics import Statistics
 from atom_ros.drawing import draw
 from atom_ros.frame_buffer import NANOSECONDS
-from atom_ros.messages import Detection2DArray, detections_message, image_message, track_message
+from atom_ros.images import image_message
+from atom_ros.messages import Detection2DArray, detections_message, track_message
 from atom_ros.report import Report
 from atom_tracker.msg import Track
 

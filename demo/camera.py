@@ -25,7 +25,7 @@ from std_srvs.srv import Trigger
 
 from atom_core.evaluation.sequences import read_sequence
 from atom_ros.frame_buffer import to_nanoseconds
-from atom_ros.messages import image_message
+from atom_ros.images import image_message
 from atom_tracker.msg import Track
 from demo.spin import require, spin_for
 

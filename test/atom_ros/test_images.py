@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-from atom_ros.images import ENCODINGS, check, to_rgb
+from atom_ros.images import ENCODINGS, check, image_message, to_rgb
 
 HEIGHT, WIDTH = 6, 8
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -222,3 +223,11 @@ def test_a_broken_compressed_image_is_refused(data: bytes) -> None:
     message = CompressedImage(format="jpeg", data=array.array("B", data))
     with pytest.raises(ValueError, match="format 'jpeg'"):
         to_rgb(message)
+
+
+def test_image_message() -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    message = image_message(Header(frame_id="camera"), pixels)
+    assert (message.height, message.width, message.step, message.encoding) == (2, 3, 9, "rgb8")
+    assert message.header.frame_id == "camera"
+    assert message.data.tolist() == list(range(18))

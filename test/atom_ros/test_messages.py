@@ -3,15 +3,13 @@
 
 import math
 
-import numpy as np
 import pytest
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from atom_core.tracker import TrackResult, TrackState
 from atom_ros import messages
 from atom_ros.frame_buffer import Frame
-from atom_ros.messages import detections_message, image_message, track_message
+from atom_ros.messages import detections_message, track_message
 from atom_ros.report import Report
 from atom_tracker.msg import Track
 
@@ -57,14 +55,6 @@ def test_track_without_a_target() -> None:
 def test_latency_is_negative_where_the_camera_is_ahead() -> None:
     latency = track_message(Report(_frame(), 0), now=100_800_000_000).latency
     assert latency.sec + latency.nanosec / 1e9 == pytest.approx(-0.1)
-
-
-def test_image_message() -> None:
-    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    message = image_message(Header(frame_id="camera"), pixels)
-    assert (message.height, message.width, message.step, message.encoding) == (2, 3, 9, "rgb8")
-    assert message.header.frame_id == "camera"
-    assert message.data.tolist() == list(range(18))
 
 
 @pytest.mark.skipif(messages.Detection2DArray is None, reason="vision_msgs is not installed")
