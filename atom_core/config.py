@@ -71,6 +71,13 @@ class TrackerConfig:
     top_proposals: int = 3  # the result is the mean of this many boxes of highest predicted IoU
     min_box_side: float = 2.0  # image px; ours: the authors clamp nothing
 
+    # Search after a loss (ours; see atom_core.redetection). A view is one search region of one frame.
+    redetection: bool = False  # search the whole image for a lost target
+    redetection_score: float = 0.5  # peak score from which a view is convincing
+    redetection_iou: float = 0.6  # predicted IoU from which a view is convincing
+    redetection_frames: int = 3  # frames in a row in which a place must be convincing
+    redetection_regions: int = 2  # views a frame: the last place or the candidate's, and tiles of the image
+
     seed: int = 0  # of the generator that every random draw comes from
 
     def __post_init__(self) -> None:
@@ -140,6 +147,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_aspect_ratio": (1.0, 100.0),
     "top_proposals": (1, 1000),
     "min_box_side": (0.1, 100.0),
+    "redetection_score": (0.0, 1.0),
+    "redetection_iou": (0.0, 1.0),
+    "redetection_frames": (1, 100),
+    "redetection_regions": (2, 64),
     "seed": (0, 2**63 - 1),
 }
 
@@ -153,4 +164,5 @@ _VOT = TrackerConfig(
     distractor_threshold=100.0,
     hard_negative_threshold=0.3,
     near_limit=0.7,
+    redetection=False,
 )

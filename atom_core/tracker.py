@@ -1,16 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ATOM, frame by frame: read `AtomTracker.track`, then `learn_first_frame`, `locate` and `learn`, from top to bottom.
+"""ATOM, frame by frame: read `AtomTracker.track` and `follow`, then `learn_first_frame`, `locate` and `learn`.
 
-The three functions below the class work on tensors of one device, with static shapes and without a host read (they run
-on the `meta` device). `AtomTracker` checks what comes in, uploads the image and fetches the result, each once a frame.
+These three work on tensors of one device, with static shapes and without a host read (they run on the `meta` device).
+`AtomTracker` checks what comes in and uploads the image; `follow` decides on the host where to look, and fetches the
+results, each once a frame for all targets. `atom_core.multi_tracker` has several targets in one image.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from atom_core.crop import sample_crop
 from atom_core.engine import BackboneFunction, accelerate
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState, localize
+from atom_core.redetection import Box, Finding, Search, judge, plan
 from atom_core.refine import ascend, draw_proposals, select
+from atom_core.sharing import leaders
 from atom_core.target_head import IoUSurface, TargetHead
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
@@ -49,9 +52,9 @@ class TrackResult:
     """What one frame yields.
 
     Attributes:
-        box: (x, y, width, height) in image px; where `state` is LOST, the last known place and no observation.
+        box: (x, y, width, height) in image px; LOST or SEARCHING, the last known place and no observation.
         score: the classifier's peak, about 0..1; its training target is 1 on the object and 0 elsewhere.
-        iou: predicted overlap of the box with the object, 0..1; 0 where `state` is LOST.
+        iou: predicted overlap of the box with the object, 0..1; 0 where `state` is LOST or SEARCHING.
         state: of the target.
         hard_negative: a distractor was seen, and the classifier was trained against it at once.
     """
@@ -83,16 +86,11 @@ class AtomTracker:
         precision: str = "float32",
         engine: str = "auto",
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
         self.device = device
         self.network_name = network.name
         self.weights_sha256 = network.sha256
         self.config = config
-        if precision != "float32" and engine == "auto":
-            engine = "torch"  # the CPU engine computes in float32
-        backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
-        self._networks = Networks(backbone, network.iou_net.to(device), _PRECISIONS[precision])
+        self._networks = prepare_networks(network, device, config, precision, engine)
         self._target: Target | None = None
 
     @classmethod
@@ -135,12 +133,7 @@ class AtomTracker:
         Raises:
             ValueError: if the image or the box is unusable; the message says what is wrong and what is expected.
         """
-        check_image(image)
-        check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
-        generator = torch.Generator().manual_seed(self.config.seed)
-        with torch.no_grad():
-            given = torch.tensor([float(v) for v in box], device=self.device)
-            self._target = learn_first_frame(self._upload(image), given, self._networks, self.config, generator)
+        self._target = new_target(image, box, self._networks, self.config, self.device)
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Finds the target in the next image and learns from it.
@@ -156,10 +149,7 @@ class AtomTracker:
             raise RuntimeError("track was called before initialize; give the target first: initialize(image, box)")
         check_image(image)
         with torch.no_grad():
-            located = locate(self._upload(image), self._target, self._networks, self.config)
-            result = fetch(located)
-            learn(self._target, located, result, self.config)
-        return result
+            return follow(upload(image, self.device), [self._target], self._networks, self.config)[0]
 
     def warm_up(self) -> None:
         """Runs every stage once on a blank image, so that the first real frame is not slower; the target is kept."""
@@ -168,9 +158,6 @@ class AtomTracker:
         self.initialize(blank, (140, 100, 40, 40))
         self.track(blank)
         self._target = target
-
-    def _upload(self, image: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -206,6 +193,27 @@ class Networks:
         return torch.autocast(tensor.device.type, self.precision)
 
 
+def prepare_networks(
+    network: weights.Network, device: torch.device, config: TrackerConfig, precision: str, engine: str
+) -> Networks:
+    """The networks on a device, see `AtomTracker`.
+
+    Raises:
+        ValueError: if the precision or the engine is unknown or cannot be used.
+    """
+    if precision not in _PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+    if precision != "float32" and engine == "auto":
+        engine = "torch"  # the CPU engine computes in float32
+    backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
+    return Networks(backbone, network.iou_net.to(device), _PRECISIONS[precision])
+
+
+def upload(image: np.ndarray, device: torch.device) -> Tensor:
+    """The image (H, W, 3) on the device."""
+    return torch.from_numpy(np.ascontiguousarray(image)).to(device)
+
+
 @dataclass
 class Target:
     """All that is known of one target."""
@@ -216,6 +224,32 @@ class Target:
     generator: torch.Generator
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
+    place: Box | None = None  # `box` on the host, in any state
+    search: Search | None = None  # while it is lost, and looked for in the whole image
+    probation: int = 0  # frames to come in which only what is convincing is learned: it has just been taken up again
+
+
+def new_target(
+    image: np.ndarray, box: Sequence[float], networks: Networks, config: TrackerConfig, device: torch.device
+) -> Target:
+    """Learns a target, see `AtomTracker.initialize`."""
+    check_image(image)
+    check_box(box, image.shape[1], image.shape[0], config.min_box_side)
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.no_grad():
+        given = torch.tensor([float(v) for v in box], device=device)
+        target = learn_first_frame(upload(image, device), given, networks, config, generator)
+    target.place = tuple(float(v) for v in box)
+    return target
+
+
+class Look(NamedTuple):
+    """One search region in which one target is looked for."""
+
+    target: Target
+    region: Tensor  # (3,) search region; looks with the same tensor share its crop and features
+    expected: Tensor  # (4,) image px; the last known box, or one of the size that the target would have there
+    config: TrackerConfig
 
 
 class Located(NamedTuple):
@@ -254,6 +288,52 @@ def learn_first_frame(
     return Target(box, model, head, generator)
 
 
+def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config: TrackerConfig) -> list[TrackResult]:
+    """Finds each target in an image (H, W, 3) uint8 and learns from it.
+
+    One pass of the backbone and one host read serve all targets and all places where they are looked for.
+    """
+    looks = share_regions([look_at(target, image.shape[1], image.shape[0], config) for target in targets])
+    located = iter(locate_all(image, [look for of_target in looks for look in of_target], networks))
+    located = [[next(located) for _ in of_target] for of_target in looks]
+    findings = iter(fetch(view for of_target in located for view in of_target))
+    results = []
+    for target, of_target in zip(targets, located, strict=True):
+        result, chosen = decide(target, [next(findings) for _ in of_target], config)
+        learn(target, of_target[chosen], result, config)
+        results.append(result)
+    return results
+
+
+def look_at(target: Target, image_width: int, image_height: int, config: TrackerConfig) -> list[Look]:
+    """Where to look for a target in the next image: about its last place, and if it is lost, elsewhere as well."""
+    if target.search is None or not config.redetection:
+        return [Look(target, boxes.search_region(target.box, config.search_area_factor), target.box, config)]
+    views = plan(target.search, image_width, image_height, config)
+    uploaded = target.box.new_tensor([(*view.region, *view.box) for view in views])
+    return [Look(target, row[:3], row[3:], view.config) for row, view in zip(uploaded, views, strict=True)]
+
+
+def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
+    """The same looks, where targets that are not lost share a search region if theirs nearly agree."""
+    alone = [of_target for of_target in looks if len(of_target) == 1]
+    if len(alone) < 2:
+        return looks
+    places = torch.tensor([look.target.place for (look,) in alone])
+    regions = boxes.search_region(places, alone[0][0].config.search_area_factor).tolist()
+    shared = iter([alone[leader][0].region for leader in leaders(regions)])
+    return [[o[0]._replace(region=next(shared))] if len(o) == 1 else o for o in looks]
+
+
+def locate_all(image: Tensor, looks: Sequence[Look], networks: Networks) -> list[Located]:
+    """What each look at an image (H, W, 3) uint8 shows; one pass of the backbone for all."""
+    regions = list({id(look.region): look.region for look in looks}.values())
+    crops = torch.stack([sample_crop(image, region, looks[0].config.crop_size) for region in regions])
+    features = networks.features(crops)
+    of_region = {id(region): Features(*(f[i : i + 1] for f in features)) for i, region in enumerate(regions)}
+    return [locate_in_crop(of_region[id(look.region)], look, image, networks) for look in looks]
+
+
 def locate(
     image: Tensor, target: Target, networks: Networks, config: TrackerConfig, region: Tensor | None = None
 ) -> Located:
@@ -261,14 +341,17 @@ def locate(
 
     The search region (3,) is by default the one about the target's last place.
     """
-    size = config.crop_size
     if region is None:
         region = boxes.search_region(target.box, config.search_area_factor)
-    crop = sample_crop(image, region, size)
-    features = networks.features(crop[None])
+    return locate_all(image, [Look(target, region, target.box, config)], networks)[0]
 
+
+def locate_in_crop(features: Features, look: Look, image: Tensor, networks: Networks) -> Located:
+    """Where a look's target is in its search region, of which the backbone's features (1, ...) are given."""
+    target, region, expected, config = look
+    size = config.crop_size
     sample = target.model.project(normalize_features(features.stride16))
-    last = boxes.image_to_crop(target.box, region, size)
+    last = boxes.image_to_crop(expected, region, size)
     place = localize(target.model.scores(sample)[0, 0], last[2:], config)
 
     start = boxes.from_center(place.position, last[2:])
@@ -293,12 +376,35 @@ def _refine(
     return torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
 
 
-def fetch(located: Located) -> TrackResult:
-    """The result on the host: the one host read of a frame."""
-    scalars = torch.stack((located.score, located.iou, located.state.to(located.box.dtype)))
-    *box, score, iou, code = torch.cat((located.box, scalars)).tolist()
-    state = LocalizationState(int(code))
-    return TrackResult(tuple(box), score, iou, _TRACK_STATES[state], state is LocalizationState.HARD_NEGATIVE)
+def fetch(located: Iterable[Located]) -> list[Finding]:
+    """The results on the host: the one host read of a frame."""
+    rows = [torch.cat((one.box, torch.stack((one.score, one.iou, one.state.to(one.box.dtype))))) for one in located]
+    findings = []
+    for *box, score, iou, code in torch.stack(rows).tolist():
+        findings.append(Finding(tuple(box), score, iou, LocalizationState(int(code))))
+    return findings
+
+
+def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:
+    """What the findings of a target's looks come to, and the number of the one in which it is, or was expected."""
+    searched, target.search = target.search if config.redetection else None, None
+    if searched is None:
+        result = _as_result(findings[0])
+        if result.state is TrackState.LOST and config.redetection:
+            target.search = Search(result.box)
+        return result, 0
+    verdict = judge(searched, findings, config)
+    target.search = verdict.search
+    if verdict.search is not None:
+        return TrackResult(searched.place, findings[0].score, 0.0, TrackState.SEARCHING, False), 0
+    if verdict.was_away:
+        target.probation = config.update_interval + 1  # this frame is the first
+    return _as_result(findings[verdict.finding]), verdict.finding
+
+
+def _as_result(finding: Finding) -> TrackResult:
+    state = finding.state
+    return TrackResult(*finding[:3], _TRACK_STATES[state], state is LocalizationState.HARD_NEGATIVE)
 
 
 _TRACK_STATES = {
@@ -311,18 +417,29 @@ _TRACK_STATES = {
 
 def learn(target: Target, located: Located, result: TrackResult, config: TrackerConfig) -> None:
     """Takes the frame into the target: its box and, if it is sure, its sample; updates the filter when that is due."""
-    target.box = located.box
     target.frame += 1
-    if result.state is TrackState.TRACKING:
+    if result.state is TrackState.SEARCHING:
+        return
+    target.box, target.place = located.box, result.box
+    if _teaches(target, result, config):
         rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
         target.model.memory.insert(located.sample, make_labels(located.position[None], config), rate)
         target.learned = True
-    if result.hard_negative:
+    if result.hard_negative and target.probation == 0:
         target.model.update(config.hard_negative_cg_iterations)
         target.learned = False
     elif target.learned and target.frame % config.update_interval == 0:
         target.model.update(config.update_cg_iterations)
         target.learned = False
+    target.probation = max(0, target.probation - 1)
+
+
+def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool:
+    """Whether a frame's sample is learned: after the target was away, only if another one would be taken for it too."""
+    if result.state is not TrackState.TRACKING:
+        return False
+    is_sure = result.score >= config.redetection_score and result.iou >= config.redetection_iou
+    return target.probation == 0 or is_sure
 
 
 def make_labels(centers: Tensor, config: TrackerConfig) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 
 from atom_core import tracker
 from atom_core.target_model import SampleMemory, TargetModel
-from atom_core.tracker import AtomTracker, Networks
+from atom_core.tracker import Networks
 
 Result = TypeVar("Result")
 REST = "rest"  # what is in no stage
@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("upload", AtomTracker, "_upload"),
+    Stage("upload", tracker, "upload"),
     Stage("crop", tracker, "sample_crop"),
     Stage("augmentation", tracker, "first_frame_crops"),
     Stage("backbone", Networks, "features"),

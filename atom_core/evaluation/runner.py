@@ -45,8 +45,8 @@ class Run:
 
     @property
     def lost(self) -> np.ndarray:
-        """(N,) bool: the tracker said LOST."""
-        return self.said(TrackState.LOST)
+        """(N,) bool: the tracker said LOST, or SEARCHING, which is the same of its last place."""
+        return self.said(TrackState.LOST) | self.said(TrackState.SEARCHING)
 
     def said(self, state: TrackState) -> np.ndarray:
         """(N,) bool: the tracker was in this state."""

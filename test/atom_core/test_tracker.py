@@ -248,7 +248,7 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     assert located.box.device == meta and located.box.shape == (4,)
     assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        tracker_module.fetch(located)  # the one host read of a frame, and the proof that one would be seen
+        tracker_module.fetch([located])  # the one host read of a frame, and the proof that one would be seen
 
 
 def test_the_core_never_imports_ros() -> None:

@@ -1,0 +1,170 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where to look for a lost target, and when to believe that it is back. On the host, without networks.
+
+The classifier sees the target at one scale, in a region that the target's size alone determines. So the search widens
+by further regions: a grid of tiles over the image, the nearest to the last known place first, a few a frame. When all
+have been seen, the same is done for a larger and for a smaller target, and then from the beginning.
+
+    plan: what is known -> views, the places to look at in the next frame
+    judge: what they showed -> what is known now, and whether the target is taken up again
+
+A target is taken up only after it was convincing in several frames in a row, at one place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from atom_core import boxes
+from atom_core.config import TrackerConfig
+from atom_core.localize import LocalizationState
+
+Box = tuple[float, float, float, float]
+Region = tuple[float, float, float]
+
+# A target centred within this share of a region's side from the region's border is not found reliably: half the target
+# (a tenth of the side) is cut off there, and the networks' own borders reach in.
+BLIND_BORDER = 0.12
+SCALES = (1.0, 1.4, 1 / 1.4)  # of the target, one sweep over the image each
+_NEAR_LOSS = 1  # frames after the loss in which the last place is treated as if nothing had happened
+_SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
+_SAME_SIZE = 1.5  # ratio of their sides
+
+
+class View(NamedTuple):
+    """A place to look at in one frame."""
+
+    region: Region  # search region, image px
+    box: Box  # expected: its size is what refinement starts from, its centre is the region's, about
+    config: TrackerConfig  # for this view
+
+
+class Finding(NamedTuple):
+    """What one view showed."""
+
+    box: Box  # image px; that of the view where nothing was found
+    score: float  # the classifier's peak
+    iou: float  # predicted, 0 where nothing was found
+    state: LocalizationState
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place where the target may be."""
+
+    box: Box
+    frames: int  # in a row in which it was convincing
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is known of a lost target."""
+
+    place: Box  # last known
+    missed: int = 1  # frames in a row without the target
+    tiles: int = 0  # looked at since the loss
+    candidate: Candidate | None = None
+
+    @property
+    def is_near_loss(self) -> bool:
+        """Whether the target may still be at its last place, as if nothing had happened."""
+        return self.candidate is None and self.missed <= _NEAR_LOSS
+
+
+class Verdict(NamedTuple):
+    """What one frame of a search came to."""
+
+    search: Search | None  # None: the target is back
+    finding: int = 0  # number of the view in which it is
+    was_away: bool = False  # it is back at a place of its own, not where it was lost a frame ago
+
+
+def plan(search: Search, image_width: int, image_height: int, config: TrackerConfig) -> list[View]:
+    """The `redetection_regions` views of the next frame: the candidate's or else the last place, then the next tiles."""
+    box = torch.tensor(search.candidate.box if search.candidate else search.place)
+    box = boxes.keep_in_image(box, image_width, image_height, config.min_box_side, config.position_margin)
+    region = boxes.search_region(box, config.search_area_factor)
+    walk = sweep(search.place, image_width, image_height, config)
+    tiles = [walk[(search.tiles + i) % len(walk)] for i in range(config.redetection_regions - 1)]
+    first = config if search.is_near_loss else _without_near_places(config)
+    return [View(tuple(region.tolist()), tuple(box.tolist()), first), *tiles]
+
+
+@functools.lru_cache(maxsize=32)
+def sweep(place: Box, image_width: int, image_height: int, config: TrackerConfig) -> tuple[View, ...]:
+    """All tiles of the image, for each of `SCALES` in turn, in rings about the last known place.
+
+    Every place in the image lies in a tile of each scale, `BLIND_BORDER` of its side away from its border.
+    """
+    x, y, width, height = place
+    expected = []
+    for scale in SCALES:
+        w, h = width * scale, height * scale
+        side = config.search_area_factor * math.sqrt(w * h)
+        rows, columns = _centers(image_height, side), _centers(image_width, side)
+        offsets = [(a - x - width / 2, b - y - height / 2) for b in rows for a in columns]
+        offsets.sort(key=lambda o: (round(max(abs(o[0]), abs(o[1])) / side), math.hypot(*o)))
+        expected += [(x + width / 2 + a - w / 2, y + height / 2 + b - h / 2, w, h) for a, b in offsets]
+    regions = boxes.search_region(torch.tensor(expected), config.search_area_factor).tolist()
+    of_search = _without_near_places(config)
+    return tuple(View(tuple(region), box, of_search) for region, box in zip(regions, expected, strict=True))
+
+
+@functools.lru_cache(maxsize=8)
+def _without_near_places(config: TrackerConfig) -> TrackerConfig:
+    """No place in a region is likelier than another: a rival always makes it uncertain, wherever it is."""
+    return dataclasses.replace(config, near_limit=0.0)
+
+
+def _centers(length: int, side: float) -> list[float]:
+    """Centres of the fewest tiles in a row whose inner parts cover `length` px, evenly spread."""
+    inner = (1 - 2 * BLIND_BORDER) * side
+    count = max(1, math.ceil(length / inner))
+    return [(i + 0.5) * length / count - 0.5 for i in range(count)]
+
+
+def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) -> Verdict:
+    """What a frame of a search came to.
+
+    Right after the loss, a target seen at its last place was never away. Otherwise it is taken up when it was convincing
+    in `redetection_frames` frames in a row at one place. Of several convincing places the one of highest score counts;
+    a candidate that another place outdoes, or that is not seen again, has to start anew.
+
+    Args:
+        search: what was known.
+        findings: of the views that `plan` gave for it.
+        config: thresholds.
+    """
+    if search.is_near_loss and findings[0].state != LocalizationState.NOT_FOUND:
+        return Verdict(None, 0)
+    convincing = [i for i, finding in enumerate(findings) if is_convincing(finding, config)]
+    best = max(convincing, key=lambda i: findings[i].score, default=None)
+    candidate = None
+    if best is not None:
+        again = search.candidate is not None and _is_same(search.candidate.box, findings[best].box)
+        candidate = Candidate(findings[best].box, search.candidate.frames + 1 if again else 1)
+        if candidate.frames >= config.redetection_frames:
+            return Verdict(None, best, was_away=True)
+    tiles = search.tiles + len(findings) - 1
+    return Verdict(Search(search.place, search.missed + 1, tiles, candidate))
+
+
+def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
+    """Whether a view shows the target beyond doubt: score, predicted IoU, and no rival."""
+    found = finding.state in (LocalizationState.NORMAL, LocalizationState.HARD_NEGATIVE)
+    return found and finding.score >= config.redetection_score and finding.iou >= config.redetection_iou
+
+
+def _is_same(a: Box, b: Box) -> bool:
+    """Whether two boxes of consecutive frames may be of one target."""
+    side_a, side_b = math.sqrt(a[2] * a[3]), math.sqrt(b[2] * b[3])
+    apart = math.dist((a[0] + a[2] / 2, a[1] + a[3] / 2), (b[0] + b[2] / 2, b[1] + b[3] / 2))
+    return apart <= _SAME_PLACE * min(side_a, side_b) and max(side_a, side_b) <= _SAME_SIZE * min(side_a, side_b)
