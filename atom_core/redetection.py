@@ -88,7 +88,7 @@ class Verdict(NamedTuple):
 
 
 def plan(search: Search, image_width: int, image_height: int, config: TrackerConfig) -> list[View]:
-    """The `redetection_regions` views of the next frame: the candidate's or else the last place, then the next tiles."""
+    """The views of the next frame: the candidate's or else the last place's, then the next tiles."""
     box = torch.tensor(search.candidate.box if search.candidate else search.place)
     box = boxes.keep_in_image(box, image_width, image_height, config.min_box_side, config.position_margin)
     region = boxes.search_region(box, config.search_area_factor)
@@ -134,9 +134,9 @@ def _centers(length: int, side: float) -> list[float]:
 def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) -> Verdict:
     """What a frame of a search came to.
 
-    Right after the loss, a target seen at its last place was never away. Otherwise it is taken up when it was convincing
-    in `redetection_frames` frames in a row at one place. Of several convincing places the one of highest score counts;
-    a candidate that another place outdoes, or that is not seen again, has to start anew.
+    Right after the loss, a target seen at its last place was never away. Otherwise it is taken up when one place was
+    convincing in `redetection_frames` frames in a row. Of several such places the one of highest score counts; a
+    candidate that another place outdoes, or that is not seen again, has to start anew.
 
     Args:
         search: what was known.

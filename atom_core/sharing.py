@@ -14,7 +14,7 @@ Region = tuple[float, float, float]  # see `atom_core.boxes.search_region`
 
 
 def leaders(regions: Sequence[Region]) -> list[int]:
-    """For each region the number of the one to be used in its place: its own, or that of an earlier one much like it."""
+    """For each region the number of the one to use in its place: its own, or that of an earlier one much like it."""
     result: list[int] = []
     for number, region in enumerate(regions):
         own = (i for i in range(number) if result[i] == i and are_alike(regions[i], region))
