@@ -136,6 +136,16 @@ def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> 
     return message
 
 
+def values(message: Image) -> np.ndarray:
+    """Returns (rows, width[, channels]) of an Image in its own type and order: a view of its data, padding left out.
+
+    Raises:
+        ValueError: if the message contradicts itself; it names the fields.
+    """
+    check(message)
+    return _pixels(message, _LAYOUTS[message.encoding])
+
+
 def _geometry(message: Image, layout: _Layout) -> tuple[int, int, int]:
     """Returns the bytes of a row's pixels, the bytes from row to row, and the number of rows in the buffer."""
     row = message.width * layout.channels * np.dtype(layout.dtype).itemsize
