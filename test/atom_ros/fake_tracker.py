@@ -21,6 +21,7 @@ class FakeTracker:
 
     def __init__(self, namespace: str = "/", name: str = "tracker") -> None:
         self.requests: list[SetTarget.Request] = []
+        self.refusal: str | None = None
         self.cleared = 0
         self.followed: set[int] = set()
         self.answer = threading.Event()  # while it is not set, set_target does not answer
@@ -52,15 +53,15 @@ class FakeTracker:
         track = Track(status=status, target_id=target_id)
         track.header.stamp.sec = stamp
         if box is not None:
-            track.x, track.y, track.width, track.height = box
+            track.x, track.y, track.width, track.height = map(float, box)
         self._tracks.publish(track)
         return track
 
     def _on_set(self, request: SetTarget.Request, response: SetTarget.Response) -> SetTarget.Response:
         self.answer.wait()
         self.requests.append(request)
-        if request.width < 1:
-            response.message = "box is too narrow"
+        if self.refusal or request.width < 1:
+            response.message = self.refusal or "box is too narrow"
             return response
         response.success, response.target_id = True, len(self.requests)
         self.followed.add(response.target_id)
