@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from atom_ros.frame_buffer import Arrival
+
 _RECENT = 30  # frames that medians and the frame rate are taken over
 
 
@@ -25,6 +27,8 @@ class Snapshot:
     processed: int
     dropped: int  # arrived, and never looked at because a newer one was there
     failed: int  # wrong images, and failures of the tracker
+    duplicates: int  # ignored: the stamp of the image before
+    out_of_order: int  # ignored: older than the image before
     last_error: str  # of the newest failure
     input_rate: float  # images a second since the snapshot before
     new_failures: int  # since the snapshot before
@@ -41,16 +45,19 @@ class Statistics:
         self._clock = clock
         self._lock = threading.Lock()
         self._received = self._processed = self._dropped = self._failed = 0
+        self._duplicates = self._out_of_order = 0
         self._last_error = ""
         self._processed_at: deque[float] = deque(maxlen=_RECENT)
         self._processing_ms: deque[float] = deque(maxlen=_RECENT)
         self._latency_ms: deque[float] = deque(maxlen=_RECENT)
         self._since, self._received_before, self._failed_before = clock(), 0, 0
 
-    def count_received(self) -> None:
-        """An image has arrived."""
+    def count_received(self, arrival: Arrival = Arrival.NEXT) -> None:
+        """An image has arrived; one that is a duplicate or out of order is ignored."""
         with self._lock:
             self._received += 1
+            self._duplicates += arrival is Arrival.DUPLICATE
+            self._out_of_order += arrival is Arrival.OUT_OF_ORDER
 
     def count_processed(self, dropped: int, processing_ms: float) -> None:
         """An image was processed, and `dropped` before it were not."""
@@ -89,6 +96,8 @@ class Statistics:
                 processed=self._processed,
                 dropped=self._dropped,
                 failed=self._failed,
+                duplicates=self._duplicates,
+                out_of_order=self._out_of_order,
                 last_error=self._last_error,
                 input_rate=(self._received - self._received_before) / period,
                 new_failures=self._failed - self._failed_before,
@@ -135,6 +144,8 @@ def diagnostic_array(
         "processed": snapshot.processed,
         "dropped": snapshot.dropped,
         "failed": snapshot.failed,
+        "duplicates": snapshot.duplicates,
+        "out of order": snapshot.out_of_order,
         "last error": snapshot.last_error,
         "device": device,
         "network": network,

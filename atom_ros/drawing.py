@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -14,22 +16,25 @@ COLORS = {  # RGB
     Status.TRACKING: (60, 220, 60),
     Status.UNCERTAIN: (255, 190, 0),
     Status.LOST: (255, 60, 60),
+    Status.SEARCHING: (230, 90, 230),
 }
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw(image: np.ndarray, report: Report, fps: float) -> np.ndarray:
-    """Returns a copy of `image` (height, width, 3; uint8 RGB) with the target's box and a line of text on it.
+def draw(image: np.ndarray, reports: Sequence[Report], fps: float) -> np.ndarray:
+    """Returns a copy of `image` (height, width, 3; uint8 RGB) with each target's box and a line of text for each.
 
     Box and text have the colour of the state. A lost target has no box: its last place would be taken for its place.
     """
     canvas = image.copy()
-    color = COLORS[report.status]
     scale = max(image.shape[:2]) / 1000.0  # lines and letters that can be read at any resolution
-    if report.box is not None:
-        first, last = _corner_pixels(report.box, image.shape)
-        cv2.rectangle(canvas, first, last, color, thickness=max(1, round(3 * scale)))
-    _write(canvas, _caption(report, fps), color, scale)
+    bottom = 0
+    for report in reports:
+        color = COLORS[report.status]
+        if report.box is not None:
+            first, last = _corner_pixels(report.box, image.shape)
+            cv2.rectangle(canvas, first, last, color, thickness=max(1, round(3 * scale)))
+        bottom = _write(canvas, _caption(report, fps), color, scale, bottom)
     return canvas
 
 
@@ -49,11 +54,13 @@ def _corner_pixels(box: Box, shape: tuple[int, ...]) -> tuple[tuple[int, int], t
     return (round(xs[0]), round(ys[0])), (round(xs[1]), round(ys[1]))
 
 
-def _write(canvas: np.ndarray, text: str, color: tuple[int, int, int], scale: float) -> None:
-    """Writes a line at the top left, on black, so that it can be read on any picture."""
+def _write(canvas: np.ndarray, text: str, color: tuple[int, int, int], scale: float, top: int) -> int:
+    """Writes a line at the left, on black, so that it can be read on any picture; returns where the next one begins."""
     size = max(0.4, 0.9 * scale)
     thickness = max(1, round(2 * scale))
     (width, height), baseline = cv2.getTextSize(text, _FONT, size, thickness)
     margin = baseline
-    cv2.rectangle(canvas, (0, 0), (width + 2 * margin, height + baseline + 2 * margin), (0, 0, 0), cv2.FILLED)
-    cv2.putText(canvas, text, (margin, height + margin), _FONT, size, color, thickness, cv2.LINE_AA)
+    bottom = top + height + baseline + 2 * margin
+    cv2.rectangle(canvas, (0, top), (width + 2 * margin, bottom), (0, 0, 0), cv2.FILLED)
+    cv2.putText(canvas, text, (margin, top + height + margin), _FONT, size, color, thickness, cv2.LINE_AA)
+    return bottom

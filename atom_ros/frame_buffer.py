@@ -1,26 +1,52 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's memory of recent images, so that a box may be drawn on one that is already a few seconds old."""
+"""The node's memory of recent images, and the rules for what a camera may send.
+
+A box may be drawn on an image that is already a few seconds old. So images are told apart and ordered by their stamps:
+
+- newer than the newest: the next image. How much newer does not matter: a camera may pause and come back.
+- the newest one's stamp again: a duplicate, ignored. An image of stamp zero has none, and counts as new.
+- older by up to one second: out of order, ignored. The tracker has gone on from there.
+- older by more than that: the camera, the bag or the clock was restarted. The older images are forgotten, since
+  their stamps belong to another time, and this image is the first of the new one. Targets are kept.
+
+Size and encoding may change from one image to the next; each image is decoded as it says itself.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
 
 from builtin_interfaces.msg import Time
 
 from atom_ros.images import ImageMessage
 
 NANOSECONDS = 1_000_000_000  # in a second
-_JUMP_BACK = NANOSECONDS  # a stamp this far behind the newest means a restarted clock, not images out of order
+_JUMP_BACK = NANOSECONDS  # a stamp this far behind the newest means a restart, not images out of order
+
+
+class Arrival(Enum):
+    """What an image is to those before it, by its stamp; see above."""
+
+    NEXT = "next"
+    DUPLICATE = "duplicate"
+    OUT_OF_ORDER = "out of order"
+    RESTART = "restart"
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether the image is left out."""
+        return self in (Arrival.DUPLICATE, Arrival.OUT_OF_ORDER)
 
 
 @dataclass(frozen=True)
 class Frame:
     """One image message as it arrived."""
 
-    sequence: int  # 1 for the first image that the node received
+    sequence: int  # 1 for the first image that was not ignored
     message: ImageMessage
 
     @property
@@ -41,19 +67,25 @@ class FrameBuffer:
         self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
         self._bytes = 0
+        self._sequence = 0
         self._lock = threading.Lock()
 
-    def add(self, frame: Frame) -> bool:
-        """Adds the newest frame; returns True if the stamps jumped back, upon which the older frames are forgotten."""
+    def add(self, message: ImageMessage) -> tuple[Arrival, Frame | None]:
+        """Adds an image; returns what it is to those before it, and its frame, None where it is ignored."""
+        stamp = to_nanoseconds(message.header.stamp)
         with self._lock:
-            jumped = bool(self._frames) and frame.stamp < self._frames[-1].stamp - _JUMP_BACK
-            if jumped:
+            arrival = self._judge(stamp)
+            if arrival.is_ignored:
+                return arrival, None
+            if arrival is Arrival.RESTART:
                 self._clear()
+            self._sequence += 1
+            frame = Frame(self._sequence, message)
             self._frames.append(frame)
-            self._bytes += len(frame.message.data)
+            self._bytes += len(message.data)
             while len(self._frames) > 1 and self._is_over_full():
                 self._bytes -= len(self._frames.popleft().message.data)
-            return jumped
+            return arrival, frame
 
     def clear(self) -> None:
         """Forgets every frame."""
@@ -94,6 +126,16 @@ class FrameBuffer:
     def _clear(self) -> None:
         self._frames.clear()
         self._bytes = 0
+
+    def _judge(self, stamp: int) -> Arrival:
+        if not self._frames or stamp == 0:
+            return Arrival.NEXT
+        ahead = stamp - self._frames[-1].stamp
+        if ahead > 0:
+            return Arrival.NEXT
+        if ahead < -_JUMP_BACK:
+            return Arrival.RESTART
+        return Arrival.OUT_OF_ORDER if ahead < 0 else Arrival.DUPLICATE
 
     def _is_over_full(self) -> bool:
         age = self._frames[-1].stamp - self._frames[0].stamp

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rclpy.duration import Duration
 
@@ -30,11 +31,13 @@ def track_message(report: Report, now: int) -> Track:
     return message
 
 
-def detections_message(report: Report) -> Detection2DArray:
-    """Makes a Detection2DArray (vision_msgs) that holds the target, or nothing where it is not seen."""
-    header = report.frame.message.header
+def detections_message(reports: Sequence[Report]) -> Detection2DArray:
+    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every target that is seen."""
+    header = reports[0].frame.message.header
     message = Detection2DArray(header=header)
-    if report.box is not None:
+    for report in reports:
+        if report.box is None:
+            continue
         x, y, width, height = map(float, report.box)
         detection = Detection2D(header=header, id=str(report.target_id))
         detection.bbox.center.position.x = x + width / 2

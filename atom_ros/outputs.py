@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
@@ -33,16 +35,22 @@ class Outputs:
         if Detection2DArray is not None:
             self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RELIABLE)
 
-    def publish(self, report: Report, image: np.ndarray | None) -> None:
-        """Publishes everything about one frame; `image` is its RGB image, needed only for the debug image."""
-        track = track_message(report, self._node.get_clock().now().nanoseconds)
-        self._track.publish(track)
+    def publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
+        """Publishes everything about one frame.
+
+        Args:
+            reports: one for each target, or a single one of status IDLE; all of the same frame.
+            image: the frame's RGB image, needed only where `wants_image` says so. It may be shared: draw on a copy.
+        """
+        header = reports[0].frame.message.header
+        for report in reports:
+            track = track_message(report, self._node.get_clock().now().nanoseconds)
+            self._track.publish(track)
         self._statistics.add_latency((track.latency.sec + track.latency.nanosec / NANOSECONDS) * 1000.0)
         if self._detections is not None:
-            self._detections.publish(detections_message(report))
+            self._detections.publish(detections_message(reports))
         if image is not None and self.wants_image():
-            drawn = draw(image, report, self._statistics.fps)
-            self._debug_image.publish(image_message(report.frame.message.header, drawn))
+            self._debug_image.publish(image_message(header, draw(image, reports, self._statistics.fps)))
 
     def wants_image(self) -> bool:
         """Whether somebody looks at the debug image."""

@@ -69,6 +69,8 @@ TABLE = (
     Spec("qos.durability", "volatile", "Of the image subscription; transient_local for latched images.",
          choices=("volatile", "transient_local")),
     Spec("qos.depth", 1, "Images that the middleware keeps for the node.", (1, 100)),
+    Spec("max_targets", 1, "Targets followed at once. With 1, a new target replaces the other; otherwise it is added.",
+         (1, 100), live=True),
     Spec("buffer.seconds", 10.0, "A box may be drawn on an image this old.", (0.1, 60.0)),
     Spec("buffer.megabytes", 256, "Bound of the image data kept for that (1080p at 30 fps: 190 MB a second).",
          (1, 16384)),
@@ -106,6 +108,7 @@ class Settings:
     qos_reliability: str
     qos_durability: str
     qos_depth: int
+    max_targets: int
     buffer_seconds: float
     buffer_megabytes: int
     stamp_tolerance: float  # s

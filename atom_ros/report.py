@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the worker says about one frame, before it becomes a message."""
+"""What the worker says about each target in one frame, before it becomes a message."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ class Status(IntEnum):
     TRACKING = Track.TRACKING
     UNCERTAIN = Track.UNCERTAIN
     LOST = Track.LOST
+    SEARCHING = Track.SEARCHING
 
 
 _STATUS = {
     TrackState.TRACKING: Status.TRACKING,
     TrackState.UNCERTAIN: Status.UNCERTAIN,
     TrackState.LOST: Status.LOST,
+    TrackState.SEARCHING: Status.SEARCHING,
 }
+_WITHOUT_BOX = (Status.LOST, Status.SEARCHING)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The target in one frame. Without a target, or with a lost one, there is no box: an old place is not a new one."""
+    """One target in one frame. Without a target, or with a lost one, there is no box: an old place is not a new one."""
 
     frame: Frame
     target_id: int
@@ -41,13 +44,13 @@ class Report:
     box: Box | None = None
     confidence: float = math.nan
     iou: float = math.nan
-    processing_ms: float = 0.0  # the tracker's own computing time
+    processing_ms: float = 0.0  # the tracker's own computing time for the frame, all its targets together
 
     @classmethod
     def of_result(cls, frame: Frame, target_id: int, result: TrackResult, processing_ms: float) -> Report:
         """The report of a frame through which the target was followed."""
         status = _STATUS[result.state]
-        if status is Status.LOST:
+        if status in _WITHOUT_BOX:
             return cls(frame, target_id, status, confidence=result.score, processing_ms=processing_ms)
         return cls(frame, target_id, status, result.box, result.score, result.iou, processing_ms)
 

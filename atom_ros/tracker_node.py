@@ -13,8 +13,8 @@ at 640x480 and 30 Hz, rclpy's multi-threaded one took more processor time for ea
 from __future__ import annotations
 
 import concurrent.futures
-import itertools
 import sys
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -34,15 +34,16 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from atom_core.tracker import AtomTracker
+from atom_core.multi_tracker import MultiTracker
 from atom_ros import parameters
 from atom_ros.diagnostics import Statistics, diagnostic_array
-from atom_ros.frame_buffer import Frame, FrameBuffer, to_nanoseconds
+from atom_ros.events import StateLog, summary
+from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
 from atom_ros.images import ImageMessage
 from atom_ros.outputs import Outputs
-from atom_ros.report import Report, Status
+from atom_ros.report import Report
 from atom_ros.worker import Worker
-from atom_tracker.srv import SetTarget
+from atom_tracker.srv import RemoveTarget, SetTarget
 
 T = TypeVar("T")
 
@@ -51,34 +52,44 @@ _DIAGNOSTICS_PERIOD = 1.0  # s
 
 
 class TrackerNode(LifecycleNode):
-    """Follows one target through a camera's images; topics, services and parameters are described in the README.
+    """Follows targets through a camera's images; topics, services and parameters are described in the README.
 
-    Configuring loads the network, activating subscribes to the images, deactivating drops the target and cleaning up
+    Configuring loads the network, activating subscribes to the images, deactivating drops the targets and cleaning up
     frees the network.
     """
 
-    def __init__(self, **node_arguments: object) -> None:
-        """Args: those of rclpy's Node, without a name. Raises ValueError or ParameterException for wrong parameters."""
+    def __init__(self, load_tracker: Callable[..., MultiTracker] | None = None, **node_arguments: object) -> None:
+        """Declares the parameters and creates the services.
+
+        Args:
+            load_tracker: makes the tracker from a weights' name, a device's, a configuration and a precision's;
+                `MultiTracker.from_pretrained` unless given.
+            node_arguments: those of rclpy's Node, without a name.
+
+        Raises:
+            ValueError, rclpy.exceptions.ParameterException: if a parameter's value is wrong.
+        """
         super().__init__("tracker", **node_arguments)
+        self._load_tracker = load_tracker or MultiTracker.from_pretrained
         self._settings = parameters.declare(self)
         self.add_on_set_parameters_callback(self._validate_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
 
         self._statistics = Statistics()
-        self._status = Status.IDLE
-        self._target_id = 0
+        self._state_log = StateLog(self.get_logger().info)
+        self._last_target_id = 0
         # From configure to cleanup:
-        self._tracker: AtomTracker | None = None
+        self._tracker: MultiTracker | None = None
         self._outputs: Outputs | None = None
         # While active:
         self._buffer: FrameBuffer | None = None
         self._worker: Worker | None = None
         self._subscription: Subscription | None = None
-        self._sequence = itertools.count(1)
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
         group = ReentrantCallbackGroup()
         self.create_service(SetTarget, "~/set_target", self._on_set_target, callback_group=group)
+        self.create_service(RemoveTarget, "~/remove_target", self._on_remove_target, callback_group=group)
         self.create_service(Trigger, "~/clear_target", self._on_clear_target, callback_group=group)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A steady clock: how the node fares is of interest also while simulated time stands still.
@@ -100,9 +111,7 @@ class TrackerNode(LifecycleNode):
         """Loads the network, runs it once, and creates the publishers."""
         settings = self._settings
         try:
-            self._tracker = AtomTracker.from_pretrained(
-                settings.weights, settings.device, settings.tracker, settings.precision
-            )
+            self._tracker = self._load_tracker(settings.weights, settings.device, settings.tracker, settings.precision)
             self._tracker.warm_up()
         except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
             self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
@@ -116,7 +125,6 @@ class TrackerNode(LifecycleNode):
         """Starts the worker and subscribes to the images."""
         settings = self._settings
         self._buffer = FrameBuffer(settings.buffer_seconds, settings.buffer_megabytes * _MEGABYTE)
-        self._sequence = itertools.count(1)
         self._worker = Worker(
             self._tracker,
             self._buffer,
@@ -125,7 +133,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger(),
             publish=self._publish,
             wants_image=self._outputs.wants_image,
-            last_target_id=self._target_id,
+            last_target_id=self._last_target_id,
         )
         message_type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription = self.create_subscription(
@@ -135,7 +143,7 @@ class TrackerNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribes, stops the worker and drops the target."""
+        """Unsubscribes, stops the worker and drops the targets."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -168,10 +176,10 @@ class TrackerNode(LifecycleNode):
             self.destroy_subscription(self._subscription)
         if self._worker is not None:
             self._worker.stop()
-            self._target_id = self._worker.target_id
-            self._tracker.reset()
+            self._last_target_id = self._worker.last_target_id
+            self._tracker.clear()
         self._subscription = self._worker = self._buffer = None
-        self._status = Status.IDLE
+        self._state_log.clear()
 
     def _free(self) -> None:
         if self._outputs is not None:
@@ -191,23 +199,22 @@ class TrackerNode(LifecycleNode):
     def _on_image(self, message: ImageMessage) -> None:
         if self._worker is None:
             return
-        self._statistics.count_received()
-        frame = Frame(next(self._sequence), message)
-        if self._buffer.add(frame):
+        arrival, frame = self._buffer.add(message)
+        self._statistics.count_received(arrival)
+        if arrival is Arrival.RESTART:
             self.get_logger().info("The images' stamps jumped back: older images forgotten")
-        self._worker.put_frame(frame)
+        if frame is not None:
+            self._worker.put_frame(frame)
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._buffer is not None:
             self._buffer.clear()
             self.get_logger().info("The clock was set back: older images forgotten")
 
-    def _publish(self, report: Report, image: np.ndarray | None) -> None:
+    def _publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
         """Called in the worker's thread."""
-        self._outputs.publish(report, image)
-        if report.status is not self._status or report.target_id != self._target_id:
-            self.get_logger().info(f"Target {report.target_id}: {self._status.name} -> {report.status.name}")
-            self._status, self._target_id = report.status, report.target_id
+        self._outputs.publish(reports, image)
+        self._state_log.update(reports)
 
     def _publish_diagnostics(self) -> None:
         tracker = self._tracker
@@ -215,7 +222,7 @@ class TrackerNode(LifecycleNode):
             stamp=self.get_clock().now().to_msg(),
             name=self.get_fully_qualified_name(),
             lifecycle=self._state_machine.current_state[1],
-            state=self._status.name,
+            state=summary(self._state_log.states),
             topic=self._image_topic(),
             device=str(tracker.device) if tracker else "",
             network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
@@ -227,20 +234,35 @@ class TrackerNode(LifecycleNode):
 
     async def _on_set_target(self, request: SetTarget.Request, response: SetTarget.Response) -> SetTarget.Response:
         box = (request.x, request.y, request.width, request.height)
+        stamp = to_nanoseconds(request.stamp)
         try:
-            response.target_id = await self._answer(
-                self._active_worker().set_target(box, to_nanoseconds(request.stamp))
-            )
+            response.target_id = await self._answer(self._active_worker().set_target(box, stamp, request.target_id))
             response.success, response.message = True, f"following target {response.target_id}"
         except Exception as error:  # a refusal, or a failure of the tracker: either way the caller is told
             response.message = self._refusal(error)
         return response
 
-    async def _on_clear_target(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_remove_target(
+        self, request: RemoveTarget.Request, response: RemoveTarget.Response
+    ) -> RemoveTarget.Response:
         try:
-            had_target = await self._answer(self._active_worker().clear_target())
-            response.success, response.message = True, "target cleared" if had_target else "there was no target"
-        except Exception as error:
+            worker = self._active_worker()
+            if request.target_id == 0:
+                response.success, response.message = True, _cleared(worker.clear_targets())
+            elif worker.remove_target(request.target_id):
+                response.success, response.message = True, f"target {request.target_id} removed"
+            else:
+                followed = ", ".join(map(str, worker.target_ids)) or "none"
+                response.message = f"there is no target {request.target_id}; followed now: {followed}"
+        except RuntimeError as error:
+            response.message = self._refusal(error)
+        return response
+
+    def _on_clear_target(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.message = _cleared(self._active_worker().clear_targets())
+            response.success = True
+        except RuntimeError as error:
             response.message = self._refusal(error)
         return response
 
@@ -278,6 +300,12 @@ class TrackerNode(LifecycleNode):
         self._settings = parameters.with_changes(self, ())
         if self._worker is not None:
             self._worker.configure(self._settings)
+
+
+def _cleared(count: int) -> str:
+    if count > 1:
+        return f"{count} targets cleared"
+    return "target cleared" if count else "there was no target"
 
 
 def spin(node: TrackerNode, executor: Executor) -> None:

@@ -1,25 +1,36 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns the tracker: commands first, then the newest frame."""
+"""The one thread that owns the tracker: commands first, then the newest frame.
+
+All targets go through the images together. One that was set on an older image is behind the others. It alone is then
+followed through the buffered images until it has come up to them, while they wait; none of them is moved back. Then
+all go on through the images that have arrived meanwhile, as long as `catch_up_seconds` allows.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from sensor_msgs.msg import Image
 
-from atom_core.tracker import AtomTracker
+from atom_core.tracker import TrackState, check_box
 from atom_ros.diagnostics import Statistics
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
 from atom_ros.images import check, to_rgb
 from atom_ros.mailbox import Mailbox
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
+from atom_ros.targets import FollowedTarget, Order, Targets
+
+if TYPE_CHECKING:
+    from atom_core.multi_tracker import MultiTracker
 
 _LOG_INTERVAL = 5.0  # s between two messages about the same trouble
 
@@ -49,12 +60,12 @@ class Worker:
 
     def __init__(
         self,
-        tracker: AtomTracker,
+        tracker: MultiTracker,
         buffer: FrameBuffer,
         statistics: Statistics,
         settings: Settings,
         logger: RcutilsLogger,
-        publish: Callable[[Report, np.ndarray | None], None],
+        publish: Callable[[Sequence[Report], np.ndarray | None], None],
         wants_image: Callable[[], bool],
         last_target_id: int = 0,
     ) -> None:
@@ -66,8 +77,8 @@ class Worker:
             statistics: told of every frame.
             settings: the node's parameters.
             logger: of the node.
-            publish: called in the worker's thread with each report and the frame's RGB image. The image is None
-                where nobody needed it.
+            publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE
+                one, and its RGB image. The image is None where nobody needed it.
             wants_image: whether `publish` needs the image even while there is no target.
             last_target_id: the first target gets the next number.
         """
@@ -79,9 +90,8 @@ class Worker:
         self._publish = publish
         self._wants_image = wants_image
         self._mailbox: Mailbox[Frame, _Command] = Mailbox()
-        self._target_id = last_target_id
-        self._seen = 0  # sequence number of the frame that the tracker saw last
-        self._reported = 0  # the highest sequence number that was dealt with; higher than _seen while catching up
+        self._targets = Targets(last_target_id)
+        self._processed = 0  # the highest sequence number that was dealt with
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._thread.start()
@@ -90,31 +100,52 @@ class Worker:
         """Offers the newest frame."""
         self._mailbox.put_frame(frame)
 
-    def set_target(self, box: Box, stamp: int) -> Future[int]:
-        """Starts on a new target.
+    def set_target(self, box: Box, stamp: int, target_id: int = 0) -> Future[int]:
+        """Starts on a target. What can be refused at once is; learning takes the tracker's thread a while.
 
         Args:
             box: x, y, width, height in image px.
             stamp: nanoseconds, of the image that the box was drawn on; 0 for the newest.
+            target_id: 0, or the number of the target to learn anew.
 
         Returns:
-            The future number of the target. It fails with LookupError where there is no such image, and with
-            ValueError where image or box cannot be used; the worker then goes on as before.
+            The future number of the target. It fails with LookupError where there is no such image or target, or
+            where another request removed the target meanwhile, and with ValueError where image or box cannot be used
+            or there is no room; the worker then goes on as before.
         """
-        return self._submit(lambda: self._set_target(box, stamp))
+        try:
+            order = self._order(box, stamp, target_id)
+        except (LookupError, ValueError) as error:
+            refused = Future()
+            refused.set_exception(error)
+            return refused
+        return self._submit(lambda: self._learn(order))
 
-    def clear_target(self) -> Future[bool]:
-        """Drops the target; the future result says whether there was one."""
-        return self._submit(self._clear_target)
+    def remove_target(self, target_id: int) -> bool:
+        """Drops a target, at once; returns whether there was one."""
+        removed = self._targets.remove(target_id)
+        self._submit(self._drop_removed)
+        return removed
+
+    def clear_targets(self) -> int:
+        """Drops all targets, at once, those that are being learned as well; returns how many there were."""
+        count = self._targets.clear()
+        self._submit(self._drop_removed)
+        return count
 
     def configure(self, settings: Settings) -> Future[None]:
         """Changes what can be changed while running."""
         return self._submit(lambda: self._configure(settings))
 
     @property
-    def target_id(self) -> int:
+    def target_ids(self) -> tuple[int, ...]:
+        """Numbers of the targets that are followed, the oldest first."""
+        return self._targets.ids
+
+    @property
+    def last_target_id(self) -> int:
         """Number of the last target that was set, 0 before the first."""
-        return self._target_id
+        return self._targets.last_id
 
     def stop(self) -> None:
         """Ends the thread, waiting for what it is doing; commands that it has not begun are cancelled."""
@@ -130,6 +161,18 @@ class Worker:
             command.future.cancel()
         return command.future
 
+    def _order(self, box: Box, stamp: int, target_id: int) -> Order:
+        """Checks what can be checked without the tracker; raises LookupError or ValueError."""
+        settings = self._settings
+        tolerance = round(settings.stamp_tolerance * NANOSECONDS)
+        frame = self._buffer.at(stamp, tolerance) if stamp else self._buffer.newest()
+        check(frame.message)
+        if isinstance(frame.message, Image):  # the size of a compressed one is not known yet
+            check_box(box, frame.message.width, frame.message.height, settings.tracker.min_box_side)
+        return self._targets.order(frame, box, target_id, settings.max_targets)
+
+    # In the thread
+
     def _run(self) -> None:
         while self._mailbox.wait(block=self._catch_up_until is None):
             command = self._mailbox.take_command()
@@ -143,47 +186,63 @@ class Worker:
     def _next_frame(self) -> Frame | None:
         """The next of the older frames while catching up, otherwise the newest frame."""
         if self._catch_up_until is not None:
-            frame = self._buffer.after(self._seen)
+            seen = min((target.seen for target in self._targets.followed().values()), default=self._processed)
+            frame = self._buffer.after(seen)
             if frame is not None and time.perf_counter() < self._catch_up_until:
                 return frame
             self._catch_up_until = None
         frame = self._mailbox.take_frame()
-        return frame if frame is not None and frame.sequence > self._seen else None
+        return frame if frame is not None and frame.sequence > self._processed else None
 
     def _process(self, frame: Frame) -> None:
-        self._seen = frame.sequence
+        """Follows the targets that have not seen this frame yet, and reports on all, if it was not reported before."""
+        self._drop_removed()
+        targets = self._targets.followed()
+        behind = {number: target for number, target in targets.items() if target.seen < frame.sequence}
+        for target in behind.values():
+            target.seen = frame.sequence
         try:
-            image, report = self._follow(frame)
+            image, reports = self._follow(frame, behind)
         except Exception as error:  # the boundary: no image can end the node
             self._fail(frame, error)
-        else:
-            self._report(report, image)
+            return
+        for number in targets.keys() - behind.keys():
+            given = targets[number].given
+            if given is not None and given.frame is frame:
+                reports[number] = given
+        self._report(frame, reports, image)
 
-    def _follow(self, frame: Frame) -> tuple[np.ndarray | None, Report]:
-        if not self._tracker.is_initialized:
+    def _follow(self, frame: Frame, targets: dict[int, FollowedTarget]) -> tuple[np.ndarray | None, dict[int, Report]]:
+        if not targets:
             check(frame.message)
-            image = to_rgb(frame.message) if self._wants_image() else None
-            return image, Report(frame, self._target_id)
+            return (to_rgb(frame.message) if self._wants_image() else None), {}
         image = to_rgb(frame.message)
         start = time.perf_counter()
-        result = self._tracker.track(image)
-        return image, Report.of_result(frame, self._target_id, result, _milliseconds_since(start))
+        results = self._tracker.track(image, targets.keys())
+        elapsed = _milliseconds_since(start)
+        for number, result in results.items():
+            if result.state is TrackState.TRACKING:
+                targets[number].sure = (frame, result.box)
+        return image, {n: Report.of_result(frame, n, result, elapsed) for n, result in results.items()}
 
-    def _report(self, report: Report, image: np.ndarray | None) -> None:
-        """Publishes a report, unless the frame had its report before the target was set on an older one."""
-        sequence = report.frame.sequence
-        if sequence <= self._reported:
+    def _report(self, frame: Frame, reports: dict[int, Report], image: np.ndarray | None) -> None:
+        """Publishes the reports, unless the frame had its own before a target was set on an older one."""
+        if frame.sequence <= self._processed:
             return
-        self._statistics.count_processed(sequence - self._reported - 1, report.processing_ms)
-        self._reported = sequence
+        listed = self._targets.ids
+        current = [reports[number] for number in listed if number in reports]
+        current = current or [Report(frame, self._targets.last_id)]
+        processing = max(report.processing_ms for report in current)
+        self._statistics.count_processed(frame.sequence - self._processed - 1, processing)
+        self._processed = frame.sequence
         try:
-            self._publish(report, image)
+            self._publish(current, image)
         except Exception as error:  # the boundary: nor can what was found in it
-            self._fail(report.frame, error)
+            self._fail(frame, error)
 
     def _fail(self, frame: Frame, error: Exception) -> None:
-        self._statistics.count_failed(max(0, frame.sequence - self._reported - 1), str(error))
-        self._reported = max(self._reported, frame.sequence)
+        self._statistics.count_failed(max(0, frame.sequence - self._processed - 1), str(error))
+        self._processed = max(self._processed, frame.sequence)
         if isinstance(error, ValueError):
             self._logger.warning(f"Image refused: {error}", throttle_duration_sec=_LOG_INTERVAL)
         else:
@@ -191,23 +250,26 @@ class Worker:
                 f"Image not processed: {type(error).__name__}: {error}", throttle_duration_sec=_LOG_INTERVAL
             )
 
-    def _set_target(self, box: Box, stamp: int) -> int:
-        tolerance = round(self._settings.stamp_tolerance * NANOSECONDS)
-        frame = self._buffer.at(stamp, tolerance) if stamp else self._buffer.newest()
-        image = to_rgb(frame.message)
-        start = time.perf_counter()
-        self._tracker.initialize(image, box)  # keeps the old target where it raises
-        self._target_id += 1
-        self._seen = frame.sequence
-        self._report(Report.of_given_box(frame, self._target_id, box, _milliseconds_since(start)), image)
+    def _learn(self, order: Order) -> int:
+        try:
+            target_id = self._targets.next_id(order)
+            image = to_rgb(order.frame.message)
+            start = time.perf_counter()
+            self._tracker.add(image, order.box, target_id)  # keeps the old target where it raises
+            report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
+            self._targets.learned(order, target_id, report, self._settings.max_targets)
+        finally:
+            self._targets.give_up(order)
+            self._drop_removed()
+        if self._targets.ids == (target_id,):  # otherwise the frame is reported when the others have seen it, too
+            self._report(order.frame, {target_id: report}, image)
         self._catch_up_until = time.perf_counter() + self._settings.catch_up_seconds
-        return self._target_id
+        return target_id
 
-    def _clear_target(self) -> bool:
-        had_target = self._tracker.is_initialized
-        self._tracker.reset()
-        self._catch_up_until = None
-        return had_target
+    def _drop_removed(self) -> None:
+        """Makes the tracker forget the targets that are not listed any more."""
+        for target_id in set(self._tracker.target_ids).difference(self._targets.ids):
+            self._tracker.remove(target_id)
 
     def _configure(self, settings: Settings) -> None:
         self._tracker.config = settings.tracker

@@ -6,6 +6,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from atom_ros.diagnostics import Snapshot, Statistics, diagnostic_array
+from atom_ros.frame_buffer import Arrival
 
 
 class HandClock:
@@ -42,6 +43,15 @@ def test_counts_and_rates() -> None:
     assert statistics.snapshot().new_failures == 0
 
 
+def test_ignored_images_are_counted_by_their_reason() -> None:
+    statistics = Statistics()
+    for arrival, times in ((Arrival.NEXT, 1), (Arrival.DUPLICATE, 2), (Arrival.OUT_OF_ORDER, 3), (Arrival.RESTART, 4)):
+        for _ in range(times):
+            statistics.count_received(arrival)
+    snapshot = statistics.snapshot()
+    assert (snapshot.received, snapshot.duplicates, snapshot.out_of_order) == (10, 2, 3)
+
+
 def test_idle_images_do_not_count_as_fast_tracking() -> None:
     statistics = Statistics()
     statistics.count_processed(dropped=0, processing_ms=0.0)
@@ -69,6 +79,8 @@ def test_the_message(lifecycle: str, rate: float, failures: int, level: bytes, w
         processed=8,
         dropped=1,
         failed=failures,
+        duplicates=3,
+        out_of_order=4,
         last_error="odd",
         input_rate=rate,
         new_failures=failures,
@@ -84,4 +96,5 @@ def test_the_message(lifecycle: str, rate: float, failures: int, level: bytes, w
     assert (status.name, status.level, status.message) == ("/front/tracker: tracker", level, words)
     values = {value.key: value.value for value in status.values}
     assert (values["received"], values["dropped"], values["device"]) == ("9", "1", "cuda:0")
+    assert (values["duplicates"], values["out of order"]) == ("3", "4")
     assert values["processing (ms, median)"] == "7.0"

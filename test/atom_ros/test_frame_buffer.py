@@ -6,27 +6,28 @@ import array
 import pytest
 from sensor_msgs.msg import Image
 
-from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.frame_buffer import NANOSECONDS, Arrival, Frame, FrameBuffer
 
 TENTH = NANOSECONDS // 10
 
 
-def _frame(sequence: int, stamp: int, size: int = 100) -> Frame:
+def _image(stamp: int, size: int = 100) -> Image:
     message = Image(data=array.array("B", bytes(size)))
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, NANOSECONDS)
-    return Frame(sequence, message)
+    return message
 
 
 def _buffer(count: int = 10, max_age: float = 60.0, max_bytes: int = 10**6) -> FrameBuffer:
     """Frames 1, 2, ... with stamps 100.1 s, 100.2 s, ..."""
     buffer = FrameBuffer(max_age, max_bytes)
     for i in range(1, count + 1):
-        assert not buffer.add(_frame(i, 100 * NANOSECONDS + i * TENTH))
+        arrival, frame = buffer.add(_image(100 * NANOSECONDS + i * TENTH))
+        assert (arrival, frame.sequence) == (Arrival.NEXT, i)
     return buffer
 
 
 def test_a_frame_knows_its_stamp() -> None:
-    assert _frame(1, 123_000_000_456).stamp == 123_000_000_456
+    assert Frame(1, _image(123_000_000_456)).stamp == 123_000_000_456
 
 
 def test_newest() -> None:
@@ -74,19 +75,60 @@ def test_the_bytes_are_bounded_but_the_newest_frame_stays() -> None:
     buffer = _buffer(10, max_bytes=350)
     buffer.clear()
     for i in range(3):
-        buffer.add(_frame(11 + i, 200 * NANOSECONDS))
+        buffer.add(_image(200 * NANOSECONDS + i))
     assert len(buffer) == 3, "the count of bytes was cleared too"
 
 
-def test_a_jump_back_forgets_the_older_frames() -> None:
-    buffer = _buffer()
-    assert buffer.add(_frame(11, 50 * NANOSECONDS))
-    assert len(buffer) == 1 and buffer.newest().sequence == 11
+@pytest.mark.parametrize(
+    ("behind", "arrival"),  # in ns, by which the next image is older than the newest
+    [
+        (-1, Arrival.NEXT),
+        (-3600 * NANOSECONDS, Arrival.NEXT),  # a pause of an hour
+        (0, Arrival.DUPLICATE),
+        (1, Arrival.OUT_OF_ORDER),
+        (TENTH, Arrival.OUT_OF_ORDER),  # the one before again
+        (NANOSECONDS, Arrival.OUT_OF_ORDER),
+        (NANOSECONDS + 1, Arrival.RESTART),
+        (100 * NANOSECONDS, Arrival.RESTART),
+    ],
+)
+def test_what_an_image_is_to_those_before_it(behind: int, arrival: Arrival) -> None:
+    buffer = _buffer(10, max_age=10.0**6)
+    newest = buffer.newest().stamp
+    seen, frame = buffer.add(_image(newest - behind))
+    assert seen is arrival
+    if arrival.is_ignored:
+        assert frame is None
+        assert len(buffer) == 10 and buffer.newest().stamp == newest
+    else:
+        assert frame.sequence == 11, "ignored images have no number"
+        assert buffer.newest() is frame
+    assert len(buffer) == {Arrival.NEXT: 11, Arrival.RESTART: 1}.get(arrival, 10)
 
 
-def test_frames_out_of_order_are_no_jump() -> None:
+def test_after_a_restart_the_new_time_counts() -> None:
     buffer = _buffer()
-    assert not buffer.add(_frame(11, 100 * NANOSECONDS + 95 * TENTH // 10))
-    assert len(buffer) == 11 and buffer.newest().sequence == 11
-    with pytest.raises(LookupError, match=r"from 100\.100000000 to 101\.000000000"):
-        buffer.at(300 * NANOSECONDS, TENTH)
+    buffer.add(_image(50 * NANOSECONDS))
+    assert buffer.add(_image(50 * NANOSECONDS))[0] is Arrival.DUPLICATE
+    assert buffer.add(_image(50 * NANOSECONDS + TENTH))[0] is Arrival.NEXT
+    with pytest.raises(LookupError, match=r"2 images from 50\.000000000 to 50\.100000000"):
+        buffer.at(101 * NANOSECONDS, TENTH)
+
+
+def test_one_stamp_far_in_the_future_does_not_shut_the_camera_out() -> None:
+    buffer = _buffer()
+    assert buffer.add(_image(2**31 * NANOSECONDS - 1))[0] is Arrival.NEXT
+    assert buffer.add(_image(102 * NANOSECONDS))[0] is Arrival.RESTART
+    assert buffer.add(_image(103 * NANOSECONDS))[0] is Arrival.NEXT
+
+
+def test_after_clearing_every_stamp_is_welcome() -> None:
+    buffer = _buffer()
+    buffer.clear()
+    assert buffer.add(_image(100 * NANOSECONDS))[0] is Arrival.NEXT
+
+
+def test_images_without_a_stamp_are_all_new() -> None:
+    buffer = FrameBuffer(1.0, 10**6)
+    assert [buffer.add(_image(0))[0] for _ in range(3)] == [Arrival.NEXT] * 3
+    assert len(buffer) == 3

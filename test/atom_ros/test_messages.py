@@ -39,9 +39,10 @@ def test_track_of_a_target_that_is_seen(state: TrackState, status: int) -> None:
     assert (track.latency.sec, track.latency.nanosec) == (0, 100_000_000)
 
 
-def test_track_of_a_lost_target_has_no_box() -> None:
-    track = track_message(_report(TrackState.LOST), now=0)
-    assert track.status == Track.LOST
+@pytest.mark.parametrize(("state", "status"), [(TrackState.LOST, Track.LOST), (TrackState.SEARCHING, Track.SEARCHING)])
+def test_track_of_a_lost_target_has_no_box(state: TrackState, status: int) -> None:
+    track = track_message(_report(state), now=0)
+    assert track.status == status
     assert all(math.isnan(value) for value in (track.x, track.y, track.width, track.height, track.iou))
     assert track.confidence == 1.25
 
@@ -59,7 +60,7 @@ def test_latency_is_negative_where_the_camera_is_ahead() -> None:
 
 @pytest.mark.skipif(messages.Detection2DArray is None, reason="vision_msgs is not installed")
 def test_detections() -> None:
-    message = detections_message(_report(TrackState.TRACKING))
+    message = detections_message([_report(TrackState.TRACKING)])
     assert message.header == _frame().message.header
     (detection,) = message.detections
     assert detection.id == "7"
@@ -67,5 +68,15 @@ def test_detections() -> None:
     assert (detection.bbox.size_x, detection.bbox.size_y) == (30.0, 40.0)
     assert detection.results[0].hypothesis.class_id == "target"
     assert detection.results[0].hypothesis.score == 1.25
-    assert len(detections_message(_report(TrackState.LOST)).detections) == 0
-    assert len(detections_message(Report(_frame(), 7)).detections) == 0
+    assert len(detections_message([_report(TrackState.LOST)]).detections) == 0
+    assert len(detections_message([Report(_frame(), 7)]).detections) == 0
+
+
+@pytest.mark.skipif(messages.Detection2DArray is None, reason="vision_msgs is not installed")
+def test_detections_of_several_targets_are_those_that_are_seen() -> None:
+    reports = [
+        Report.of_result(_frame(), number, TrackResult(BOX, 0.9, 0.5, state, False), 1.0)
+        for number, state in ((2, TrackState.UNCERTAIN), (3, TrackState.SEARCHING), (5, TrackState.TRACKING))
+    ]
+    message = detections_message(reports)
+    assert [detection.id for detection in message.detections] == ["2", "5"]

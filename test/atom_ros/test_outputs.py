@@ -48,27 +48,27 @@ def test_the_debug_image_is_drawn_only_while_somebody_subscribes(node: Lifecycle
     node.trigger_configure()
     node.trigger_activate()
     assert not outputs.wants_image()
-    outputs.publish(_report(1), NO_PICTURE)  # is not drawn on
+    outputs.publish([_report(1)], NO_PICTURE)  # is not drawn on
 
     images: list[Image] = []
     subscription = robot.node.create_subscription(Image, "tracker/debug_image", images.append, 10)
     wait_until(outputs.wants_image, "the subscription")
     with pytest.raises(ValueError):
-        outputs.publish(_report(2), NO_PICTURE)
+        outputs.publish([_report(2)], NO_PICTURE)
     seconds = iter(range(3, 10_000))
-    wait_until(lambda: outputs.publish(_report(next(seconds)), PICTURE) or images, "a debug image")
+    wait_until(lambda: outputs.publish([_report(next(seconds))], PICTURE) or images, "a debug image")
     assert (images[0].width, images[0].height) == (30, 20)
 
     robot.node.destroy_subscription(subscription)
     wait_until(lambda: not outputs.wants_image(), "the end of the subscription")
-    outputs.publish(_report(10_000), NO_PICTURE)
+    outputs.publish([_report(10_000)], NO_PICTURE)
 
 
 def test_latency_is_counted(node: LifecycleNode) -> None:
     statistics = Statistics()
     outputs = Outputs(node, statistics)
     now = node.get_clock().now().nanoseconds // 1_000_000_000
-    outputs.publish(_report(now - 50), None)
+    outputs.publish([_report(now - 50)], None)
     assert 49_000 < statistics.snapshot().latency_ms < 60_000
 
 

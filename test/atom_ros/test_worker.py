@@ -3,8 +3,9 @@
 """The worker's order of work, with a tracker whose answers are known: each image's first pixel tells its number."""
 
 import array
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 
 import numpy as np
@@ -16,40 +17,46 @@ from sensor_msgs.msg import Image
 from atom_core.config import TrackerConfig
 from atom_core.tracker import TrackResult, TrackState
 from atom_ros.diagnostics import Statistics
-from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
 from atom_ros.worker import Worker
 
-BOX = (1.0, 2.0, 3.0, 4.0)
+BOX = (1.0, 1.0, 3.0, 4.0)
 
 
 class NumberTracker:
-    """Returns each image's number as its score. A gate stands for slow computing."""
+    """Returns each image's number as every target's score. A gate stands for slow computing."""
 
     def __init__(self) -> None:
         self.config = TrackerConfig()
-        self.is_initialized = False
-        self.initialized_on: list[int] = []
-        self.tracked: list[int] = []
+        self.target_ids: tuple[int, ...] = ()
+        self.added_on: list[int] = []
+        self.tracked: list[int] = []  # numbers of the images
+        self.tracked_ids: list[tuple[int, ...]] = []  # targets followed in each of them
         self.gate = threading.Event()
         self.gate.set()
         self.busy = threading.Event()
         self.failure: Exception | None = None
 
-    def initialize(self, image: np.ndarray, box: tuple[float, ...]) -> None:
+    def add(self, image: np.ndarray, box: tuple[float, ...], target_id: int) -> int:
         self._wait()
-        self.initialized_on.append(int(image[0, 0, 0]))
-        self.is_initialized = True
+        self.added_on.append(int(image[0, 0, 0]))
+        self.target_ids = tuple(sorted({*self.target_ids, target_id}))
+        return target_id
 
-    def track(self, image: np.ndarray) -> TrackResult:
+    def track(self, image: np.ndarray, target_ids: Collection[int]) -> dict[int, TrackResult]:
         self._wait()
         number = int(image[0, 0, 0])
         self.tracked.append(number)
-        return TrackResult(BOX, float(number), 0.5, TrackState.TRACKING, hard_negative=False)
+        self.tracked_ids.append(tuple(target_ids))
+        assert set(target_ids) <= set(self.target_ids)
+        return {n: TrackResult(BOX, float(number), 0.5, TrackState.TRACKING, False) for n in target_ids}
 
-    def reset(self) -> None:
-        self.is_initialized = False
+    def remove(self, target_id: int) -> bool:
+        had = target_id in self.target_ids
+        self.target_ids = tuple(n for n in self.target_ids if n != target_id)
+        return had
 
     def _wait(self) -> None:
         self.busy.set()
@@ -68,7 +75,7 @@ class Rig:
         self.tracker = NumberTracker()
         self.buffer = FrameBuffer(60.0, 10**6)
         self.statistics = Statistics()
-        self.reports: list[Report] = []
+        self.frames: list[Sequence[Report]] = []  # the reports of each frame
         self.images: list[np.ndarray | None] = []
         self.publish_failure: Exception | None = None
         self.worker = Worker(
@@ -85,11 +92,10 @@ class Rig:
     def put(self, encoding: str = "mono8") -> int:
         """Sends the next image; its stamp is its number in seconds."""
         self.count += 1
-        self.statistics.count_received()
         message = Image(height=2, width=2, step=2, encoding=encoding, data=array.array("B", [self.count] * 4))
         message.header.stamp.sec = self.count
-        frame = Frame(self.count, message)
-        self.buffer.add(frame)
+        arrival, frame = self.buffer.add(message)
+        self.statistics.count_received(arrival)
         self.worker.put_frame(frame)
         return self.count
 
@@ -99,14 +105,19 @@ class Rig:
             number = self.put()
             wait_until(lambda number=number: self.reported() and self.reported()[-1] == number, f"report {number}")
 
+    @property
+    def reports(self) -> list[Report]:
+        """The first report of each frame."""
+        return [reports[0] for reports in self.frames]
+
     def reported(self) -> list[int]:
         return [report.frame.sequence for report in self.reports]
 
-    def _publish(self, report: Report, image: np.ndarray | None) -> None:
+    def _publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
         if self.publish_failure is not None:
             raise self.publish_failure
         self.images.append(image)
-        self.reports.append(report)
+        self.frames.append(reports)
 
 
 @pytest.fixture
@@ -149,7 +160,7 @@ def test_a_target_on_an_older_image_is_caught_up_with(rig: Rig) -> None:
     rig.show(12)
     assert _result(rig.worker.set_target(BOX, 2 * NANOSECONDS)) == 1
     wait_until(lambda: rig.tracker.tracked[-1:] == [12], "the newest image")
-    assert rig.tracker.initialized_on == [2]
+    assert rig.tracker.added_on == [2]
     assert rig.tracker.tracked == list(range(3, 13)), "every image since, in order"
     rig.show()
     assert rig.reported() == list(range(1, 14)), "one report for each image"
@@ -259,12 +270,13 @@ def test_an_image_that_contradicts_itself_is_refused_even_without_a_target(rig: 
 
 def test_clearing(rig: Rig) -> None:
     rig.show()
-    assert _result(rig.worker.clear_target()) is False
+    assert rig.worker.clear_targets() == 0
     _result(rig.worker.set_target(BOX, 0))
     rig.show()
-    assert _result(rig.worker.clear_target()) is True
+    assert rig.worker.clear_targets() == 1
     rig.show()
     assert (rig.reports[-1].status, rig.reports[-1].target_id) == (Status.IDLE, 1)
+    assert rig.tracker.target_ids == ()
 
 
 def test_the_configuration_changes_between_two_images(rig: Rig) -> None:
@@ -286,4 +298,157 @@ def test_stopping_cancels_what_was_not_begun(rig: Rig) -> None:
     stopping.join(60)
     assert _result(begun) == 1
     with pytest.raises(CancelledError):
-        _result(rig.worker.clear_target())
+        _result(rig.worker.set_target(BOX, 0))
+
+
+def test_a_request_that_cannot_be_met_is_refused_while_the_tracker_is_busy(rig: Rig) -> None:
+    rig.show()
+    rig.tracker.gate.clear()
+    learning = rig.worker.set_target(BOX, 0)
+    assert rig.tracker.busy.wait(60)
+    for box, stamp, target_id, error, words in (
+        (BOX, 50 * NANOSECONDS, 0, LookupError, "no image within"),
+        ((0.0, 0.0, math.nan, 1.0), 0, 0, ValueError, "not finite"),
+        ((9.0, 9.0, 5.0, 5.0), 0, 0, ValueError, "outside the image of 2 x 2"),
+        (BOX, 0, 9, LookupError, "there is no target 9; followed now: none"),
+    ):
+        refused = rig.worker.set_target(box, stamp, target_id)
+        assert refused.done(), "at once"
+        with pytest.raises(error, match=words):
+            refused.result()
+    rig.tracker.gate.set()
+    assert _result(learning) == 1
+
+
+def test_a_new_target_replaces_the_only_one(rig: Rig) -> None:
+    rig.show()
+    assert [_result(rig.worker.set_target(BOX, 0)) for _ in range(3)] == [1, 2, 3]
+    rig.show()
+    assert [report.target_id for report in rig.frames[-1]] == [3]
+    assert rig.tracker.target_ids == rig.worker.target_ids == (3,)
+
+
+@pytest.fixture
+def wide_rig() -> Iterator[Rig]:
+    """A worker with room for three targets."""
+    rig = Rig(catch_up_seconds=10.0, max_targets=3)
+    yield rig
+    rig.tracker.gate.set()
+    rig.worker.stop()
+
+
+def _ids(reports: Sequence[Report]) -> list[int]:
+    return [report.target_id for report in reports]
+
+
+def test_targets_are_added_up_to_their_number(wide_rig: Rig) -> None:
+    wide_rig.show()
+    assert [_result(wide_rig.worker.set_target(BOX, 0)) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"3 targets are followed.*max_targets is 3.*\(1, 2, 3\)"):
+        _result(wide_rig.worker.set_target(BOX, 0))
+    wide_rig.show()
+    assert _ids(wide_rig.frames[-1]) == [1, 2, 3], "one report for each target, of one frame"
+    assert len({report.processing_ms for report in wide_rig.frames[-1]}) == 1
+
+    assert wide_rig.worker.remove_target(2) and not wide_rig.worker.remove_target(2)
+    wide_rig.show()
+    assert _ids(wide_rig.frames[-1]) == [1, 3]
+    assert wide_rig.tracker.target_ids == (1, 3)
+    assert _result(wide_rig.worker.set_target(BOX, 0)) == 4, "numbers are not given twice"
+    assert wide_rig.worker.clear_targets() == 3
+    wide_rig.show()
+    assert [report.status for report in wide_rig.frames[-1]] == [Status.IDLE]
+
+
+def test_a_target_can_be_learned_anew_under_its_number(wide_rig: Rig) -> None:
+    wide_rig.show()
+    for _ in range(2):
+        _result(wide_rig.worker.set_target(BOX, 0))
+    assert _result(wide_rig.worker.set_target(BOX, 0, target_id=1)) == 1
+    with pytest.raises(LookupError, match="no target 7; followed now: 1, 2"):
+        _result(wide_rig.worker.set_target(BOX, 0, target_id=7))
+    wide_rig.show()
+    assert _ids(wide_rig.frames[-1]) == [1, 2]
+
+
+def test_a_target_on_an_older_image_catches_up_alone(wide_rig: Rig) -> None:
+    wide_rig.show(4)
+    _result(wide_rig.worker.set_target(BOX, 0))  # target 1 on image 4
+    wide_rig.show(4)  # 5 to 8
+    del wide_rig.tracker.tracked[:], wide_rig.tracker.tracked_ids[:]
+    wide_rig.tracker.gate.clear()
+    future = wide_rig.worker.set_target(BOX, 6 * NANOSECONDS)  # target 2 on image 6
+    assert wide_rig.tracker.busy.wait(60)
+    for _ in range(2):
+        wide_rig.put()  # 9 and 10, while it is learned
+    wide_rig.tracker.gate.set()
+    assert _result(future) == 2
+    wait_until(lambda: wide_rig.reported()[-1] == 10, "the newest image")
+    assert wide_rig.tracker.tracked == [7, 8, 9, 10]
+    assert wide_rig.tracker.tracked_ids == [(2,), (2,), (1, 2), (1, 2)]
+    assert wide_rig.reported() == list(range(1, 11)), "each image once"
+    assert _ids(wide_rig.frames[7]) == [1] and _ids(wide_rig.frames[8]) == [1, 2]
+
+
+def test_a_target_on_an_unreported_image_is_reported_with_the_others(wide_rig: Rig) -> None:
+    wide_rig.show()
+    _result(wide_rig.worker.set_target(BOX, 0))
+    wide_rig.tracker.gate.clear()
+    wide_rig.put()  # 2: begun, and held up
+    assert wide_rig.tracker.busy.wait(60)
+    wide_rig.put()  # 3: waits in the mailbox
+    future = wide_rig.worker.set_target(BOX, 0)  # target 2 on 3
+    wide_rig.tracker.gate.set()
+    assert _result(future) == 2
+    wide_rig.show()
+    assert wide_rig.reported() == [1, 2, 3, 4]
+    assert wide_rig.tracker.tracked_ids == [(1,), (1,), (1, 2)]
+    first, second = wide_rig.frames[2]
+    assert (first.target_id, first.confidence) == (1, 3.0)
+    assert (second.target_id, second.confidence, second.box) == (2, 1.0, BOX), "the given box"
+
+
+def test_removing_does_not_wait_for_the_tracker(wide_rig: Rig) -> None:
+    wide_rig.show()
+    for _ in range(2):
+        _result(wide_rig.worker.set_target(BOX, 0))
+    wide_rig.tracker.gate.clear()
+    wide_rig.put()  # 2: begun, and held up
+    assert wide_rig.tracker.busy.wait(60)
+    learning = wide_rig.worker.set_target(BOX, 0)
+    anew = wide_rig.worker.set_target(BOX, 0, target_id=2)
+    assert wide_rig.worker.remove_target(1) and wide_rig.worker.remove_target(2)
+    assert wide_rig.worker.target_ids == ()
+    assert wide_rig.worker.clear_targets() == 1, "the one that was asked for"
+    wide_rig.tracker.gate.set()
+    for future in (learning, anew):
+        with pytest.raises(LookupError, match="removed by another request"):
+            _result(future)
+    wide_rig.show()
+    assert [report.status for report in wide_rig.reports] == [Status.IDLE] * 3, "not even the image that was held up"
+    assert wide_rig.tracker.target_ids == ()
+
+
+def test_a_target_removed_while_it_is_learned_is_not_followed(wide_rig: Rig) -> None:
+    wide_rig.show()
+    wide_rig.tracker.gate.clear()
+    learning = wide_rig.worker.set_target(BOX, 0)
+    assert wide_rig.tracker.busy.wait(60)
+    assert wide_rig.worker.clear_targets() == 1
+    wide_rig.tracker.gate.set()
+    with pytest.raises(LookupError, match="removed by another request"):
+        _result(learning)
+    wide_rig.show()
+    assert wide_rig.reports[-1].status is Status.IDLE and wide_rig.tracker.target_ids == ()
+
+
+def test_with_less_room_the_targets_stay_and_new_ones_are_refused(wide_rig: Rig) -> None:
+    wide_rig.show()
+    for _ in range(3):
+        _result(wide_rig.worker.set_target(BOX, 0))
+    values = {spec.name: spec.default for spec in TABLE} | {"max_targets": 2}
+    _result(wide_rig.worker.configure(Settings.from_values(values)))
+    with pytest.raises(ValueError, match="max_targets is 2"):
+        _result(wide_rig.worker.set_target(BOX, 0))
+    wide_rig.show()
+    assert _ids(wide_rig.frames[-1]) == [1, 2, 3]

@@ -1,0 +1,58 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The log of what happens to the targets: a line for each change of state, none for an image."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+
+from atom_ros.report import Report, Status
+
+
+class StateLog:
+    """Knows each target's state and writes its changes. Safe to use from several threads."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """Args: `write` takes one line."""
+        self._write = write
+        self._states: dict[int, Status] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def states(self) -> dict[int, Status]:
+        """The targets' states by number, as last reported; empty without a target."""
+        with self._lock:
+            return dict(self._states)
+
+    def update(self, reports: Sequence[Report]) -> None:
+        """Takes all reports of one frame."""
+        reports = [report for report in reports if report.status is not Status.IDLE]
+        with self._lock:
+            for target_id in self._states.keys() - {report.target_id for report in reports}:
+                self._write(f"Target {target_id}: {self._states.pop(target_id).name} -> removed")
+            for report in reports:
+                before = self._states.get(report.target_id)
+                if report.status is not before:
+                    self._write(f"Target {report.target_id}: {_change(before, report)}")
+                    self._states[report.target_id] = report.status
+
+    def clear(self) -> None:
+        """Forgets all targets, as after a deactivation."""
+        with self._lock:
+            self._states.clear()
+
+
+def _change(before: Status | None, report: Report) -> str:
+    confidence = "" if math.isnan(report.confidence) else f" (confidence {report.confidence:.2f})"
+    stamp = report.frame.message.header.stamp
+    name = "new" if before is None else before.name
+    return f"{name} -> {report.status.name}{confidence} at stamp {stamp.sec}.{stamp.nanosec:09d}"
+
+
+def summary(states: dict[int, Status]) -> str:
+    """The states in words: IDLE, TRACKING, or for several targets "1: TRACKING, 3: LOST"."""
+    if len(states) > 1:
+        return ", ".join(f"{number}: {status.name}" for number, status in sorted(states.items()))
+    return next((status.name for status in states.values()), Status.IDLE.name)
