@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
@@ -32,6 +33,7 @@ class Snapshot:
     last_error: str  # of the newest failure
     input_rate: float  # images a second since the snapshot before
     new_failures: int  # since the snapshot before
+    new_ignored: int  # duplicates and out of order, since the snapshot before
     fps: float  # processed images a second, over the recent ones
     processing_ms: float  # median over the recent images with a target; 0 where there is none
     latency_ms: float  # median over the recent images, image stamp to publication
@@ -50,7 +52,7 @@ class Statistics:
         self._processed_at: deque[float] = deque(maxlen=_RECENT)
         self._processing_ms: deque[float] = deque(maxlen=_RECENT)
         self._latency_ms: deque[float] = deque(maxlen=_RECENT)
-        self._since, self._received_before, self._failed_before = clock(), 0, 0
+        self._since, self._received_before, self._failed_before, self._ignored_before = clock(), 0, 0, 0
 
     def count_received(self, arrival: Arrival = Arrival.NEXT) -> None:
         """An image has arrived; one that is a duplicate or out of order is ignored."""
@@ -91,6 +93,7 @@ class Statistics:
         with self._lock:
             now = self._clock()
             period = max(now - self._since, 1e-9)
+            ignored = self._duplicates + self._out_of_order
             result = Snapshot(
                 received=self._received,
                 processed=self._processed,
@@ -101,11 +104,13 @@ class Statistics:
                 last_error=self._last_error,
                 input_rate=(self._received - self._received_before) / period,
                 new_failures=self._failed - self._failed_before,
+                new_ignored=ignored - self._ignored_before,
                 fps=self._fps(),
                 processing_ms=_median(self._processing_ms),
                 latency_ms=_median(self._latency_ms),
             )
             self._since, self._received_before, self._failed_before = now, self._received, self._failed
+            self._ignored_before = ignored
             return result
 
     def _fps(self) -> float:
@@ -117,25 +122,34 @@ class Statistics:
         return 1.0 / max(interval, self._clock() - times[-1], 1e-9)
 
 
-def diagnostic_array(
-    stamp: Time, name: str, lifecycle: str, state: str, topic: str, device: str, network: str, snapshot: Snapshot
-) -> DiagnosticArray:
+@dataclass(frozen=True)
+class Condition:
+    """How the node is at this moment."""
+
+    lifecycle: str  # the node's lifecycle state, in words
+    state: str  # the targets' states, in words
+    topic: str  # of the images
+    device: str = ""  # where the network runs; empty before it is loaded
+    network: str = ""  # its name and digest; empty before it is loaded
+    fault: str = ""  # what went wrong with the GPU
+    memory: float = math.nan  # MB of the process; NaN where unknown
+    gpu_memory: float = 0.0  # MB that the process holds of it; 0 on the CPU
+
+
+def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Snapshot) -> DiagnosticArray:
     """Makes the message for /diagnostics.
 
     Args:
         stamp: the node's time.
         name: the node's full name.
-        lifecycle: its lifecycle state, in words.
-        state: the target's state, in words.
-        topic: of the images.
-        device: where the network runs; empty before it is loaded. So is `network`, its name and digest.
+        condition: how the node is.
         snapshot: the counts.
     """
-    level, message = _judge(lifecycle, state, topic, snapshot)
+    level, message = _judge(condition, snapshot)
     values = {
-        "lifecycle": lifecycle,
-        "state": state,
-        "image topic": topic,
+        "lifecycle": condition.lifecycle,
+        "state": condition.state,
+        "image topic": condition.topic,
         "input rate (Hz)": f"{snapshot.input_rate:.1f}",
         "processed rate (Hz)": f"{snapshot.fps:.1f}",
         "processing (ms, median)": f"{snapshot.processing_ms:.1f}",
@@ -147,24 +161,34 @@ def diagnostic_array(
         "duplicates": snapshot.duplicates,
         "out of order": snapshot.out_of_order,
         "last error": snapshot.last_error,
-        "device": device,
-        "network": network,
+        "device": condition.device,
+        "network": condition.network,
+        "memory (MB)": f"{condition.memory:.0f}",
+        "GPU memory (MB)": f"{condition.gpu_memory:.0f}",
+        "GPU fault": condition.fault,
     }
-    status = DiagnosticStatus(level=level, name=f"{name}: tracker", message=message, hardware_id=device)
+    status = DiagnosticStatus(level=level, name=f"{name}: tracker", message=message, hardware_id=condition.device)
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     array = DiagnosticArray(status=[status])
     array.header.stamp = stamp
     return array
 
 
-def _judge(lifecycle: str, state: str, topic: str, snapshot: Snapshot) -> tuple[bytes, str]:
-    if lifecycle != "active":
-        return DiagnosticStatus.OK, lifecycle
+def _judge(condition: Condition, snapshot: Snapshot) -> tuple[bytes, str]:
+    if condition.lifecycle != "active":
+        if condition.fault:
+            return DiagnosticStatus.ERROR, f"{condition.lifecycle}; {condition.fault}"
+        return DiagnosticStatus.OK, condition.lifecycle
     if snapshot.new_failures:
         return DiagnosticStatus.ERROR, f"{snapshot.new_failures} images not processed: {snapshot.last_error}"
     if snapshot.input_rate == 0:
-        return DiagnosticStatus.WARN, f"no image arrives on {topic}"
-    return DiagnosticStatus.OK, state
+        return DiagnosticStatus.WARN, f"no image arrives on {condition.topic}"
+    if snapshot.new_ignored:
+        count, topic = snapshot.new_ignored, condition.topic
+        return DiagnosticStatus.WARN, f"{count} images ignored whose stamps do not grow, on {topic}"
+    if condition.fault:
+        return DiagnosticStatus.WARN, f"{condition.state}; {condition.fault}"
+    return DiagnosticStatus.OK, condition.state
 
 
 def _median(values: deque[float]) -> float:

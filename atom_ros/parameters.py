@@ -62,6 +62,8 @@ TABLE = (
     Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
     Spec("precision", "float32", "Of the networks; float16 and bfloat16 are meant for GPUs.",
          choices=("float32", "float16", "bfloat16")),
+    Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: go on on the CPU, or become inactive.",
+         choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
     Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses fewer large images.",
@@ -104,6 +106,7 @@ class Settings:
     weights: str
     device: str
     precision: str
+    on_gpu_error: str
     image_transport: str
     qos_reliability: str
     qos_durability: str

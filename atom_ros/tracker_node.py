@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import numpy as np
 import rclpy
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -36,9 +35,10 @@ from std_srvs.srv import Trigger
 
 from atom_core.multi_tracker import MultiTracker
 from atom_ros import parameters
-from atom_ros.diagnostics import Statistics, diagnostic_array
+from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
+from atom_ros.gpu import GPU_ERRORS, describe, free_gpu_memory, gpu_megabytes, process_megabytes
 from atom_ros.images import ImageMessage
 from atom_ros.outputs import Outputs
 from atom_ros.report import Report
@@ -78,6 +78,7 @@ class TrackerNode(LifecycleNode):
         self._statistics = Statistics()
         self._state_log = StateLog(self.get_logger().info)
         self._last_target_id = 0
+        self._fault = ""  # what went wrong with the GPU, until the node is configured or activated anew
         # From configure to cleanup:
         self._tracker: MultiTracker | None = None
         self._outputs: Outputs | None = None
@@ -111,8 +112,7 @@ class TrackerNode(LifecycleNode):
         """Loads the network, runs it once, and creates the publishers."""
         settings = self._settings
         try:
-            self._tracker = self._load_tracker(settings.weights, settings.device, settings.tracker, settings.precision)
-            self._tracker.warm_up()
+            self._tracker = self._load()
         except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
             self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
             self._free()
@@ -124,6 +124,11 @@ class TrackerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Starts the worker and subscribes to the images."""
         settings = self._settings
+        if self._tracker is None:
+            self.get_logger().error("The network went with the GPU; clean up and configure to load it again")
+            return TransitionCallbackReturn.FAILURE
+        if self._tracker.device.type != "cpu":
+            self._fault = ""
         self._buffer = FrameBuffer(settings.buffer_seconds, settings.buffer_megabytes * _MEGABYTE)
         self._worker = Worker(
             self._tracker,
@@ -133,6 +138,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger(),
             publish=self._publish,
             wants_image=self._outputs.wants_image,
+            leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
         )
         message_type = CompressedImage if settings.image_transport == "compressed" else Image
@@ -177,17 +183,61 @@ class TrackerNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._last_target_id = self._worker.last_target_id
-            self._tracker.clear()
+            if self._tracker is not None:
+                self._tracker.clear()
         self._subscription = self._worker = self._buffer = None
         self._state_log.clear()
 
     def _free(self) -> None:
         if self._outputs is not None:
             self._outputs.destroy()
-        is_on_gpu = self._tracker is not None and self._tracker.device.type == "cuda"
         self._outputs = self._tracker = None
-        if is_on_gpu:
-            torch.cuda.empty_cache()  # PyTorch keeps freed memory to itself; others need it now
+        self._fault = ""
+        free_gpu_memory()
+
+    # The tracker and its device
+
+    def _load(self) -> MultiTracker:
+        """Loads the network and runs it once; on the CPU if the GPU fails in that and the parameters allow it."""
+        settings = self._settings
+        try:
+            tracker = self._load_tracker(settings.weights, settings.device, settings.tracker, settings.precision)
+            tracker.warm_up()
+            return tracker
+        except GPU_ERRORS as error:
+            if settings.on_gpu_error != "cpu":
+                raise
+            reason = describe(error)
+        tracker = None
+        return self._load_on_cpu(reason)
+
+    def _load_on_cpu(self, reason: str) -> MultiTracker:
+        self._fault = f"on the CPU, since the GPU failed: {reason}"
+        self.get_logger().error(f"The GPU failed; going on on the CPU: {reason}")
+        free_gpu_memory()
+        settings = self._settings
+        tracker = self._load_tracker(settings.weights, "cpu", settings.tracker, "float32")
+        tracker.warm_up()
+        return tracker
+
+    def _leave_gpu(self, reason: str) -> MultiTracker | None:
+        """Called in the worker's thread when the GPU has failed: a tracker on the CPU, or the way to inactive."""
+        if self._settings.on_gpu_error == "cpu":
+            self._tracker = None
+            try:
+                self._tracker = self._load_on_cpu(reason)
+                return self._tracker
+            except Exception as error:  # the file of weights may be gone, or the memory used up
+                reason = f"{reason}; nor can the CPU be used: {error}"
+        self._fault = f"the GPU failed: {reason}"
+        self.get_logger().error(f"The GPU failed; the node deactivates itself: {reason}")
+        free_gpu_memory()
+        self.executor.create_task(self._deactivate_itself)
+        return None
+
+    def _deactivate_itself(self) -> None:
+        if self._worker is not None:
+            self.trigger_deactivate()
 
     # Images in, reports out
 
@@ -218,17 +268,18 @@ class TrackerNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         tracker = self._tracker
-        message = diagnostic_array(
-            stamp=self.get_clock().now().to_msg(),
-            name=self.get_fully_qualified_name(),
+        condition = Condition(
             lifecycle=self._state_machine.current_state[1],
             state=summary(self._state_log.states),
             topic=self._image_topic(),
             device=str(tracker.device) if tracker else "",
             network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
-            snapshot=self._statistics.snapshot(),
+            fault=self._fault,
+            memory=process_megabytes(),
+            gpu_memory=gpu_megabytes(tracker.device) if tracker else 0.0,
         )
-        self._diagnostics.publish(message)
+        stamp, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name()
+        self._diagnostics.publish(diagnostic_array(stamp, name, condition, self._statistics.snapshot()))
 
     # Requests
 

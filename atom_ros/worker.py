@@ -14,23 +14,25 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
+import torch
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image
 
+from atom_core.multi_tracker import MultiTracker
 from atom_core.tracker import TrackState, check_box
 from atom_ros.diagnostics import Statistics
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.gpu import GPU_ERRORS, describe
 from atom_ros.images import check, to_rgb
 from atom_ros.mailbox import Mailbox
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
 from atom_ros.targets import FollowedTarget, Order, Targets
 
-if TYPE_CHECKING:
-    from atom_core.multi_tracker import MultiTracker
+T = TypeVar("T")
 
 _LOG_INTERVAL = 5.0  # s between two messages about the same trouble
 
@@ -67,6 +69,7 @@ class Worker:
         logger: RcutilsLogger,
         publish: Callable[[Sequence[Report], np.ndarray | None], None],
         wants_image: Callable[[], bool],
+        leave_gpu: Callable[[str], MultiTracker | None],
         last_target_id: int = 0,
     ) -> None:
         """Starts the thread.
@@ -80,6 +83,8 @@ class Worker:
             publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE
                 one, and its RGB image. The image is None where nobody needed it.
             wants_image: whether `publish` needs the image even while there is no target.
+            leave_gpu: called in the worker's thread with the reason when the GPU has failed and its tracker is dropped;
+                returns a tracker on the CPU, or None where the worker is to be stopped.
             last_target_id: the first target gets the next number.
         """
         self._tracker = tracker
@@ -89,6 +94,7 @@ class Worker:
         self._logger = logger
         self._publish = publish
         self._wants_image = wants_image
+        self._leave_gpu = leave_gpu
         self._mailbox: Mailbox[Frame, _Command] = Mailbox()
         self._targets = Targets(last_target_id)
         self._processed = 0  # the highest sequence number that was dealt with
@@ -218,7 +224,8 @@ class Worker:
             return (to_rgb(frame.message) if self._wants_image() else None), {}
         image = to_rgb(frame.message)
         start = time.perf_counter()
-        results = self._tracker.track(image, targets.keys())
+        # Those that the tracker has: a move to the CPU may cost one.
+        results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in t.target_ids]))
         elapsed = _milliseconds_since(start)
         for number, result in results.items():
             if result.state is TrackState.TRACKING:
@@ -255,7 +262,7 @@ class Worker:
             target_id = self._targets.next_id(order)
             image = to_rgb(order.frame.message)
             start = time.perf_counter()
-            self._tracker.add(image, order.box, target_id)  # keeps the old target where it raises
+            self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
             report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
             self._targets.learned(order, target_id, report, self._settings.max_targets)
         finally:
@@ -266,6 +273,36 @@ class Worker:
         self._catch_up_until = time.perf_counter() + self._settings.catch_up_seconds
         return target_id
 
+    def _use_tracker(self, action: Callable[[MultiTracker], T]) -> T:
+        """Does something with the tracker. If the GPU fails in it, it is done on the CPU, where that is allowed."""
+        try:
+            return action(self._tracker)
+        except GPU_ERRORS as error:
+            if self._tracker.device.type == "cpu":
+                raise
+            reason = describe(error)
+        # Out here the exception is gone, and with it the failed step's tensors.
+        self._move_to_cpu(reason)
+        return action(self._tracker)
+
+    def _move_to_cpu(self, reason: str) -> None:
+        """Learns all targets again, where they were sure last. Raises RuntimeError if the worker is to be stopped."""
+        failed, self._tracker = self._tracker, _Stopped()
+        failed.clear()
+        del failed  # the memory of its networks is needed
+        tracker = self._leave_gpu(reason)
+        if tracker is None:
+            self._targets.clear()
+            raise RuntimeError(f"the GPU failed, and the node stops tracking: {reason}")
+        self._tracker = tracker
+        for target_id, target in self._targets.followed().items():
+            frame, box = target.sure
+            try:
+                tracker.add(to_rgb(frame.message), box, target_id)
+            except Exception as error:  # the boundary: the other targets go on
+                self._targets.remove(target_id)
+                self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
+
     def _drop_removed(self) -> None:
         """Makes the tracker forget the targets that are not listed any more."""
         for target_id in set(self._tracker.target_ids).difference(self._targets.ids):
@@ -274,6 +311,18 @@ class Worker:
     def _configure(self, settings: Settings) -> None:
         self._tracker.config = settings.tracker
         self._settings = settings
+
+
+class _Stopped:
+    """In place of a tracker after the GPU has failed, until the worker is stopped: there is nothing to track with."""
+
+    device = torch.device("cpu")
+    target_ids = ()
+
+    def track(self, *_: object) -> None:
+        raise RuntimeError("the GPU has failed; activate the node again")
+
+    add = track
 
 
 def _milliseconds_since(start: float) -> float:

@@ -5,7 +5,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from atom_ros.diagnostics import Snapshot, Statistics, diagnostic_array
+from atom_ros.diagnostics import Condition, Snapshot, Statistics, diagnostic_array
 from atom_ros.frame_buffer import Arrival
 
 
@@ -49,7 +49,8 @@ def test_ignored_images_are_counted_by_their_reason() -> None:
         for _ in range(times):
             statistics.count_received(arrival)
     snapshot = statistics.snapshot()
-    assert (snapshot.received, snapshot.duplicates, snapshot.out_of_order) == (10, 2, 3)
+    assert (snapshot.received, snapshot.duplicates, snapshot.out_of_order, snapshot.new_ignored) == (10, 2, 3, 5)
+    assert statistics.snapshot().new_ignored == 0
 
 
 def test_idle_images_do_not_count_as_fast_tracking() -> None:
@@ -64,33 +65,46 @@ def test_before_the_first_image_everything_is_zero() -> None:
     assert (snapshot.fps, snapshot.processing_ms, snapshot.latency_ms, snapshot.received) == (0.0, 0.0, 0.0, 0)
 
 
+def _snapshot(**changes: object) -> Snapshot:
+    values = {
+        "received": 9,
+        "processed": 8,
+        "dropped": 1,
+        "failed": 0,
+        "duplicates": 3,
+        "out_of_order": 4,
+        "last_error": "odd",
+        "input_rate": 10.0,
+        "new_failures": 0,
+        "new_ignored": 0,
+        "fps": 10.0,
+        "processing_ms": 7.0,
+        "latency_ms": 8.0,
+    }
+    return Snapshot(**values | changes)
+
+
 @pytest.mark.parametrize(
-    ("lifecycle", "rate", "failures", "level", "words"),
+    ("lifecycle", "fault", "changes", "level", "words"),
     [
-        ("active", 10.0, 0, DiagnosticStatus.OK, "TRACKING"),
-        ("active", 0.0, 0, DiagnosticStatus.WARN, "no image arrives on /camera"),
-        ("active", 10.0, 2, DiagnosticStatus.ERROR, "2 images not processed: odd"),
-        ("inactive", 0.0, 0, DiagnosticStatus.OK, "inactive"),
+        ("active", "", {}, DiagnosticStatus.OK, "TRACKING"),
+        ("active", "", {"input_rate": 0.0}, DiagnosticStatus.WARN, "no image arrives on /camera"),
+        ("active", "", {"new_failures": 2}, DiagnosticStatus.ERROR, "2 images not processed: odd"),
+        (
+            "active",
+            "",
+            {"new_ignored": 5},
+            DiagnosticStatus.WARN,
+            "5 images ignored whose stamps do not grow, on /camera",
+        ),
+        ("active", "no GPU", {}, DiagnosticStatus.WARN, "TRACKING; no GPU"),
+        ("inactive", "no GPU", {"input_rate": 0.0}, DiagnosticStatus.ERROR, "inactive; no GPU"),
+        ("inactive", "", {"input_rate": 0.0}, DiagnosticStatus.OK, "inactive"),
     ],
 )
-def test_the_message(lifecycle: str, rate: float, failures: int, level: bytes, words: str) -> None:
-    snapshot = Snapshot(
-        received=9,
-        processed=8,
-        dropped=1,
-        failed=failures,
-        duplicates=3,
-        out_of_order=4,
-        last_error="odd",
-        input_rate=rate,
-        new_failures=failures,
-        fps=10.0,
-        processing_ms=7.0,
-        latency_ms=8.0,
-    )
-    message = diagnostic_array(
-        Time(sec=5), "/front/tracker", lifecycle, "TRACKING", "/camera", "cuda:0", "lite (1a2b)", snapshot
-    )
+def test_the_message(lifecycle: str, fault: str, changes: dict[str, float], level: bytes, words: str) -> None:
+    condition = Condition(lifecycle, "TRACKING", "/camera", "cuda:0", "lite (1a2b)", fault, 512.4, 99.6)
+    message = diagnostic_array(Time(sec=5), "/front/tracker", condition, _snapshot(**changes))
     (status,) = message.status
     assert message.header.stamp.sec == 5
     assert (status.name, status.level, status.message) == ("/front/tracker: tracker", level, words)
@@ -98,3 +112,4 @@ def test_the_message(lifecycle: str, rate: float, failures: int, level: bytes, w
     assert (values["received"], values["dropped"], values["device"]) == ("9", "1", "cuda:0")
     assert (values["duplicates"], values["out of order"]) == ("3", "4")
     assert values["processing (ms, median)"] == "7.0"
+    assert (values["memory (MB)"], values["GPU memory (MB)"], values["GPU fault"]) == ("512", "100", fault)

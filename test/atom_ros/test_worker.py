@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
+import torch
 from rclpy.logging import get_logger
 from robot import wait_until
 from sensor_msgs.msg import Image
@@ -30,6 +31,7 @@ class NumberTracker:
 
     def __init__(self) -> None:
         self.config = TrackerConfig()
+        self.device = torch.device("cpu")
         self.target_ids: tuple[int, ...] = ()
         self.added_on: list[int] = []
         self.tracked: list[int] = []  # numbers of the images
@@ -57,6 +59,9 @@ class NumberTracker:
         had = target_id in self.target_ids
         self.target_ids = tuple(n for n in self.target_ids if n != target_id)
         return had
+
+    def clear(self) -> None:
+        self.target_ids = ()
 
     def _wait(self) -> None:
         self.busy.set()
@@ -86,8 +91,11 @@ class Rig:
             get_logger("test_worker"),
             publish=self._publish,
             wants_image=lambda: False,
+            leave_gpu=self._leave_gpu,
         )
         self.count = 0
+        self.reasons: list[str] = []  # for which the GPU was left
+        self.on_cpu: NumberTracker | None = None
 
     def put(self, encoding: str = "mono8") -> int:
         """Sends the next image; its stamp is its number in seconds."""
@@ -104,6 +112,10 @@ class Rig:
         for _ in range(count):
             number = self.put()
             wait_until(lambda number=number: self.reported() and self.reported()[-1] == number, f"report {number}")
+
+    def _leave_gpu(self, reason: str) -> NumberTracker | None:
+        self.reasons.append(reason)
+        return self.on_cpu
 
     @property
     def reports(self) -> list[Report]:
@@ -452,3 +464,75 @@ def test_with_less_room_the_targets_stay_and_new_ones_are_refused(wide_rig: Rig)
         _result(wide_rig.worker.set_target(BOX, 0))
     wide_rig.show()
     assert _ids(wide_rig.frames[-1]) == [1, 2, 3]
+
+
+@pytest.fixture
+def gpu_rig(wide_rig: Rig) -> Rig:
+    """Two targets on a GPU: target 1 is sure on image 3 last, target 2 was set there."""
+    wide_rig.tracker.device = torch.device("cuda")
+    wide_rig.show()
+    _result(wide_rig.worker.set_target(BOX, 0))
+    wide_rig.show(2)
+    _result(wide_rig.worker.set_target(BOX, 0))
+    return wide_rig
+
+
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation")
+
+
+def test_out_of_gpu_memory_the_targets_go_on_on_the_cpu(gpu_rig: Rig) -> None:
+    gpu_rig.on_cpu = NumberTracker()
+    gpu_rig.tracker.failure = OUT_OF_MEMORY
+    gpu_rig.show()
+    assert gpu_rig.reasons == ["OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB."]
+    assert gpu_rig.tracker.target_ids == (), "the GPU's memory is free"
+    assert gpu_rig.on_cpu.added_on == [3, 3] and gpu_rig.on_cpu.target_ids == (1, 2)
+    assert gpu_rig.on_cpu.tracked == [4], "the image in which it failed is not lost"
+    assert _ids(gpu_rig.frames[-1]) == [1, 2]
+    gpu_rig.show()
+    assert gpu_rig.reported() == [1, 2, 3, 4, 5]
+    assert gpu_rig.statistics.snapshot().failed == 0
+
+
+def test_out_of_gpu_memory_a_new_target_is_learned_on_the_cpu(gpu_rig: Rig) -> None:
+    gpu_rig.on_cpu = NumberTracker()
+    gpu_rig.tracker.failure = OUT_OF_MEMORY
+    assert _result(gpu_rig.worker.set_target(BOX, 0)) == 3
+    gpu_rig.show()
+    assert _ids(gpu_rig.frames[-1]) == [1, 2, 3]
+
+
+def test_a_target_that_the_cpu_cannot_learn_is_removed(gpu_rig: Rig) -> None:
+    class Forgetful(NumberTracker):
+        def add(self, image: np.ndarray, box: tuple[float, ...], target_id: int) -> int:
+            if target_id == 1:
+                raise ValueError("nothing to be seen")
+            return super().add(image, box, target_id)
+
+    gpu_rig.on_cpu = Forgetful()
+    gpu_rig.tracker.failure = OUT_OF_MEMORY
+    gpu_rig.show()
+    assert _ids(gpu_rig.frames[-1]) == [2]
+
+
+def test_without_a_tracker_for_the_cpu_nothing_is_tracked_any_more(gpu_rig: Rig) -> None:
+    gpu_rig.tracker.failure = OUT_OF_MEMORY
+    gpu_rig.put()
+    wait_until(lambda: gpu_rig.statistics.snapshot().failed == 1, "the count of the failure")
+    assert gpu_rig.worker.target_ids == ()
+    with pytest.raises(RuntimeError, match="the GPU has failed"):
+        _result(gpu_rig.worker.set_target(BOX, 0))
+    assert len(gpu_rig.reasons) == 1
+    gpu_rig.show()
+    assert gpu_rig.reports[-1].status is Status.IDLE
+
+
+def test_out_of_memory_on_the_cpu_is_a_failure_like_any_other(rig: Rig) -> None:
+    rig.show()
+    _result(rig.worker.set_target(BOX, 0))
+    rig.tracker.failure = OUT_OF_MEMORY
+    rig.put()
+    wait_until(lambda: rig.statistics.snapshot().failed == 1, "the count of the failure")
+    rig.tracker.failure = None
+    rig.show()
+    assert rig.reports[-1].status is Status.TRACKING and rig.reasons == []

@@ -1,0 +1,49 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node does about memory: of the process, and of the GPU when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import torch
+
+_MEGABYTE = 1_000_000
+_STATM = Path("/proc/self/statm")  # Linux
+
+# Out of memory; and, in newer versions of PyTorch, whatever else the device reports. The latter leaves the process
+# without this GPU, so only the CPU is left to go on with.
+GPU_ERRORS: tuple[type[RuntimeError], ...] = (
+    torch.cuda.OutOfMemoryError,
+    getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError),
+)
+
+
+def describe(error: Exception) -> str:
+    """The first line of an error of the GPU; what follows are statistics and hints for a debugger."""
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def free_gpu_memory() -> None:
+    """Returns to other processes what PyTorch holds of the GPU and does not use; never raises."""
+    with contextlib.suppress(*GPU_ERRORS):  # a device that failed cannot free either; the process's end will
+        torch.cuda.empty_cache()
+
+
+def process_megabytes() -> float:
+    """Memory of this process that is in RAM, in MB; NaN where the system does not tell."""
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE
+
+
+def gpu_megabytes(device: torch.device) -> float:
+    """Memory of `device` that PyTorch holds for this process, in MB; 0 where it is no GPU."""
+    if device.type != "cuda":
+        return 0.0
+    return torch.cuda.memory_reserved(device) / _MEGABYTE
