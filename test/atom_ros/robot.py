@@ -100,8 +100,8 @@ class Robot:
     def track_of(self, message: object, timeout: float = TIMEOUT) -> Track:
         """Waits for the Track that answers an image message."""
         stamp = message.header.stamp
-        wait_until(lambda: self._tracks_at(stamp), f"a Track of stamp {stamp.sec}.{stamp.nanosec:09d}", timeout)
-        return self._tracks_at(stamp)[0]
+        wait_until(lambda: self.tracks_at(stamp), f"a Track of stamp {stamp.sec}.{stamp.nanosec:09d}", timeout)
+        return self.tracks_at(stamp)[0]
 
     def diagnostics(self) -> dict[str, str]:
         """The newest values of this namespace's tracker, and its `level` and `message`."""
@@ -112,7 +112,8 @@ class Robot:
         """Whether this namespace's tracker was heard."""
         return self._diagnostics_name in self._diagnostics
 
-    def _tracks_at(self, stamp: object) -> list[Track]:
+    def tracks_at(self, stamp: object) -> list[Track]:
+        """The Tracks that answered an image of this stamp."""
         return [track for track in list(self.tracks) if track.header.stamp == stamp]
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

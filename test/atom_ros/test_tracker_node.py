@@ -27,7 +27,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from atom_tracker.msg import Track
-from atom_tracker.srv import SetTarget
+from atom_tracker.srv import RemoveTarget, SetTarget
 
 WIDTH, HEIGHT = 320, 240
 TARGET_WIDTH, TARGET_HEIGHT = 48, 40
@@ -181,9 +181,9 @@ def rear_robot(processes: dict[str, TrackerProcess]) -> Iterator[Robot]:
     robot.close()
 
 
-def _set_target(robot: Robot, box: tuple[float, ...], stamp: int = 0) -> SetTarget.Response:
+def _set_target(robot: Robot, box: tuple[float, ...], stamp: int = 0, target_id: int = 0) -> SetTarget.Response:
     x, y, width, height = box
-    request = SetTarget.Request(x=x, y=y, width=width, height=height)
+    request = SetTarget.Request(x=x, y=y, width=width, height=height, target_id=target_id)
     request.stamp.sec, request.stamp.nanosec = divmod(stamp, 1_000_000_000)
     return robot.call(SetTarget, "tracker/set_target", request)
 
@@ -205,6 +205,16 @@ def _set_parameters(robot: Robot, service: type, **values: float) -> object:
         request.parameters.append(Parameter(name=f"tracker.{name}", value=ParameterValue(type=3, double_value=value)))
     name = "set_parameters_atomically" if service is SetParametersAtomically else "set_parameters"
     return robot.call(service, f"tracker/{name}", request)
+
+
+def _set_max_targets(robot: Robot, count: int) -> object:
+    value = ParameterValue(type=2, integer_value=count)
+    request = SetParameters.Request(parameters=[Parameter(name="max_targets", value=value)])
+    return robot.call(SetParameters, "tracker/set_parameters", request).results[0]
+
+
+def _remove_target(robot: Robot, target_id: int) -> RemoveTarget.Response:
+    return robot.call(RemoveTarget, "tracker/remove_target", RemoveTarget.Request(target_id=target_id))
 
 
 def _get_tracker_parameter(robot: Robot, name: str) -> float:
@@ -393,14 +403,88 @@ def test_stamps_that_jump_back_empty_the_buffer(robot: Robot, camera: Camera, ta
     camera.stamp = old_stamp
 
 
+@pytest.mark.parametrize(("behind", "counter"), [(0, "duplicates"), (30_000_000, "out of order")])
+def test_images_that_are_not_newer_are_ignored_and_counted(
+    robot: Robot, camera: Camera, target: int, behind: int, counter: str
+) -> None:
+    before = int(robot.diagnostics()[counter])
+    camera.show()
+    camera.stamp -= 100_000_000 + behind  # publishing adds 100 ms
+    answered = len(robot.tracks)
+    camera.publish()
+    wait_until(lambda: int(robot.diagnostics()[counter]) == before + 1, f"the count of {counter}")
+    assert "ignored" in robot.diagnostics()["message"]
+    assert len(robot.tracks) == answered
+    camera.stamp += behind
+    assert camera.show().target_id == target
+
+
+def test_the_camera_may_change_its_resolution(robot: Robot, camera: Camera, target: int) -> None:
+    """The small image has no target where it was; it is found where it is when the size is the old one again."""
+    small = np.ascontiguousarray(camera.picture(visible=False)[::2, ::2])
+    changes = {"width": WIDTH // 2, "height": HEIGHT // 2, "step": WIDTH // 2}
+    message = camera.publish(encoding="mono8", data=array.array("B", small.tobytes()), **changes)
+    track = robot.track_of(message)
+    assert (track.status, track.target_id) == (Track.LOST, target)
+    track = camera.show()
+    assert track.status == Track.TRACKING and _distance(track, camera) < 12
+
+
+def test_several_targets(robot: Robot, camera: Camera, target: int) -> None:
+    assert _set_max_targets(robot, 2).successful
+    try:
+        camera.show()
+        corner = (10.0, 10.0, 60.0, 60.0)  # of the background
+        added = _set_target(robot, corner)
+        assert added.success and added.target_id > target
+        refused = _set_target(robot, corner)
+        assert not refused.success and "max_targets is 2" in refused.message
+        camera.move()
+        message = camera.publish()
+        wait_until(lambda: len(robot.tracks_at(message.header.stamp)) == 2, "a Track for each target")
+        first, second = robot.tracks_at(message.header.stamp)
+        assert (first.target_id, first.status) == (target, Track.TRACKING) and _distance(first, camera) < 12
+        assert second.target_id == added.target_id and abs(second.x - 10) < 12 and abs(second.y - 10) < 12
+        wait_until(
+            lambda: robot.diagnostics()["state"] == f"{target}: TRACKING, {added.target_id}: TRACKING", "both states"
+        )
+
+        anew = _set_target(robot, camera.box, target_id=target)
+        assert anew.success and anew.target_id == target, "its number is kept"
+        assert _remove_target(robot, added.target_id).success
+        again = _remove_target(robot, added.target_id)
+        assert not again.success and again.message == f"there is no target {added.target_id}; followed now: {target}"
+        message = camera.publish()
+        assert robot.track_of(message).target_id == target
+        camera.show()
+        assert len(robot.tracks_at(message.header.stamp)) == 1
+    finally:
+        assert _set_max_targets(robot, 1).successful
+
+
+def test_each_change_of_state_is_a_line_in_the_log(
+    camera: Camera, target: int, processes: dict[str, TrackerProcess]
+) -> None:
+    log = processes["front"].log
+    before = log.read_text()
+    camera.show(visible=False)
+    for _ in range(5):
+        camera.show()
+    wait_until(lambda: f"Target {target}: LOST -> TRACKING" in log.read_text()[len(before) :], "the event in the log")
+    lines = [line for line in log.read_text()[len(before) :].splitlines() if "Target" in line]
+    assert len(lines) == 2 and f"Target {target}: TRACKING -> LOST (confidence" in lines[0]
+
+
 def test_the_target_is_cleared(robot: Robot, camera: Camera, target: int) -> None:
+    newest = _set_target(robot, camera.box).target_id
     answer = robot.call(Trigger, "tracker/clear_target", Trigger.Request())
     assert answer.success and answer.message == "target cleared"
     track = camera.show()
-    assert (track.status, track.target_id) == (Track.IDLE, target)
+    assert (track.status, track.target_id) == (Track.IDLE, newest)
     assert _is_without_box(track)
     answer = robot.call(Trigger, "tracker/clear_target", Trigger.Request())
     assert answer.success and answer.message == "there was no target"
+    assert _remove_target(robot, 0).message == "there was no target"
 
 
 def test_two_trackers_follow_their_own_targets(
