@@ -34,13 +34,16 @@ def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine:
         ValueError: if the engine is unknown, or OpenVINO is asked for on another device than the CPU.
         ModuleNotFoundError: if OpenVINO is asked for and not installed.
     """
+    return _openvino(backbone, crop_size) if is_openvino(device, engine) else backbone
+
+
+def is_openvino(device: torch.device, engine: str) -> bool:
+    """Whether the engine of this name is OpenVINO on this device; raises ValueError as `accelerate` does."""
     if engine not in ("auto", "openvino", "torch"):
         raise ValueError(f"unknown engine {engine!r}; expected 'auto', 'openvino' or 'torch'")
     if engine == "openvino" and device.type != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU, not on {device}; use 'auto' or 'torch'")
-    if engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino")):
-        return _openvino(backbone, crop_size)
-    return backbone
+    return engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino") is not None)
 
 
 def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
@@ -49,31 +52,46 @@ def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
 
 
 def compile_openvino(module: nn.Module, crop_size: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """A function that computes a module's outputs of crops (N, 3, S, S) on the CPU, S = `crop_size`.
+    """A function that computes a module's outputs of any number of crops (N, 3, S, S) on the CPU, S = `crop_size`.
 
     Raises:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
-    # One compiled model serves all trackers of a network; a request of its own keeps each of them independent.
-    compiled = _compile(module, crop_size)
-    request = compiled.create_infer_request()
+    # No batch of one for an example: the tracer would bake it in.
+    crops = (2, 3, crop_size, crop_size)
+    return new_request(compile_module(module, (crops,), ((-1, *crops[1:]),)))
 
-    def run(crops: Tensor) -> tuple[Tensor, ...]:
-        outputs = request.infer([crops.contiguous().numpy()], share_inputs=True)
-        return tuple(torch.from_numpy(outputs[i].copy()) for i in range(len(compiled.outputs)))
+
+def new_request(compiled: openvino.CompiledModel) -> Callable[..., tuple[Tensor, ...]]:
+    """A function that runs a compiled module. One compiled module may serve several, each on a thread of its own."""
+    request = compiled.create_infer_request()
+    outputs = range(len(compiled.outputs))
+
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        results = request.infer([tensor.contiguous().numpy() for tensor in inputs], share_inputs=True)
+        return tuple(torch.from_numpy(results[i].copy()) for i in outputs)
 
     return run
 
 
-@lru_cache(maxsize=4)
-def _compile(module: nn.Module, crop_size: int) -> openvino.CompiledModel:
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@lru_cache(maxsize=16)
+def compile_module(module: nn.Module, example: Shapes, shapes: Shapes | None = None) -> openvino.CompiledModel:
+    """A module compiled for the CPU by OpenVINO, and kept for the next who asks.
+
+    Args:
+        module: in evaluation mode, of tensors alone.
+        example: shapes of float32 inputs to trace it with.
+        shapes: of the inputs to come, -1 where they vary; by default those of the example.
+    """
     import openvino
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openvino traces by an interface that PyTorch calls deprecated
-        # No batch of one here: the tracer would bake it in.
-        model = openvino.convert_model(module, example_input=torch.zeros(2, 3, crop_size, crop_size))
-    model.reshape([-1, 3, crop_size, crop_size])
+        model = openvino.convert_model(module, example_input=tuple(torch.ones(shape) for shape in example))
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),

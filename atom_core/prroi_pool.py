@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -38,42 +36,15 @@ def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, 
     return (weights_x[:, :, None] @ rows).movedim(-1, 2)  # (N, P, 1, K, W) @ (N, P, K, W, C)
 
 
-class BinWeights(NamedTuple):
-    """Mean of each cell's hat function over each bin (..., bins, cells), and its derivatives in the box's side."""
-
-    mean: Tensor
-    by_start: Tensor
-    by_extent: Tensor
-
-
-def bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> BinWeights:
-    """The weights, and their derivatives, of starts (...) and extents (...) in cells; all 0 where an extent is not > 0.
-
-    A bin's integral changes with its edges by the hat function there.
-    """
-    share, distance, size = _bins(start, extent, bins, cells)
-    positive = size > 0
-    safe = torch.where(positive, size, 1)
-    integral, hat = _hat_integral(distance), (1 - distance.abs()).clamp(min=0)
-    mean = integral.diff(dim=-2) / safe
-    by_start = hat.diff(dim=-2) / safe
-    by_extent = (hat * share[:, None]).diff(dim=-2) / safe - mean / (safe * bins)
-    return BinWeights(*(torch.where(positive, weights, 0) for weights in (mean, by_start, by_extent)))
-
-
 def _bin_weights(start: Tensor, extent: Tensor, bins: int, cells: int) -> Tensor:
-    """`BinWeights.mean` alone, for autograd."""
-    _, distance, size = _bins(start, extent, bins, cells)
-    positive = size > 0
-    return torch.where(positive, _hat_integral(distance).diff(dim=-2) / torch.where(positive, size, 1), 0)
-
-
-def _bins(start: Tensor, extent: Tensor, bins: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges as shares of the side (bins + 1,), their distances from each cell (..., bins + 1, cells), a bin's size."""
+    """Mean of each cell's hat function over each bin (..., bins, cells); all 0 where an extent (...) is not > 0."""
     share = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
     edges = start[..., None] + extent[..., None] * share
     grid = torch.arange(cells, device=start.device, dtype=start.dtype)
-    return share, edges[..., None] - grid, extent[..., None, None] / bins
+    size = extent[..., None, None] / bins
+    positive = size > 0
+    integral = _hat_integral(edges[..., None] - grid)
+    return torch.where(positive, integral.diff(dim=-2) / torch.where(positive, size, 1), 0)
 
 
 def _hat_integral(x: Tensor) -> Tensor:

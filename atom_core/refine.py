@@ -1,6 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Box refinement (section 3.3 of the paper): proposals, gradient ascent on the predicted IoU, the mean of the best."""
+"""Box refinement (section 3.3 of the paper): proposals, gradient ascent on the predicted IoU, the mean of the best.
+
+The ascent here is for any prediction, by autograd; the tracker's own, in closed form, is in `atom_core.refiner`.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,11 @@ def draw_proposals(box: Tensor, config: TrackerConfig, noise: Tensor) -> Tensor:
 
     Args:
         box: (4,) in crop px.
-        config: the number of proposals and the bounds of their jitter.
-        noise: (config.proposals - 1, 4), uniform in -1..1: centre x, y, width, height.
+        config: the bounds of the jitter.
+        noise: (P - 1, 4), uniform in -1..1: centre x, y, width, height.
 
     Returns:
-        (config.proposals, 4).
+        (P, 4).
     """
     size = box[2:]
     side = size.prod().sqrt()
@@ -85,7 +88,7 @@ def select(proposals: Tensor, predicted: Tensor, config: TrackerConfig) -> Refin
     # A gradient step that ran away must not take the mean along.
     plausible = plausible & torch.isfinite(proposals).all(-1) & torch.isfinite(predicted)
     ranked = torch.where(plausible, predicted, -torch.inf)
-    best = ranked.topk(config.top_proposals).indices
+    best = ranked.topk(min(config.top_proposals, len(ranked))).indices
     kept = plausible[best]
     count = kept.sum().clamp(min=1)
     box = torch.where(kept[:, None], proposals[best], 0).sum(0) / count

@@ -12,7 +12,6 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,15 +25,17 @@ from atom_core.augment import dropout_samples, first_frame_crops
 from atom_core.backbone import Features
 from atom_core.config import TrackerConfig
 from atom_core.crop import sample_crop
-from atom_core.engine import BackboneFunction, accelerate
+from atom_core.engine import BackboneFunction, accelerate, is_openvino
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState, localize
+from atom_core.openvino_refiner import OpenVinoRefiner
 from atom_core.redetection import Box, Finding, Search, judge, plan
-from atom_core.refine import ascend, draw_proposals, select
+from atom_core.refine import draw_proposals, select
+from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
-from atom_core.target_head import IoUSurface, TargetHead
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
+_JITTERS = 64  # frames after which the proposals' jitter is used again
 _PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -166,31 +167,24 @@ class Networks:
 
     backbone: BackboneFunction
     iou_net: IoUNet
+    refiner: Refiner
     precision: torch.dtype = torch.float32
 
     def features(self, crops: Tensor) -> Features:
         """Backbone features of crops (N, 3, S, S) in 0..255."""
-        with self._autocast(crops):
+        with autocast(crops.device, self.precision):
             return Features(*(f.float() for f in self.backbone(crops)))
 
     def modulation(self, features: Features, box: Tensor) -> Modulation:
         """What the IoU predictor keeps of the first frame: features of one crop, box (1, 4) in crop px."""
-        with self._autocast(box):
+        with autocast(box.device, self.precision):
             return Modulation(*(m.float() for m in self.iou_net.modulation(features, box)))
 
-    def head(self, features: Features, box: Tensor) -> TargetHead:
-        """The IoU predictor's head for the target at box (1, 4), in px of the one crop that the features are of."""
-        return TargetHead.fold(self.iou_net, self.modulation(features, box), self.precision)
-
-    def iou_surface(self, head: TargetHead, features: Features) -> IoUSurface:
-        """The predicted IoU as a function of the box, in the one crop that the features are of."""
-        with self._autocast(features.stride8):
-            return head.surface(self.iou_net.test_maps(features))
-
-    def _autocast(self, tensor: Tensor) -> AbstractContextManager[None]:
-        if self.precision == torch.float32:
-            return nullcontext()
-        return torch.autocast(tensor.device.type, self.precision)
+    def refine(
+        self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
+    ) -> tuple[Tensor, Tensor]:
+        """Ascends proposals on the predicted IoU, see `Refiner`."""
+        return self.refiner(features, modulation, proposals, ascent)
 
 
 def prepare_networks(
@@ -206,7 +200,12 @@ def prepare_networks(
     if precision != "float32" and engine == "auto":
         engine = "torch"  # the CPU engine computes in float32
     backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
-    return Networks(backbone, network.iou_net.to(device), _PRECISIONS[precision])
+    iou_net = network.iou_net.to(device)
+    if is_openvino(device, engine):
+        refiner = OpenVinoRefiner(iou_net, network.backbone.channels, config.crop_size)
+    else:
+        refiner = TorchRefiner.of(iou_net, config.crop_size, _PRECISIONS[precision])
+    return Networks(backbone, iou_net, refiner, _PRECISIONS[precision])
 
 
 def upload(image: np.ndarray, device: torch.device) -> Tensor:
@@ -220,8 +219,9 @@ class Target:
 
     box: Tensor  # (4,) image px
     model: TargetModel  # tells the object from its look-alikes, learned online
-    head: TargetHead  # the IoU predictor, told of the target by the first frame
-    generator: torch.Generator
+    modulation: Modulation  # what the IoU predictor keeps of the first frame
+    jitter: Tensor  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
+    drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
     place: Box | None = None  # `box` on the host, in any state
@@ -249,6 +249,8 @@ class Look(NamedTuple):
     target: Target
     region: Tensor  # (3,) search region; looks with the same tensor share its crop and features
     expected: Tensor  # (4,) image px; the last known box, or one of the size that the target would have there
+    jitter: Tensor  # (proposals - 1, 4), see `draw_proposals`
+    whole_maps: bool  # the target is too long and thin for a window of the IoU predictor's maps
     config: TrackerConfig
 
 
@@ -279,13 +281,15 @@ def learn_first_frame(
     features = networks.features(crops)
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(box, region, size)
-    head = networks.head(identity, crop_box[None])
+    modulation = networks.modulation(identity, crop_box[None])
 
     samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
     centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
     model = TargetModel.learn_first_frame(samples, make_labels(centers, config), config, generator)
-    return Target(box, model, head, generator)
+    # Drawn once for many frames, so that none of them uploads anything but its image.
+    jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
+    return Target(box, model, modulation, jitter.to(image.device))
 
 
 def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config: TrackerConfig) -> list[TrackResult]:
@@ -307,11 +311,18 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
 
 def look_at(target: Target, image_width: int, image_height: int, config: TrackerConfig) -> list[Look]:
     """Where to look for a target in the next image: about its last place, and if it is lost, elsewhere as well."""
-    if target.search is None or not config.redetection:
-        return [Look(target, boxes.search_region(target.box, config.search_area_factor), target.box, config)]
-    views = plan(target.search, image_width, image_height, config)
+    views = plan(target.search, image_width, image_height, config) if target.search and config.redetection else []
+    whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
+    jitters = [target.jitter[(target.drawn + i) % len(target.jitter)] for i in range(max(1, len(views)))]
+    target.drawn += len(jitters)
+    if not views:
+        region = boxes.search_region(target.box, config.search_area_factor)
+        return [Look(target, region, target.box, jitters[0], whole, config)]
     uploaded = target.box.new_tensor([(*view.region, *view.box) for view in views])
-    return [Look(target, row[:3], row[3:], view.config) for row, view in zip(uploaded, views, strict=True)]
+    return [
+        Look(target, row[:3], row[3:], jitter, whole, view.config)
+        for row, jitter, view in zip(uploaded, jitters, views, strict=True)
+    ]
 
 
 def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
@@ -343,37 +354,28 @@ def locate(
     """
     if region is None:
         region = boxes.search_region(target.box, config.search_area_factor)
-    return locate_all(image, [Look(target, region, target.box, config)], networks)[0]
+    return locate_all(image, [Look(target, region, target.box, target.jitter[0], False, config)], networks)[0]
 
 
 def locate_in_crop(features: Features, look: Look, image: Tensor, networks: Networks) -> Located:
     """Where a look's target is in its search region, of which the backbone's features (1, ...) are given."""
-    target, region, expected, config = look
+    target, region, expected, jitter, whole, config = look
     size = config.crop_size
     sample = target.model.project(normalize_features(features.stride16))
     last = boxes.image_to_crop(expected, region, size)
     place = localize(target.model.scores(sample)[0, 0], last[2:], config)
 
     start = boxes.from_center(place.position, last[2:])
-    surface = networks.iou_surface(target.head, features)
-    refined, iou = _refine(start, surface, target.generator, config)
+    proposals = draw_proposals(start, config, jitter)
+    ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
+    proposals, predicted = networks.refine(features, target.modulation, proposals, ascent)
+    best = select(proposals, predicted, config)
+    refined, iou = torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
     found = place.state != LocalizationState.NOT_FOUND
     box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
     box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
     position = boxes.points_to_crop(boxes.center(box), region, size)
     return Located(box, place.score, torch.where(found, iou, 0), place.state, position, sample)
-
-
-def _refine(
-    start: Tensor, surface: IoUSurface, generator: torch.Generator, config: TrackerConfig
-) -> tuple[Tensor, Tensor]:
-    """The box (4,) in crop px of highest predicted IoU near `start`, and that IoU (); `start` if none is plausible."""
-    noise = torch.rand(config.proposals - 1, 4, generator=generator).to(start.device) * 2 - 1
-    proposals = draw_proposals(start, config, noise)
-    steps, length = config.refinement_steps, config.refinement_step_length
-    proposals, predicted = ascend(surface.value, surface.gradient, proposals, steps, length)
-    best = select(proposals, predicted, config)
-    return torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
 
 
 def fetch(located: Iterable[Located]) -> list[Finding]:

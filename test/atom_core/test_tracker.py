@@ -15,6 +15,7 @@ from atom_core import weights
 from atom_core.backbone import BACKBONES
 from atom_core.config import TrackerConfig
 from atom_core.engine import accelerate
+from atom_core.refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
     Networks,
@@ -234,7 +235,8 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     meta = torch.device("meta")
     network = weights.build_network(name)
     backbone = accelerate(network.backbone.to(meta), meta, 288)
-    networks = Networks(backbone, network.iou_net.to(meta))
+    iou_net = network.iou_net.to(meta)
+    networks = Networks(backbone, iou_net, TorchRefiner.of(iou_net, 288))
     config = TrackerConfig()
     image = torch.empty(480, 640, 3, dtype=torch.uint8, device=meta)
     box = torch.empty(4, device=meta)
