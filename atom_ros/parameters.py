@@ -52,7 +52,7 @@ class Spec:
             raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
 
 
-def _tracker(name: str, description: str, bounds: tuple[float, float], live: bool = True) -> Spec:
+def _tracker(name: str, description: str, bounds: tuple[float, float] | None = None, live: bool = True) -> Spec:
     return Spec(_TRACKER + name, getattr(_DEFAULTS, name), description, bounds, live=live)
 
 
@@ -89,6 +89,12 @@ TABLE = (
     _tracker("hard_negative_learning_rate", "The same for an image in which a look-alike was seen.", (0.0, 1.0)),
     _tracker("update_interval", "Images between two updates of the target's model.", (1, 1_000_000)),
     _tracker("refinement_steps", "Steps in which the box is fitted to the target; fewer are faster.", (0, 100)),
+    _tracker("redetection", "Search the whole image for a lost target, region by region."),
+    _tracker("redetection_score", "Score from which a place found in the search is convincing.", (0.0, 1.0)),
+    _tracker("redetection_iou", "Predicted overlap from which a place found in the search is convincing.", (0.0, 1.0)),
+    _tracker("redetection_frames", "Images in a row in which a place must be convincing to be taken up.", (1, 100)),
+    _tracker("redetection_regions", "Regions searched in each image; more find the target sooner and take longer.",
+             (2, 64)),
     _tracker("search_area_factor", "Side of the area searched / sqrt(target's width * height).", (1.5, 20.0),
              live=False),
     _tracker("seed", "Of the random numbers: the same seed and images give the same boxes.", (0, 2**63 - 1),

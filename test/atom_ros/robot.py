@@ -61,17 +61,19 @@ class TrackerProcess:
 class Robot:
     """All that a robot has around the tracker: a camera, a client and a listener, in one namespace."""
 
-    def __init__(self, namespace: str = "/") -> None:
+    def __init__(self, namespace: str = "/", tracker: str = "tracker") -> None:
+        """Args: `tracker` is the name of the tracker's node."""
         self.tracks: list[Track] = []
+        self.track_topic = f"{namespace.rstrip('/')}/{tracker}/track"
         self._diagnostics: dict[str, dict[str, str]] = {}
-        self._diagnostics_name = f"{namespace.rstrip('/')}/tracker: tracker"
+        self._diagnostics_name = f"{namespace.rstrip('/')}/{tracker}: tracker"
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = Node("robot", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients = {}
-        self.node.create_subscription(Track, "tracker/track", self.tracks.append, 100)
+        self.node.create_subscription(Track, self.track_topic, self.tracks.append, 100)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()

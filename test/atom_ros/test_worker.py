@@ -5,70 +5,22 @@
 import array
 import math
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 import torch
+from number_tracker import BOX, OUT_OF_MEMORY, NumberTracker
 from rclpy.logging import get_logger
 from robot import wait_until
 from sensor_msgs.msg import Image
 
-from atom_core.config import TrackerConfig
-from atom_core.tracker import TrackResult, TrackState
 from atom_ros.diagnostics import Statistics
 from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
 from atom_ros.worker import Worker
-
-BOX = (1.0, 1.0, 3.0, 4.0)
-
-
-class NumberTracker:
-    """Returns each image's number as every target's score. A gate stands for slow computing."""
-
-    def __init__(self) -> None:
-        self.config = TrackerConfig()
-        self.device = torch.device("cpu")
-        self.target_ids: tuple[int, ...] = ()
-        self.added_on: list[int] = []
-        self.tracked: list[int] = []  # numbers of the images
-        self.tracked_ids: list[tuple[int, ...]] = []  # targets followed in each of them
-        self.gate = threading.Event()
-        self.gate.set()
-        self.busy = threading.Event()
-        self.failure: Exception | None = None
-
-    def add(self, image: np.ndarray, box: tuple[float, ...], target_id: int) -> int:
-        self._wait()
-        self.added_on.append(int(image[0, 0, 0]))
-        self.target_ids = tuple(sorted({*self.target_ids, target_id}))
-        return target_id
-
-    def track(self, image: np.ndarray, target_ids: Collection[int]) -> dict[int, TrackResult]:
-        self._wait()
-        number = int(image[0, 0, 0])
-        self.tracked.append(number)
-        self.tracked_ids.append(tuple(target_ids))
-        assert set(target_ids) <= set(self.target_ids)
-        return {n: TrackResult(BOX, float(number), 0.5, TrackState.TRACKING, False) for n in target_ids}
-
-    def remove(self, target_id: int) -> bool:
-        had = target_id in self.target_ids
-        self.target_ids = tuple(n for n in self.target_ids if n != target_id)
-        return had
-
-    def clear(self) -> None:
-        self.target_ids = ()
-
-    def _wait(self) -> None:
-        self.busy.set()
-        assert self.gate.wait(60)
-        self.busy.clear()
-        if self.failure is not None:
-            raise self.failure
 
 
 class Rig:
@@ -475,9 +427,6 @@ def gpu_rig(wide_rig: Rig) -> Rig:
     wide_rig.show(2)
     _result(wide_rig.worker.set_target(BOX, 0))
     return wide_rig
-
-
-OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation")
 
 
 def test_out_of_gpu_memory_the_targets_go_on_on_the_cpu(gpu_rig: Rig) -> None:
