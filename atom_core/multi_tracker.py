@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,6 +137,15 @@ class MultiTracker:
         target = new_target(blank, (140, 100, 40, 40), self._networks, self.config, self.device)
         with torch.no_grad():
             follow(upload(blank, self.device), [target], self._networks, self.config)
+
+    def state(self) -> dict[str, Any]:
+        """All that is known of the targets, to be saved (`torch.save`) and given to `restore`; not a copy."""
+        return {"targets": self._targets, "last_id": self._last_id}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from another tracker's `state` as that one would have: same network, configuration and device."""
+        self._targets = dict(state["targets"])
+        self._last_id = state["last_id"]
 
     def _choose(self, target_ids: Iterable[int] | None) -> dict[int, Target]:
         if target_ids is None:

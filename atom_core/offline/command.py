@@ -1,0 +1,67 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`atom-track`: follows targets through a video file, a folder of images or a camera's pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from atom_core.offline.frames import Camera, Folder, Video, open_source
+from atom_core.offline.run import Ending
+from atom_core.offline.session import Makers, add_arguments, follow, is_complete, read_targets
+from atom_core.offline.sinks import CsvSink, JsonSink, VideoSink
+from atom_core.report_errors import report_errors
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program.
+
+    Returns:
+        The exit status: 0, or 1 if a part of the recording could not be used, 2 after an error, 130 after Ctrl-C. In
+        every case the files hold what was found.
+    """
+    parser = argparse.ArgumentParser(prog="atom-track", description=__doc__)
+    parser.add_argument(
+        "video", type=Path, nargs="?", help="video file, or folder of images in the order of their names"
+    )
+    parser.add_argument(
+        "--camera", type=int, metavar="INDEX", help="a camera of this computer instead, 0 for the first"
+    )
+    add_arguments(parser)
+    parser.add_argument("--output", type=Path, default=Path("track.csv"), help="CSV file to write (default: track.csv)")
+    parser.add_argument(
+        "--video", type=Path, dest="annotated", metavar="FILE", help="annotated video: .webm, .avi, .mp4"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="the results with every digit, a line of JSON a frame"
+    )
+    parser.add_argument("--fps", type=float, help="of the annotated video (default: the recording's)")
+    arguments = parser.parse_args(argv)
+    ending = Ending.COMPLETE
+
+    def run() -> None:
+        nonlocal ending
+        ending = _track(arguments)
+
+    return report_errors("atom-track", run) or int(ending)
+
+
+def _track(arguments: argparse.Namespace) -> Ending:
+    if (arguments.video is None) == (arguments.camera is None):
+        raise ValueError("give either a video (file or folder) or --camera INDEX")
+    if arguments.camera is not None and arguments.resume:
+        raise ValueError("--resume needs a recording; a camera's frames come only once")
+    events = read_targets(arguments)
+    makers: Makers = {arguments.output: lambda: CsvSink(arguments.output)}
+    if arguments.json is not None:
+        makers[arguments.json] = lambda: JsonSink(arguments.json)
+    if arguments.annotated is not None:
+        makers[arguments.annotated] = lambda: VideoSink(arguments.annotated, arguments.fps or source.fps)
+    if is_complete(arguments, list(makers)):
+        print(f"complete already: {arguments.output}")
+        return Ending.COMPLETE
+    source: Camera | Folder | Video
+    source = open_source(arguments.video) if arguments.camera is None else Camera(arguments.camera)
+    recording = None if arguments.camera is not None else {"the recording": str(arguments.video.absolute())}
+    return follow(source, events, makers, arguments, recording)

@@ -1,0 +1,149 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run needs to go on after an interruption: its results so far, and now and then the tracker's whole state."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atom_core.offline.results import FrameResult
+from atom_core.offline.sinks import LineFile
+
+_RUN, _RESULTS, _CHECKPOINT = "run.json", "results.jsonl", "checkpoint.pt"
+
+
+class Journal:
+    """A folder beside the results. The tracker's state is some 30 MB a target, so it is not saved with every frame.
+
+    Attributes:
+        results: of an earlier run, up to its last saved state; empty in a new run.
+        state: the tracker's after these, for `Targets.restore`; None in a new run.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, str], interval: float, device: torch.device) -> None:
+        """Goes on with what is in the folder, or starts anew where there is nothing.
+
+        Args:
+            folder: made if it is missing.
+            run: everything that the results follow from, by the names of the options.
+            interval: seconds between two saved states.
+            device: to load the state to.
+
+        Raises:
+            ValueError: if the folder's run had other options, or its files are damaged; the message names them.
+        """
+        self.folder = folder
+        self.results: list[FrameResult] = []
+        self.state: Any = None
+        self._interval = interval
+        if (folder / _RUN).exists():
+            self._check(run)
+            self._load(device)
+        folder.mkdir(exist_ok=True)
+        self._lines = LineFile(folder / _RESULTS)
+        for result in self.results:
+            self._lines.write(result.to_json())
+        if not (folder / _RUN).exists():
+            _write_whole(folder / _RUN, lambda path: path.write_text(json.dumps(run, indent=2)))
+        self._count = len(self.results)
+        self._saved = time.monotonic()
+
+    def append(self, result: FrameResult, state: Callable[[], Any]) -> None:
+        """Keeps a frame's result and, when it is time, the state after it."""
+        self._lines.write(result.to_json())
+        self._count += 1
+        if time.monotonic() - self._saved >= self._interval:
+            self.save(state())
+
+    def save(self, state: Any) -> None:
+        """Keeps the state after the last frame; the one before is replaced only when the new one is whole."""
+        content = {"frames": self._count, "state": state}
+        _write_whole(self.folder / _CHECKPOINT, lambda path: torch.save(content, path))
+        self._saved = time.monotonic()
+
+    def close(self, keep: bool) -> None:
+        """Leaves the folder for a later run, or removes it."""
+        self._lines.close()
+        if not keep:
+            shutil.rmtree(self.folder)
+
+    def _check(self, run: dict[str, str]) -> None:
+        begun = json.loads((self.folder / _RUN).read_text())
+        for name in sorted(begun.keys() | run.keys()):
+            if begun.get(name) != run.get(name):
+                raise ValueError(
+                    f"the unfinished run in {self.folder} had {name} {begun.get(name)}, and now it is "
+                    f"{run.get(name)}; give it as before, or start anew with --overwrite"
+                )
+
+    def _load(self, device: torch.device) -> None:
+        path = self.folder / _CHECKPOINT
+        if not path.exists():
+            return  # ended before the first state was saved
+        saved = load_state(path, device)
+        lines = (self.folder / _RESULTS).read_text().splitlines()
+        if len(lines) < saved["frames"]:
+            raise ValueError(
+                f"{self.folder / _RESULTS} holds {len(lines)} results, {path} was saved after {saved['frames']}; "
+                "start anew with --overwrite"
+            )
+        self.results = [FrameResult.from_json(line) for line in lines[: saved["frames"]]]
+        self.state = saved["state"]
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `Journal.save` wrote, read by PyTorch's restricted reader: the file is data and runs no code.
+
+    Besides tensors, arrays and random generators, only this package's plain data classes are made.
+
+    Raises:
+        ValueError: if the file is damaged or holds anything else.
+    """
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        allowed = [_ALLOWED[name] if name in _ALLOWED else _data_class(name) for name in names]
+        with torch.serialization.safe_globals([*allowed, np.dtypes.Float64DType]):
+            return torch.load(path, map_location=device, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # PyTorch raises many kinds for a damaged file
+        raise ValueError(f"{path} cannot be read ({error}); start anew with --overwrite") from error
+
+
+_ALLOWED = {
+    f"{thing.__module__}.{thing.__qualname__}": thing
+    for thing in (torch.Generator, np.ndarray, np.dtype, np._core.multiarray._reconstruct)
+}
+_STATE_MODULES = {f"atom_core.{name}" for name in ("config", "redetection", "target_head", "target_model", "tracker")}
+
+
+def _data_class(name: str) -> type:
+    """A class of the modules that hold a target's state: making one does nothing but keep what it is given."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute, None) if module in _STATE_MODULES else None
+    if not isinstance(found, type) or found.__module__ != module:
+        raise ValueError(f"it names {name}, which is no part of a tracker's state")
+    return found
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file so that the old one or the new one is there at any time, and never a part."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        write(part)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # PyTorch's writer raises RuntimeError on a full disk
+        part.unlink(missing_ok=True)
+        raise OSError(f"{path}: cannot be written: {error}") from error

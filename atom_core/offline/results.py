@@ -1,0 +1,113 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What was found in each frame of a recording, and its form as a line of JSON."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from dataclasses import dataclass
+
+from atom_core.tracker import TrackResult, TrackState
+
+Box = tuple[float, float, float, float]  # x, y, width, height; image px
+NANOSECONDS = 1_000_000_000
+
+
+class State(enum.Enum):
+    """What is known of a target in a frame."""
+
+    GIVEN = "given"  # the user's box: the tracker learned the target here
+    TRACKING = "tracking"
+    UNCERTAIN = "uncertain"
+    LOST = "lost"
+    SEARCHING = "searching"
+
+
+_SEEN = {State.GIVEN, State.TRACKING, State.UNCERTAIN}
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """One target in one frame. Where it is not seen there is no box: an old place is not a new one."""
+
+    target_id: int
+    state: State
+    box: Box | None
+    score: float  # the classifier's peak, about 0..1; 1 where the box is given
+    iou: float  # predicted overlap; 1 where the box is given, NaN where there is no box
+
+    @classmethod
+    def given(cls, target_id: int, box: Box) -> TargetResult:
+        """The target in the frame on which it was set: the box is the truth by definition."""
+        return cls(target_id, State.GIVEN, box, 1.0, 1.0)
+
+    @classmethod
+    def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
+        """What the tracker says of a frame."""
+        state = _STATES[result.state]
+        if state not in _SEEN:
+            return cls(target_id, state, None, result.score, math.nan)
+        return cls(target_id, state, result.box, result.score, result.iou)
+
+
+_STATES = {track_state: State(track_state.value) for track_state in TrackState}
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """All targets in one frame, by their numbers; none before the first is set."""
+
+    index: int
+    stamp: int | None  # ns; None where the recording has no time
+    targets: tuple[TargetResult, ...] = ()
+    error: str | None = None  # why the frame could not be read; it then has no targets
+    processing_ms: float = 0.0  # the tracker's computing time, for all targets
+
+    def to_json(self) -> str:
+        """One line without its end. Numbers keep every digit, so that `from_json` gives an equal result."""
+        targets = [
+            {"target": t.target_id, "state": t.state.value, "box": t.box, "score": t.score, "iou": _or_none(t.iou)}
+            for t in self.targets
+        ]
+        values = {"frame": self.index, "stamp": self.stamp, "targets": targets}
+        if self.error is not None:
+            values["error"] = self.error
+        return json.dumps(values | {"processing_ms": round(self.processing_ms, 3)}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> FrameResult:
+        """The result that `to_json` wrote.
+
+        Raises:
+            ValueError: if the line is none of its lines.
+        """
+        try:
+            values = json.loads(line)
+            targets = tuple(
+                TargetResult(
+                    t["target"],
+                    State(t["state"]),
+                    tuple(t["box"]) if t["box"] is not None else None,
+                    t["score"],
+                    math.nan if t["iou"] is None else t["iou"],
+                )
+                for t in values["targets"]
+            )
+            return cls(values["frame"], values["stamp"], targets, values.get("error"), values["processing_ms"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a line of results: {line[:80]!r}") from error
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def format_stamp(stamp: int | None) -> str:
+    """Nanoseconds as seconds with nine decimals, exactly; empty for None."""
+    if stamp is None:
+        return ""
+    sign = "-" if stamp < 0 else ""
+    seconds, nanoseconds = divmod(abs(stamp), NANOSECONDS)
+    return f"{sign}{seconds}.{nanoseconds:09d}"

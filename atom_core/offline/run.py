@@ -1,0 +1,188 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loop over a recording's frames, and what every program that runs it shares: stopping, going on, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from atom_core.offline.events import TargetEvent
+from atom_core.offline.frames import Frame, Source
+from atom_core.offline.journal import Journal
+from atom_core.offline.results import FrameResult, State, TargetResult, format_stamp
+from atom_core.offline.sinks import Sink
+from atom_core.offline.targets import Targets
+
+
+class Ending(enum.IntEnum):
+    """How a run ended; the value is the program's exit status."""
+
+    COMPLETE = 0
+    INCOMPLETE = 1  # a part of the recording could not be used
+    INTERRUPTED = 130  # as a shell reports it
+
+
+@dataclass
+class Tally:
+    """What the user is told at the end."""
+
+    frames: int = 0
+    unreadable: int = 0
+    first_error: str = ""
+    last_stamp: int | None = None
+    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+
+    def count(self, result: FrameResult) -> None:
+        """Takes a frame in."""
+        self.frames += 1
+        self.last_stamp = result.stamp
+        for target in result.targets:
+            self.states[target.state] += 1
+        if result.error is not None:
+            self.unreadable += 1
+            self.first_error = self.first_error or result.error
+
+
+class StopRequest:
+    """In its `with` block, Ctrl-C (or SIGTERM) asks the run to end after its frame; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._handlers: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        if self.is_set:
+            raise KeyboardInterrupt
+        self.is_set = True
+
+
+class Run:
+    """Follows targets through the frames and hands what it finds to the sinks.
+
+    Args:
+        targets: to follow; none yet.
+        events: when they are set. One that falls on an unreadable frame waits for the next.
+        sinks: get every frame, also those of an earlier run that is gone on with.
+        journal: keeps what going on needs; None for a camera, to whose frames there is no way back.
+    """
+
+    def __init__(
+        self, targets: Targets, events: Iterable[TargetEvent], sinks: Sequence[Sink], journal: Journal | None = None
+    ) -> None:
+        self.tally = Tally()
+        self.pending = list(events)
+        self._targets = targets
+        self._sinks = sinks
+        self._journal = journal
+
+    def process(self, source: Source, stop: StopRequest, limit: int | None = None) -> Ending:
+        """Goes through the source's frames, at most `limit` of them.
+
+        Raises:
+            ValueError: if a box cannot be used; the message says where the user wrote it.
+            OSError: if a result cannot be written.
+        """
+        frames = iter(source)
+        with contextlib.closing(frames), _progress(source, limit) as progress:
+            for frame in frames:
+                if stop.is_set:
+                    return self._interrupted()
+                result = self._result(frame)
+                for sink in self._sinks:
+                    sink.write(frame, result)
+                self.tally.count(result)
+                progress.update()
+                if limit is not None and self.tally.frames >= limit:
+                    break
+        return Ending.INCOMPLETE if self.tally.unreadable or self.pending else Ending.COMPLETE
+
+    def complaints(self, source: Source) -> Iterator[str]:
+        """What of the recording or of the user's wishes could not be used."""
+        if self.tally.unreadable:
+            yield f"{self.tally.unreadable} frames could not be read; the first: {self.tally.first_error}"
+        for event in self.pending:
+            last = f"it has {self.tally.frames} frames"
+            if event.stamp is not None:
+                last += f", the last of {format_stamp(self.tally.last_stamp) or 'no stamp'}"
+            when = f"frame {event.frame}" if event.frame is not None else format_stamp(event.stamp)
+            yield f"{event.origin}: {source.name} has no readable frame at or after {when}; {last}"
+
+    def _interrupted(self) -> Ending:
+        if self._journal is not None and self.tally.frames > len(self._journal.results):
+            self._journal.save(self._targets.state())
+        return Ending.INTERRUPTED
+
+    def _result(self, frame: Frame) -> FrameResult:
+        """The frame's result: the earlier run's where there is one, else found now."""
+        earlier = self._journal.results if self._journal is not None else []
+        if self.tally.frames < len(earlier):
+            return self._repeat(earlier[self.tally.frames], frame)
+        if earlier and self.tally.frames == len(earlier):
+            self._targets.restore(self._journal.state)
+        result = self._find(frame)
+        if self._journal is not None:
+            self._journal.append(result, self._targets.state)
+        return result
+
+    def _repeat(self, result: FrameResult, frame: Frame) -> FrameResult:
+        """An earlier run's result, if it followed from the same boxes; later ones may have been mended since."""
+        due = self._take_due(frame) if result.error is None else []
+        given = {target.target_id: target.box for target in result.targets if target.state is State.GIVEN}
+        if {event.target_id: event.box for event in due if event.box is not None} != given:
+            raise ValueError(
+                f"the unfinished run had other boxes in frame {frame.index}: {given or 'none'}; "
+                "give them as before, or start anew with --overwrite"
+            )
+        return result
+
+    def _find(self, frame: Frame) -> FrameResult:
+        try:
+            image = frame.decode()
+        except ValueError as error:
+            return FrameResult(frame.index, frame.stamp, error=str(error))
+        start = time.perf_counter()
+        due = self._take_due(frame)
+        found = self._targets.track(image, leave_out={event.target_id for event in due})
+        for event in due:
+            if event.box is None:
+                self._targets.drop(event.target_id)
+            else:
+                found[event.target_id] = self._set(event, image)
+        milliseconds = (time.perf_counter() - start) * 1000.0
+        ordered = tuple(found[target_id] for target_id in sorted(found))
+        return FrameResult(frame.index, frame.stamp, ordered, processing_ms=milliseconds)
+
+    def _set(self, event: TargetEvent, image: object) -> TargetResult:
+        try:
+            return self._targets.set(event.target_id, image, event.box)
+        except ValueError as error:
+            raise ValueError(f"{event.origin}: {error}") from error
+
+    def _take_due(self, frame: Frame) -> list[TargetEvent]:
+        due = [event for event in self.pending if event.is_due(frame.index, frame.stamp)]
+        self.pending = [event for event in self.pending if event not in due]
+        return due
+
+
+def _progress(source: Source, limit: int | None) -> tqdm:
+    """A progress bar with the time left; in a log file, where every step of it would be a line, a slow one."""
+    total = min(len(source) or sys.maxsize, limit or sys.maxsize)
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(desc="tracking", unit="frame", total=total if total < sys.maxsize else None, mininterval=interval)

@@ -1,0 +1,63 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The targets of one recording, under the user's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+
+from atom_core.config import TrackerConfig
+from atom_core.multi_tracker import MultiTracker
+from atom_core.offline.results import Box, TargetResult
+
+
+class Targets:
+    """A `MultiTracker` whose targets have numbers of the user's choice, which may come in any order and come again."""
+
+    def __init__(self, network: str, device: str = "auto", config: TrackerConfig | None = None) -> None:
+        """Loads a network; see `AtomTracker.from_pretrained` for the arguments and what is raised."""
+        self._tracker = MultiTracker.from_pretrained(network, device, config)
+        self._numbers: dict[int, int] = {}  # the user's -> the tracker's, which are never used again
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._tracker.device
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the network's file."""
+        return self._tracker.weights_sha256
+
+    def set(self, target_id: int, image: np.ndarray, box: Box) -> TargetResult:
+        """Learns a target, or learns it anew.
+
+        Raises:
+            ValueError: if the box cannot be used; the targets stay as they are.
+        """
+        self._numbers[target_id] = self._tracker.add(image, box, self._numbers.get(target_id))
+        return TargetResult.given(target_id, box)
+
+    def drop(self, target_id: int) -> None:
+        """Forgets a target, if there is one of this number."""
+        if target_id in self._numbers:
+            self._tracker.remove(self._numbers.pop(target_id))
+
+    def track(self, image: np.ndarray, leave_out: Collection[int] = ()) -> dict[int, TargetResult]:
+        """Follows the targets, but for those to leave out, into the next image (H, W, 3) uint8 RGB."""
+        followed = {number: own for own, number in self._numbers.items() if own not in leave_out}
+        found = self._tracker.track(image, list(followed))
+        return {followed[number]: TargetResult.of_track(followed[number], result) for number, result in found.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that is known of the targets, to be saved and given to `restore`."""
+        return {"numbers": self._numbers, "tracker": self._tracker.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state, as if this object had followed the targets to there."""
+        self._numbers = dict(state["numbers"])
+        self._tracker.restore(state["tracker"])
