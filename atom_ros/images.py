@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import array
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
-ImageMessage: TypeAlias = Image | CompressedImage
+if TYPE_CHECKING:  # not at run time: messages from a bag are read where there is no ROS, and have the same fields
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Header
+
+ImageMessage: TypeAlias = "Image | CompressedImage"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def to_rgb(message: ImageMessage) -> np.ndarray:
         ValueError: if the message contradicts itself or cannot be decoded; it names the fields.
     """
     check(message)
-    if isinstance(message, CompressedImage):
+    if _is_compressed(message):
         return _decompress(message)
     layout = _LAYOUTS[message.encoding]
     pixels = _to_8_bit(_pixels(message, layout), layout)
@@ -101,8 +103,8 @@ def check(message: ImageMessage) -> None:
 
     What only decoding can find in a CompressedImage is left to `to_rgb`.
     """
-    if isinstance(message, CompressedImage):
-        if not message.data:
+    if _is_compressed(message):
+        if len(message.data) == 0:
             raise ValueError(f"compressed image (format '{message.format}') is empty; expected an encoded picture")
         return
     layout = _LAYOUTS.get(message.encoding)
@@ -129,6 +131,8 @@ def check(message: ImageMessage) -> None:
 
 def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> Image:
     """Makes an Image message from a (height, width, 3) uint8 array whose channels are as the encoding says."""
+    from sensor_msgs.msg import Image
+
     height, width, _ = image.shape
     message = Image(header=header, height=height, width=width, encoding=encoding, step=3 * width)
     # rclpy takes an array of this type whole; bytes or a list it would check element by element.
@@ -144,6 +148,10 @@ def values(message: Image) -> np.ndarray:
     """
     check(message)
     return _pixels(message, _LAYOUTS[message.encoding])
+
+
+def _is_compressed(message: ImageMessage) -> bool:
+    return not hasattr(message, "encoding")
 
 
 def _geometry(message: Image, layout: _Layout) -> tuple[int, int, int]:

@@ -32,6 +32,7 @@ class Source(Protocol):
 
     name: str  # for messages
     fps: float  # frames a second, for an annotated video
+    damage: str | None  # why it ends early, once it has; None otherwise
 
     def __len__(self) -> int:
         """The number of frames as far as it is known beforehand; 0 if it is not."""
@@ -46,6 +47,7 @@ class Folder:
     """A folder of images, in the order of their names."""
 
     fps = _FOLDER_FPS
+    damage = None
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -61,6 +63,8 @@ class Folder:
 
 class Video:
     """A video file. Stamps are places in it: the first frame's is 0."""
+
+    damage = None  # OpenCV does not tell a damaged place from the end
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -86,6 +90,8 @@ class Video:
 
 class Camera:
     """A camera of this computer, until it stops. Stamps are the computer's clock."""
+
+    damage = None
 
     def __init__(self, index: int) -> None:
         self.name = f"camera {index}"

@@ -111,10 +111,12 @@ class Run:
                 progress.update()
                 if limit is not None and self.tally.frames >= limit:
                     break
-        return Ending.INCOMPLETE if self.tally.unreadable or self.pending else Ending.COMPLETE
+        return Ending.INCOMPLETE if self.tally.unreadable or self.pending or source.damage else Ending.COMPLETE
 
     def complaints(self, source: Source) -> Iterator[str]:
         """What of the recording or of the user's wishes could not be used."""
+        if source.damage:
+            yield f"{source.damage}; the results hold the {self.tally.frames} frames that could be read"
         if self.tally.unreadable:
             yield f"{self.tally.unreadable} frames could not be read; the first: {self.tally.first_error}"
         for event in self.pending:

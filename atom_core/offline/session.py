@@ -112,7 +112,7 @@ def follow(
         if recording is not None:
             options = recording | {"--weights": targets.weights_sha256, "--device": targets.device.type}
             journal = Journal(journal_folder(outputs[0]), options, arguments.checkpoint, targets.device)
-            stack.callback(lambda: journal.close(keep=_is_worth_keeping(ending, run)))
+            stack.callback(lambda: journal.close(keep=_is_worth_keeping(journal, ending, run)))
         sinks: list[Sink] = []
         run = Run(targets, events, sinks, journal)
         with _complete(sinks, lambda: run.tally.frames > 0):
@@ -123,8 +123,8 @@ def follow(
     return ending
 
 
-def _is_worth_keeping(ending: Ending | None, run: Run) -> bool:
-    return ending in (None, Ending.INTERRUPTED) and run.tally.frames > 0
+def _is_worth_keeping(journal: Journal, ending: Ending | None, run: Run) -> bool:
+    return ending in (None, Ending.INTERRUPTED) and (run.tally.frames > 0 or bool(journal.results))
 
 
 @contextmanager
