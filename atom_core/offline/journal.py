@@ -23,7 +23,7 @@ _RUN, _RESULTS, _CHECKPOINT = "run.json", "results.jsonl", "checkpoint.pt"
 
 
 class Journal:
-    """A folder beside the results. The tracker's state is some 30 MB a target, so it is not saved with every frame.
+    """A folder beside the results. The tracker's state is some 20 MB a target, so it is not saved with every frame.
 
     Attributes:
         results: of an earlier run, up to its last saved state; empty in a new run.
@@ -124,7 +124,7 @@ _ALLOWED = {
     f"{thing.__module__}.{thing.__qualname__}": thing
     for thing in (torch.Generator, np.ndarray, np.dtype, np._core.multiarray._reconstruct)
 }
-_STATE_MODULES = {f"atom_core.{name}" for name in ("config", "redetection", "target_head", "target_model", "tracker")}
+_STATE_MODULES = {f"atom_core.{name}" for name in ("config", "iou_net", "redetection", "target_model", "tracker")}
 
 
 def _data_class(name: str) -> type:

@@ -9,6 +9,7 @@ import torch
 
 from atom_core.offline.journal import Journal, load_state
 from atom_core.offline.results import FrameResult
+from atom_core.redetection import Candidate, Search
 
 CPU = torch.device("cpu")
 OPTIONS = {"the recording": "a.mp4", "--weights": "123"}
@@ -37,6 +38,12 @@ def test_other_options_are_named(tmp_path: Path) -> None:
     begin(tmp_path / "journal").close(keep=True)
     with pytest.raises(ValueError, match=r"--weights 123, and now it is 456.*--overwrite"):
         begin(tmp_path / "journal", OPTIONS | {"--weights": "456"})
+
+
+def test_the_state_of_a_lost_target_comes_back(tmp_path: Path) -> None:
+    search = Search((1.0, 2.0, 3.0, 4.0), missed=7, tiles=3, candidate=Candidate((5.0, 6.0, 7.0, 8.0), frames=1))
+    torch.save({"search": search}, tmp_path / "checkpoint.pt")
+    assert load_state(tmp_path / "checkpoint.pt", CPU) == {"search": search}
 
 
 class Harmful:
