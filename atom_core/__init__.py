@@ -1,3 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 """ATOM visual object tracking (CVPR 2019) in PyTorch. Knows nothing of ROS."""
+
+import os
+
+# On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame. OpenMP's would by default go on spinning
+# for a while after their work, on the cores that the others need then. Read when PyTorch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -77,9 +77,9 @@ class AscentStep(nn.Module):
         weight, by_position, by_side = bin_matrices()
         buffers = {
             "edges": edge_matrix(),
-            "weight_of": weight,
-            "slope_of": torch.cat((by_position, by_side), dim=1),
-            "grid": torch.arange(window[0])[:, None],
+            "weight_of": weight.T,
+            "slope_of": torch.cat((by_position, by_side), dim=1).T,
+            "grid": torch.arange(window[0]),
             **head._asdict(),
         }
         for name, tensor in buffers.items():
@@ -96,11 +96,11 @@ class AscentStep(nn.Module):
         step_length: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Boxes (P, 4), what `WindowedMaps` gives, modulation (1, 256) each, (1,) -> boxes (P, 4), 2 * IoU - 1 (P,)."""
-        edges = (boxes @ self.edges + offset).view(self.count, 2, 1, -1)
-        distance = (edges - self.grid).clamp(-1, 1)  # (P, axis, n, E)
+        edges = (boxes @ self.edges + offset).view(self.count, 2, -1, 1)
+        distance = (edges - self.grid).clamp(-1, 1)  # (P, axis, E, n)
         magnitude = distance.abs()
-        weights = hat_integral(distance, magnitude) @ self.weight_of  # (P, axis, n, 8)
-        slopes = ((1 - magnitude) @ self.slope_of).unflatten(3, (2, -1))  # (P, axis, n, position or side, 8)
+        weights = self.weight_of @ hat_integral(distance, magnitude)  # (P, axis, 8, n)
+        slopes = (self.slope_of @ (1 - magnitude)).unflatten(2, (2, -1))  # (P, axis, position or side, 8, n)
         size = boxes[:, 2:].clamp(min=1e-3)
         area = size[:, :1] * size[:, 1:]
 
@@ -111,7 +111,7 @@ class AscentStep(nn.Module):
         )
         for i, (feature_map, modulation, layer, bins, part) in enumerate(branches):
             cells = self.window[i]
-            x, y = (weights[:, axis, :cells, bins].transpose(1, 2) for axis in (0, 1))  # (P, K, n)
+            x, y = (weights[:, axis, bins, :cells] for axis in (0, 1))  # (P, K, n)
             rows, pooled = self._pool(feature_map, x, y, cells)
             sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / area
             hidden = sums + self.bias[part]
@@ -121,10 +121,7 @@ class AscentStep(nn.Module):
             at_pooled = (at_sums @ layer).view(pooled.shape) * modulation
             at_x, at_y = self._transposed(at_pooled, rows, feature_map, x, cells)
             by_shape = by_shape + torch.stack(
-                [
-                    (slopes[:, axis, :cells, :, bins] * at.transpose(1, 2)[:, :, None]).sum((1, 3))
-                    for axis, at in ((0, at_x), (1, at_y))
-                ],
+                [(slopes[:, axis, :, bins, :cells] * at[:, None]).sum((2, 3)) for axis, at in ((0, at_x), (1, at_y))],
                 dim=2,
             )  # (P, position or side, axis)
         by_shape = by_shape * (size / area)[:, None]

@@ -40,7 +40,6 @@ STAGES = (
     Stage("classifier", TargetModel, "project"),
     Stage("classifier", TargetModel, "scores"),
     Stage("localization", tracker, "localize"),
-    Stage("IoU maps", Networks, "head"),
     Stage("refinement", Networks, "refine"),
     Stage("fetch", tracker, "fetch"),
     Stage("memory", SampleMemory, "insert"),
