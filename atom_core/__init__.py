@@ -4,6 +4,6 @@
 
 import os
 
-# On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame. OpenMP's would by default go on spinning
-# for a while after their work, on the cores that the others need then. Read when PyTorch is first imported.
+# On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame, and OpenMP's would by default go on
+# spinning after their work, on cores that the others need. This is read when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

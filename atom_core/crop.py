@@ -25,19 +25,13 @@ def sample_crop(image: Tensor, region: Tensor, crop_size: int) -> Tensor:
     """
     height, width, _ = image.shape
     step = region[2] / crop_size  # image px an output pixel
-    rows, row_weights = _taps(region[1], step, crop_size, height)
-    columns, column_weights = _taps(region[0], step, crop_size, width)
-    taps = image.index_select(0, rows).index_select(1, columns).float()  # (2S, 2S, 3)
-    taps = taps.view(crop_size, 2, crop_size, 2 * 3)
-    taps = torch.lerp(taps[:, 0], taps[:, 1], row_weights[:, None, None]).view(crop_size, crop_size, 2, 3)
-    return torch.lerp(taps[:, :, 0], taps[:, :, 1], column_weights[None, :, None]).permute(2, 0, 1).contiguous()
-
-
-def _taps(start: Tensor, step: Tensor, crop_size: int, length: int) -> tuple[Tensor, Tensor]:
-    """Pixel indices (2S,) of the two taps of each output pixel, interleaved, and the second tap's weight (S,)."""
-    positions = (torch.arange(crop_size, device=start.device) + 0.5) * step - 0.5 + start
+    grid = torch.arange(0.5, crop_size, device=image.device)
+    positions = torch.addcmul(region[:2, None] - 0.5, grid, step)  # (2, S) of the output pixels along x, y
     spacing = (step / 2).round().clamp(min=1)
     first = (positions - spacing / 2).round()
     weights = (positions - first) / spacing  # within [0, 1]: the first tap is at most half a pixel off its ideal place
-    indices = torch.stack((first, first + spacing), dim=1).clamp(0, length - 1)
-    return indices.flatten().long(), weights
+    columns, rows = torch.stack((first, first + spacing), dim=2).flatten(1).long()
+    taps = image.index_select(0, rows.clamp(0, height - 1)).index_select(1, columns.clamp(0, width - 1)).float()
+    taps = taps.view(crop_size, 2, crop_size, 2 * 3)
+    taps = torch.lerp(taps[:, 0], taps[:, 1], weights[1, :, None, None]).view(crop_size, crop_size, 2, 3)
+    return torch.lerp(taps[:, :, 0], taps[:, :, 1], weights[0, None, :, None]).permute(2, 0, 1).contiguous()

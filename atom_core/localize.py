@@ -75,14 +75,14 @@ def localize(scores: Tensor, target_size: Tensor, config: TrackerConfig) -> Loca
     score1, position1 = _peak(fine)
     score2, position2 = _peak(_without_neighborhood(fine, position1, config.target_neighborhood * target_size / 2))
 
-    near1, near2 = _is_near(position1, config), _is_near(position2, config)
+    near1, near2 = _are_near(torch.stack((position1, position2)), config)
     found = score1 >= config.not_found_threshold  # false for NaN as well
     rival = score2 > config.distractor_threshold * score1.clamp(min=0)
     distractor = (score2 > config.hard_negative_threshold * score1) & (score2 > config.not_found_threshold)
 
-    state = torch.where(distractor, int(LocalizationState.HARD_NEGATIVE), int(LocalizationState.NORMAL))
-    either = torch.where(near1 ^ near2, int(LocalizationState.HARD_NEGATIVE), int(LocalizationState.UNCERTAIN))
-    state = torch.where(rival, either, state)
+    is_negative = torch.where(rival, near1 ^ near2, distractor)
+    otherwise = torch.where(rival, int(LocalizationState.UNCERTAIN), int(LocalizationState.NORMAL))
+    state = torch.where(is_negative, int(LocalizationState.HARD_NEGATIVE), otherwise)
     state = torch.where(found, state, int(LocalizationState.NOT_FOUND))
 
     swap = found & rival & near2 & ~near1
@@ -115,14 +115,14 @@ def _windowed(fine: Tensor, crop_size: int) -> Tensor:
 
 def _fine_to_crop(index: Tensor) -> Tensor:
     """Index of a fine sample -> crop px: a cell is 16 samples wide with its centre in their middle."""
-    return boxes.score_to_crop((index + 0.5) / boxes.SCORE_STRIDE - 0.5)
+    return boxes.score_to_crop(torch.add(0.5 / boxes.SCORE_STRIDE - 0.5, index, alpha=1 / boxes.SCORE_STRIDE))
 
 
 def _peak(fine: Tensor) -> tuple[Tensor, Tensor]:
     """Height () and crop position (2,) of the maximum."""
-    score, index = fine.flatten().max(dim=0)
-    side = fine.shape[-1]
-    return score, _fine_to_crop(torch.stack((index % side, index // side)))
+    score, column = fine.amax(0).max(dim=0)
+    row = fine.amax(1).argmax()
+    return score, _fine_to_crop(torch.stack((column, row)))
 
 
 def _without_neighborhood(fine: Tensor, center: Tensor, half_size: Tensor) -> Tensor:
@@ -132,9 +132,10 @@ def _without_neighborhood(fine: Tensor, center: Tensor, half_size: Tensor) -> Te
     return fine.masked_fill(inside_y[:, None] & inside_x, -math.inf)
 
 
-def _is_near(position: Tensor, config: TrackerConfig) -> Tensor:
-    offset = position - (config.crop_size - 1) / 2
-    return offset.square().sum() <= (config.near_limit * config.crop_size / 2) ** 2
+def _are_near(positions: Tensor, config: TrackerConfig) -> Tensor:
+    """Whether each of positions (N, 2) is near."""
+    offsets = positions - (config.crop_size - 1) / 2
+    return offsets.square().sum(1) <= (config.near_limit * config.crop_size / 2) ** 2
 
 
 @torch.compiler.assume_constant_result  # torch.compile would else trace into the cached function

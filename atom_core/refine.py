@@ -82,15 +82,14 @@ def select(proposals: Tensor, predicted: Tensor, config: TrackerConfig) -> Refin
         predicted: (P,), 2 * IoU - 1.
         config: the bound of the aspect ratio and the number of proposals in the mean.
     """
-    width, height = proposals[:, 2], proposals[:, 3]
-    limit = config.max_aspect_ratio
-    plausible = (width > 0) & (height > 0) & (width <= limit * height) & (height <= limit * width)
-    # A gradient step that ran away must not take the mean along.
-    plausible = plausible & torch.isfinite(proposals).all(-1) & torch.isfinite(predicted)
+    rows = torch.cat((proposals, predicted[:, None]), dim=1)
+    shorter, longer = proposals[:, 2:].amin(1), proposals[:, 2:].amax(1)
+    # A gradient step that ran away must not take the mean along: of what is not finite, the difference is NaN.
+    is_finite = (rows - rows).sum(1) == 0
+    plausible = (shorter > 0) & (longer <= config.max_aspect_ratio * shorter) & is_finite
     ranked = torch.where(plausible, predicted, -torch.inf)
-    best = ranked.topk(min(config.top_proposals, len(ranked))).indices
-    kept = plausible[best]
-    count = kept.sum().clamp(min=1)
-    box = torch.where(kept[:, None], proposals[best], 0).sum(0) / count
-    iou = torch.where(kept, (predicted[best] + 1) / 2, 0).sum() / count
-    return Refinement(box, iou.clamp(0, 1), kept.any())
+    values, best = ranked.topk(min(config.top_proposals, len(ranked)))
+    kept = values > -torch.inf
+    mean = torch.where(kept[:, None], rows[best], 0).sum(0) / kept.sum().clamp(min=1)
+    valid = kept[0]  # the best one
+    return Refinement(mean[:4], torch.where(valid, (mean[4] + 1) / 2, 0).clamp(0, 1), valid)
