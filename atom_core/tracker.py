@@ -371,7 +371,7 @@ def locate_in_crop(features: Features, look: Look, image: Tensor, networks: Netw
     proposals, predicted = networks.refine(features, target.modulation, proposals, ascent)
     best = select(proposals, predicted, config)
     refined, iou = torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
-    found = place.state != LocalizationState.NOT_FOUND
+    found = place.state != int(LocalizationState.NOT_FOUND)
     box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
     box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
     position = boxes.points_to_crop(boxes.center(box), region, size)

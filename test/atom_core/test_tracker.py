@@ -13,11 +13,14 @@ import torch
 from atom_core import tracker as tracker_module
 from atom_core import weights
 from atom_core.backbone import BACKBONES
+from atom_core.boxes import search_region
 from atom_core.config import TrackerConfig
 from atom_core.engine import accelerate
 from atom_core.refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
+    Located,
+    Look,
     Networks,
     TrackResult,
     TrackState,
@@ -25,6 +28,7 @@ from atom_core.tracker import (
     learn,
     learn_first_frame,
     locate,
+    locate_all,
 )
 
 SIZE = 48  # px, side of the drawn target
@@ -251,6 +255,24 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):
         tracker_module.fetch([located])  # the one host read of a frame, and the proof that one would be seen
+
+
+def test_the_frame_step_is_one_graph(network, scene) -> None:
+    """From the image to what is fetched: no data-dependent Python and no host read, or fullgraph would refuse it."""
+    tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(), engine="torch")
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+
+    def step(image: torch.Tensor, box: torch.Tensor) -> Located:
+        region = search_region(box, tracker.config.search_area_factor)
+        look = Look(tracker._target, region, box, tracker._target.jitter[0], False, tracker.config)
+        return locate_all(image, [look], tracker._networks)[0]
+
+    image = torch.from_numpy(drawn(scene, (106, 84)))
+    with torch.no_grad():
+        eager = step(image, tracker._target.box)
+        compiled = torch.compile(step, fullgraph=True, backend="eager")(image, tracker._target.box)
+    for one, other in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_core_never_imports_ros() -> None:
