@@ -145,7 +145,11 @@ class AscentStep(nn.Module):
 
 
 class OpenVinoRefiner:
-    """See `refiner.Refiner`. Compiles what it needs at the first call for a kind of window."""
+    """See `refiner.Refiner`. Compiles what it needs at the first call for a number of proposals.
+
+    The whole maps, for the rare long and thin target, are left to PyTorch: compiling for them, perhaps in the middle of
+    a video, would take seconds.
+    """
 
     def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int) -> None:
         self._net, self._channels = iou_net, channels
@@ -166,8 +170,11 @@ class OpenVinoRefiner:
     def _get(self, window: tuple[int, int], proposals: int) -> tuple[_Function, _Function]:
         key = window, proposals
         if key not in self._functions:
-            compiled = _compile(self._net, self._channels, self._cells, *key)
-            self._functions[key] = tuple(new_request(one) for one in compiled)
+            modules = WindowedMaps(self._net, self._cells, window), AscentStep(self._net, *key)
+            if window != self._cells:
+                compiled = _compile(self._net, self._channels, self._cells, *key)
+                modules = tuple(new_request(one) for one in compiled)
+            self._functions[key] = modules
         return self._functions[key]
 
 
