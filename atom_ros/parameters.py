@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from atom_core.config import TrackerConfig
+from atom_ros.picking import Box, parse_box
 
 Value = bool | int | float | str
 
@@ -32,6 +33,7 @@ class Spec:
     bounds: tuple[float, float] | None = None  # both included
     choices: tuple[str, ...] = ()
     live: bool = False  # can be changed while the node runs
+    read: Callable[[Value], object] | None = None  # makes the setting of the value; raises ValueError
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
@@ -50,6 +52,13 @@ class Spec:
         """Raises ValueError, naming the choices, where the value is none of them (rclpy checks types and bounds)."""
         if self.choices and value not in self.choices:
             raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
+
+    def setting(self, value: Value) -> object:
+        """What stands in the settings for a value; raises ValueError, naming it, where it cannot be read."""
+        try:
+            return value if self.read is None else self.read(value)
+        except ValueError as error:
+            raise ValueError(f"parameter {self.name}: {error}") from error
 
 
 def _tracker(name: str, description: str, bounds: tuple[float, float] | None = None, live: bool = True) -> Spec:
@@ -73,6 +82,11 @@ TABLE = (
     Spec("qos.depth", 1, "Images that the middleware keeps for the node.", (1, 100)),
     Spec("max_targets", 1, "Targets followed at once. With 1, a new target replaces the other; otherwise it is added.",
          (1, 100), live=True),
+    Spec("box", "", "A target to set on the first image: x,y,width,height in px. Empty for none.",
+         read=lambda text: parse_box(text) if text else None),
+    Spec("target_topics", True, "Take targets also from clicks in rqt_image_view, ~/target_roi, ~/target_detection."),
+    Spec("click_timeout", 10.0, "Two clicks make a target if the second comes within this many seconds.",
+         (0.1, 3600.0), live=True),
     Spec("buffer.seconds", 10.0, "A box may be drawn on an image this old.", (0.1, 60.0)),
     Spec("buffer.megabytes", 256, "Bound of the image data kept for that (1080p at 30 fps: 190 MB a second).",
          (1, 16384)),
@@ -118,6 +132,9 @@ class Settings:
     qos_durability: str
     qos_depth: int
     max_targets: int
+    box: Box | None
+    target_topics: bool
+    click_timeout: float  # s
     buffer_seconds: float
     buffer_megabytes: int
     stamp_tolerance: float  # s
@@ -137,7 +154,7 @@ class Settings:
             if name.startswith(_TRACKER):
                 tracker[name.removeprefix(_TRACKER)] = values[name]
             else:
-                own[name.replace(".", "_")] = values[name]
+                own[name.replace(".", "_")] = spec.setting(values[name])
         return cls(**own, tracker=dataclasses.replace(_DEFAULTS, **tracker))
 
     def image_qos(self) -> QoSProfile:

@@ -42,6 +42,7 @@ from atom_ros.gpu import GPU_ERRORS, describe, free_gpu_memory, gpu_megabytes, p
 from atom_ros.images import ImageMessage
 from atom_ros.outputs import Outputs
 from atom_ros.report import Report
+from atom_ros.target_inputs import TargetInputs
 from atom_ros.worker import Worker
 from atom_tracker.srv import RemoveTarget, SetTarget
 
@@ -85,6 +86,7 @@ class TrackerNode(LifecycleNode):
         # While active:
         self._buffer: FrameBuffer | None = None
         self._worker: Worker | None = None
+        self._inputs: TargetInputs | None = None
         self._subscription: Subscription | None = None
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
@@ -141,6 +143,7 @@ class TrackerNode(LifecycleNode):
             leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
         )
+        self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
         message_type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription = self.create_subscription(
             message_type, self._image_topic(), self._on_image, settings.image_qos()
@@ -180,12 +183,14 @@ class TrackerNode(LifecycleNode):
     def _stop(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
+        if self._inputs is not None:
+            self._inputs.destroy()
         if self._worker is not None:
             self._worker.stop()
             self._last_target_id = self._worker.last_target_id
             if self._tracker is not None:
                 self._tracker.clear()
-        self._subscription = self._worker = self._buffer = None
+        self._subscription = self._inputs = self._worker = self._buffer = None
         self._state_log.clear()
 
     def _free(self) -> None:
@@ -255,6 +260,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger().info("The images' stamps jumped back: older images forgotten")
         if frame is not None:
             self._worker.put_frame(frame)
+            self._inputs.image_arrived()
 
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._buffer is not None:
