@@ -1,0 +1,82 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 run atom_tracker follow_target`: an example. Turns Tracks into velocities, so that a robot goes after a target.
+
+Copy it and make it your robot's: see docs/follower.md.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+
+import rclpy
+from geometry_msgs.msg import Twist
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from atom_tracker.msg import Track
+
+
+class TargetFollower(Node):
+    """Keeps the target in the image's middle and at a certain height in it, which stands for the distance."""
+
+    def __init__(self) -> None:
+        super().__init__("follow_target")
+        self._image_width = self.declare_parameter("image_width", 640).value  # px
+        self._height = self.declare_parameter("target_height", 200.0).value  # px, at the distance to keep
+        self._max_speed = self.declare_parameter("max_speed", 0.4).value  # m/s
+        self._max_turn = self.declare_parameter("max_turn", 1.0).value  # rad/s
+        timeout = self.declare_parameter("timeout", 0.5).value  # s without a Track, after which the robot stops
+        self._commands = self.create_publisher(Twist, "cmd_vel", 1)
+        self.create_subscription(Track, "tracker/track", self._on_track, 1)
+        self._watchdog = self.create_timer(timeout, self.stop, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _on_track(self, track: Track) -> None:
+        self._watchdog.reset()
+        if track.status != Track.TRACKING:
+            self.stop()
+            return
+        aside = (track.x + track.width / 2 + 0.5) / self._image_width - 0.5  # of the middle: -0.5 left, 0.5 right
+        far = 1.0 - track.height / self._height  # 0 where the distance is right, negative where it is too small
+        command = Twist()
+        command.angular.z = -2.0 * self._max_turn * _bounded(aside, 0.5)
+        command.linear.x = self._max_speed * _bounded(far, 1.0)
+        self._commands.publish(command)
+
+    def stop(self) -> None:
+        """Tells the robot to stand still."""
+        self._commands.publish(Twist())
+
+    def wait_until_heard(self) -> None:
+        """Gives the robot a second to receive the last command, which would go with this process otherwise."""
+        self._commands.wait_for_all_acked(Duration(seconds=1))
+
+
+def _bounded(value: float, limit: float) -> float:
+    return max(-limit, min(limit, value)) if math.isfinite(value) else 0.0
+
+
+def main(args: list[str] | None = None) -> None:
+    """Follows until Ctrl-C or the end of its launch file, and stops the robot."""
+    # rclpy's own handler would shut down before the last command could be sent.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    node = TargetFollower()
+    try:
+        while not ended.is_set():
+            rclpy.spin_once(node, timeout_sec=0.1)
+    finally:
+        node.stop()
+        node.wait_until_heard()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()
