@@ -94,6 +94,11 @@ TABLE = (
          live=True),
     Spec("catch_up_seconds", 1.0, "Time for following a new target through the images since its own; "
          "afterwards the tracker jumps to the newest image.", (0.0, 10.0), live=True),
+    Spec("rectified", False, "The images are rectified: camera_info's P counts, instead of K and D."),
+    Spec("depth_tolerance", 0.02, "A depth image belongs to the image whose stamp is this near, in seconds.",
+         (0.0, 1.0)),
+    Spec("publish_tf", False, "Publish each target's position as a transform, too, where tf2_msgs is installed."),
+    Spec("tf_prefix", "target_", "A target's frame is called so, followed by its number."),
     _tracker("not_found_threshold", "The target is lost below this score (-1: never).", (-1.0, 1.0)),
     _tracker("distractor_threshold", "A look-alike makes the target uncertain above this share of its score.",
              (0.0, 100.0)),
@@ -139,6 +144,10 @@ class Settings:
     buffer_megabytes: int
     stamp_tolerance: float  # s
     catch_up_seconds: float
+    rectified: bool
+    depth_tolerance: float  # s
+    publish_tf: bool
+    tf_prefix: str
     tracker: TrackerConfig
 
     @classmethod

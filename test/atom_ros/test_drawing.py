@@ -1,6 +1,7 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 
+import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
@@ -10,48 +11,66 @@ from atom_ros.frame_buffer import Frame
 from atom_ros.report import Box, Report, Status
 
 IMAGE = np.full((480, 640, 3), 100, np.uint8)
+PANEL = 100  # rows at the top that the panel may take
+SEEN = [Status.TRACKING, Status.UNCERTAIN]
+UNSEEN = [status for status in Status if status not in SEEN]
 
 
-def _report(status: Status, box: Box | None = None) -> Report:
-    return Report(Frame(1, Image()), 3, status, box, confidence=0.5, iou=0.5)
+def _report(status: Status, box: Box | None = None, target_id: int = 3) -> Report:
+    return Report(Frame(1, Image()), target_id, status, box, confidence=0.5, iou=0.5)
 
 
-def _rows_and_columns(canvas: np.ndarray, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return np.nonzero((canvas[100:] == color).all(-1))  # below the line of text
+def _pixels(canvas: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """A mask of the pixels that have a colour."""
+    return (canvas == color).all(-1)
 
 
-@pytest.mark.parametrize("status", [Status.TRACKING, Status.UNCERTAIN])
+@pytest.mark.parametrize("status", SEEN)
 def test_the_box_is_drawn_in_the_colour_of_the_state(status: Status) -> None:
     canvas = draw(IMAGE, [_report(status, (200.0, 250.0, 100.0, 50.0))], fps=10.0)
-    rows, columns = _rows_and_columns(canvas, COLORS[status])
+    colored = _pixels(canvas, COLORS[status])
     # Lines are 2 px wide (3 px for 1000 px of image): one more pixel on a side.
-    assert abs(columns.min() - 200) <= 1 and abs(columns.max() - 300) <= 1
-    assert abs(rows.min() + 100 - 250) <= 1 and abs(rows.max() + 100 - 300) <= 1
-    assert (canvas[275, 250] == 100).all(), "the box is not filled"
+    for line in (colored[275], colored[299:302].any(0)):
+        columns = np.nonzero(line)[0]
+        assert abs(columns.min() - 200) <= 1 and abs(columns.max() - 300) <= 1
+    rows = np.nonzero(colored[:, 299:302].any(1))[0]
+    assert abs(rows.max() - 300) <= 1
+    assert (canvas[260:290, 210:290] == 100).all(), "the box is not filled"
     assert (IMAGE == 100).all(), "the picture itself is untouched"
 
 
-@pytest.mark.parametrize("status", [Status.LOST, Status.SEARCHING, Status.IDLE])
-def test_without_a_box_only_the_text_is_drawn(status: Status) -> None:
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        ((200.0, 250.0, 100.0, 50.0), (215, 245)),  # above the box
+        ((200.0, 3.0, 100.0, 50.0), (56, 85)),  # no room above: below
+        ((-50.0, -50.0, 900.0, 900.0), (0, 30)),  # the box fills the image
+        ((200.0, 470.0, 100.0, 900.0), (430, 470)),
+        ((200.0, 700.0, 100.0, 20.0), (440, 480)),  # the box is outside
+    ],
+)
+def test_the_label_is_in_the_image(box: Box, inside: tuple[int, int]) -> None:
+    canvas = draw(IMAGE, [_report(Status.TRACKING, box)], fps=10.0)
+    # A label is the only place with the colour in whole blocks.
+    blocks = cv2.erode(_pixels(canvas, COLORS[Status.TRACKING]).astype(np.uint8), np.ones((5, 5), np.uint8))
+    rows = np.nonzero(blocks)[0]
+    assert rows.size > 0 and inside[0] <= rows.min() and rows.max() < inside[1]
+
+
+@pytest.mark.parametrize("status", UNSEEN)
+def test_without_a_box_only_the_panel_is_drawn(status: Status) -> None:
     canvas = draw(IMAGE, [_report(status)], fps=10.0)
-    assert (canvas[100:] == 100).all()
-    assert (canvas[:100] == COLORS[status]).all(-1).any()
+    assert (canvas[PANEL:] == 100).all()
+    assert _pixels(canvas[:PANEL], COLORS[status]).any()
 
 
-def test_each_target_has_its_box_and_its_line_of_text() -> None:
-    lost = _report(Status.LOST)
-    seen = [
-        _report(Status.TRACKING, (200.0, 250.0, 100.0, 50.0)),
-        _report(Status.UNCERTAIN, (400.0, 350.0, 60.0, 60.0)),
-    ]
-    canvas = draw(IMAGE, [*seen, lost], fps=10.0)
-    first_rows = []
-    for status, left in ((Status.TRACKING, 200), (Status.UNCERTAIN, 400)):
-        rows, columns = np.nonzero((canvas == COLORS[status]).all(-1))
-        first_rows.append(rows.min())
-        assert abs(columns[rows > 200].min() - left) <= 1
-    rows, _ = np.nonzero((canvas == COLORS[Status.LOST]).all(-1))
-    assert first_rows == sorted(first_rows) and first_rows[-1] < rows.min() < 200, "one line below the other"
+def test_all_targets_are_drawn() -> None:
+    reports = [_report(Status.TRACKING, (100.0, 250.0, 50.0, 50.0), 1), _report(Status.LOST, None, 2)]
+    reports.append(_report(Status.UNCERTAIN, (400.0, 250.0, 50.0, 50.0), 3))
+    canvas = draw(IMAGE, reports, fps=10.0)
+    assert _pixels(canvas[PANEL:, :320], COLORS[Status.TRACKING]).any()
+    assert _pixels(canvas[PANEL:, 320:], COLORS[Status.UNCERTAIN]).any()
+    assert _pixels(canvas[:PANEL], COLORS[Status.LOST]).any()
 
 
 def test_each_state_has_a_colour_of_its_own() -> None:
@@ -63,7 +82,9 @@ def test_boxes_far_outside_can_be_drawn(box: Box) -> None:
     assert draw(IMAGE, [_report(Status.TRACKING, box)], fps=0.0).shape == IMAGE.shape
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2000, 3)])
-def test_pictures_smaller_than_the_text_can_be_drawn(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2000, 3), (2000, 2, 3)])
+@pytest.mark.parametrize("status", Status)
+def test_pictures_smaller_than_the_text_can_be_drawn(shape: tuple[int, ...], status: Status) -> None:
     image = np.zeros(shape, np.uint8)
-    assert draw(image, [_report(Status.TRACKING, (0.0, 0.0, 1.0, 1.0))], fps=1.0).shape == shape
+    box = (0.0, 0.0, 1.0, 1.0) if status in SEEN else None
+    assert draw(image, [_report(status, box)], fps=1.0).shape == shape
