@@ -4,19 +4,26 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import ImageMarker
 
 from atom_ros.diagnostics import Statistics
 from atom_ros.drawing import draw
 from atom_ros.frame_buffer import NANOSECONDS
-from atom_ros.images import image_message
+from atom_ros.images import ImageMessage, image_message
+from atom_ros.markers import image_marker
 from atom_ros.messages import Detection2DArray, detections_message, track_message
+from atom_ros.parameters import Settings
 from atom_ros.report import Report
+from atom_ros.spatial import SpatialOutputs
 from atom_tracker.msg import Track
 
 _RELIABLE = QoSProfile(depth=10)
@@ -26,11 +33,14 @@ _DEBUG_IMAGE = QoSProfile(depth=1)
 class Outputs:
     """Publishers that live from configure to cleanup, and send only while the node is active."""
 
-    def __init__(self, node: LifecycleNode, statistics: Statistics) -> None:
+    def __init__(self, node: LifecycleNode, statistics: Statistics, settings: Settings) -> None:
         self._node = node
         self._statistics = statistics
+        self._spatial = SpatialOutputs(node, settings)
         self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
+        self._compressed = node.create_lifecycle_publisher(CompressedImage, "~/debug_image/compressed", _DEBUG_IMAGE)
+        self._image_markers = node.create_lifecycle_publisher(ImageMarker, "~/image_markers", _RELIABLE)
         self._detections = None
         if Detection2DArray is not None:
             self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RELIABLE)
@@ -50,14 +60,45 @@ class Outputs:
         if self._detections is not None:
             self._detections.publish(detections_message(reports))
         if image is not None and self.wants_image():
-            self._debug_image.publish(image_message(header, draw(image, reports, self._statistics.fps)))
+            self._publish_debug_image(header, draw(image, reports, self._statistics.fps))
+        size = _size(reports[0].frame.message, image)
+        if size is not None and self._image_markers.get_subscription_count() > 0:
+            self._image_markers.publish(image_marker(header, reports, size))
+        self._spatial.publish(reports, size)
+
+    def _publish_debug_image(self, header: Header, drawn: np.ndarray) -> None:
+        if self._debug_image.get_subscription_count() > 0:
+            self._debug_image.publish(image_message(header, drawn))
+        if self._compressed.get_subscription_count() > 0:
+            _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            self._compressed.publish(CompressedImage(header=header, format="jpeg", data=array("B", data.tobytes())))
 
     def wants_image(self) -> bool:
         """Whether somebody looks at the debug image."""
-        return self._debug_image.get_subscription_count() > 0
+        return any(p.get_subscription_count() > 0 for p in (self._debug_image, self._compressed))
+
+    def start(self) -> None:
+        """Subscribes to what tells where the targets are in space; to be called when the node is activated."""
+        self._spatial.start()
+
+    def stop(self) -> None:
+        """Unsubscribes, and deletes what is shown of the targets."""
+        self._spatial.stop()
+
+    def forget(self, target_id: int | None = None) -> None:
+        """Deletes what is shown of a target, or of all."""
+        self._spatial.forget(target_id)
 
     def destroy(self) -> None:
         """Removes the publishers from the node."""
-        for publisher in (self._track, self._debug_image, self._detections):
+        self._spatial.destroy()
+        for publisher in (self._track, self._debug_image, self._compressed, self._image_markers, self._detections):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)
+
+
+def _size(message: ImageMessage, image: np.ndarray | None) -> tuple[int, int] | None:
+    """Width and height of an image; None of a compressed one that nobody has decoded."""
+    if isinstance(message, Image):
+        return message.width, message.height
+    return None if image is None else (image.shape[1], image.shape[0])

@@ -119,7 +119,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self._outputs = Outputs(self, self._statistics)
+        self._outputs = Outputs(self, self._statistics, settings)
         self.get_logger().info(f"Loaded network {self._tracker.network_name} on {self._tracker.device}")
         return super().on_configure(state)
 
@@ -143,6 +143,7 @@ class TrackerNode(LifecycleNode):
             leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
         )
+        self._outputs.start()
         self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
         message_type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription = self.create_subscription(
@@ -188,6 +189,7 @@ class TrackerNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._last_target_id = self._worker.last_target_id
+            self._outputs.stop()
             if self._tracker is not None:
                 self._tracker.clear()
         self._subscription = self._inputs = self._worker = self._buffer = None
@@ -306,7 +308,9 @@ class TrackerNode(LifecycleNode):
             worker = self._active_worker()
             if request.target_id == 0:
                 response.success, response.message = True, _cleared(worker.clear_targets())
+                self._outputs.forget()
             elif worker.remove_target(request.target_id):
+                self._outputs.forget(request.target_id)
                 response.success, response.message = True, f"target {request.target_id} removed"
             else:
                 followed = ", ".join(map(str, worker.target_ids)) or "none"
@@ -319,6 +323,7 @@ class TrackerNode(LifecycleNode):
         try:
             response.message = _cleared(self._active_worker().clear_targets())
             response.success = True
+            self._outputs.forget()
         except RuntimeError as error:
             response.message = self._refusal(error)
         return response
