@@ -144,6 +144,10 @@ def main(args: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # Ctrl-C while an image was on its way: it could not be published
     finally:
         executor.shutdown()
         thread.join()

@@ -177,9 +177,9 @@ print(weights.find("default"))
 
 def test_the_interfaces_are_the_published_contract():
     Track = pytest.importorskip("atom_tracker.msg", reason="needs ROS 2").Track
-    from atom_tracker.srv import SetTarget
+    from atom_tracker.srv import RemoveTarget, SetTarget
 
-    assert (Track.IDLE, Track.TRACKING, Track.UNCERTAIN, Track.LOST) == (0, 1, 2, 3)
+    assert (Track.IDLE, Track.TRACKING, Track.UNCERTAIN, Track.LOST, Track.SEARCHING) == (0, 1, 2, 3, 4)
     box = dict.fromkeys(("x", "y", "width", "height"), "double")
     assert Track.get_fields_and_field_types() == {
         "header": "std_msgs/Header",
@@ -191,7 +191,13 @@ def test_the_interfaces_are_the_published_contract():
         "latency": "builtin_interfaces/Duration",
         "processing_ms": "float",
     }
-    assert SetTarget.Request.get_fields_and_field_types() == {"stamp": "builtin_interfaces/Time", **box}
+    assert SetTarget.Request.get_fields_and_field_types() == {
+        "stamp": "builtin_interfaces/Time",
+        **box,
+        "target_id": "uint32",
+    }
+    assert RemoveTarget.Request.get_fields_and_field_types() == {"target_id": "uint32"}
+    assert RemoveTarget.Response.get_fields_and_field_types() == {"success": "boolean", "message": "string"}
     assert SetTarget.Response.get_fields_and_field_types() == {
         "success": "boolean",
         "message": "string",
