@@ -17,63 +17,69 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
-# Arguments that are parameters of the node. Empty means: as in the parameter file.
-NODE_PARAMETERS = {"weights": str, "device": str, "image_transport": str, "autostart": bool}
+# Arguments that are parameters of the node: their type, their choices and what they are.
+NODE_PARAMETERS = {
+    "weights": (str, None, "Name of a shipped network, or path of a .safetensors file"),
+    "device": (str, None, "auto, cpu, cuda or cuda:<index>"),
+    "image_transport": (str, ("raw", "compressed"), "How the images come; compressed: on <image>/compressed"),
+    "reliability": (str, ("best_effort", "reliable"), "Of the image subscription; reliable loses fewer large images"),
+    "max_targets": (int, None, "Targets followed at once"),
+    "box": (str, None, "A target to set on the first image: x,y,width,height in px"),
+    "autostart": (bool, ("true", "false"), "Configure and activate at once; false leaves it to a lifecycle manager"),
+    "use_sim_time": (bool, ("true", "false"), "Take the time from /clock, as of a simulator or a bag"),
+}
+FULL_NAMES = {"reliability": "qos.reliability"}  # of parameters whose arguments are called more shortly
+TOPICS = {
+    "image": "Topic of the camera's images",
+    "camera_info": "Topic of the camera's calibration",
+    "depth": "Topic of the depth image that is aligned with the image",
+}
 
 
 def generate_launch_description() -> LaunchDescription:
     """Returns the tracker and, if asked for, RViz with its debug image."""
-    in_file = "; empty: as in the parameter file"
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images"),
-            DeclareLaunchArgument(
-                "namespace", default_value="", description="Namespace of the node, one for each camera"
-            ),
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=str(SHARE / "config" / "tracker.yaml"),
-                description="Parameter file; the arguments below have precedence over it",
-            ),
-            DeclareLaunchArgument(
-                "weights",
-                default_value="",
-                description="Name of a shipped network, or path of a .safetensors file" + in_file,
-            ),
-            DeclareLaunchArgument("device", default_value="", description="auto, cpu, cuda or cuda:<index>" + in_file),
-            DeclareLaunchArgument(
-                "image_transport",
-                default_value="",
-                choices=["", "raw", "compressed"],
-                description="How the images come; compressed subscribes to <image>/compressed" + in_file,
-            ),
-            DeclareLaunchArgument(
-                "autostart",
-                default_value="",
-                choices=["", "true", "false"],
-                description="Configure and activate at once; false leaves it to a lifecycle manager" + in_file,
-            ),
-            DeclareLaunchArgument(
-                "rviz", default_value="false", choices=["true", "false"], description="Show the debug image in RViz"
-            ),
-            OpaqueFunction(function=_tracker),
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                namespace=LaunchConfiguration("namespace"),
-                arguments=["-d", str(SHARE / "rviz" / "tracker.rviz")],
-                remappings=[("/tracker/debug_image", "tracker/debug_image")],  # into the namespace
-                condition=IfCondition(LaunchConfiguration("rviz")),
-            ),
-        ]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", str(SHARE / "rviz" / "tracker.rviz")],
+        remappings=[("/tracker/debug_image", "tracker/debug_image")],  # into the namespace
+        condition=IfCondition(LaunchConfiguration("rviz")),
     )
+    return LaunchDescription([*_arguments(), OpaqueFunction(function=_tracker), rviz])
+
+
+def _arguments() -> list[DeclareLaunchArgument]:
+    topics = [_argument(name, name, description) for name, description in TOPICS.items()]
+    parameters = [
+        _argument(name, "", description + "; empty: as in the parameter file", choices and ("", *choices))
+        for name, (_, choices, description) in NODE_PARAMETERS.items()
+    ]
+    return [
+        *topics,
+        _argument("namespace", "", "Namespace of the node, one for each camera"),
+        _argument(
+            "params_file",
+            str(SHARE / "config" / "tracker.yaml"),
+            "Parameter file; the arguments below have precedence over it",
+        ),
+        *parameters,
+        _argument("respawn", "false", "Start the node again if it ends", ("true", "false")),
+        _argument("rviz", "false", "Show the debug image in RViz", ("true", "false")),
+    ]
+
+
+def _argument(
+    name: str, default: str, description: str, choices: tuple[str, ...] | None = None
+) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
 
 def _tracker(context: LaunchContext) -> list[LifecycleNode]:
     """The node; only the arguments that were given override the parameter file."""
     overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for name, value_type in NODE_PARAMETERS.items()
+        FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, (value_type, _, _) in NODE_PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
     node = LifecycleNode(
@@ -82,7 +88,9 @@ def _tracker(context: LaunchContext) -> list[LifecycleNode]:
         name="tracker",
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), overrides],
-        remappings=[("image", LaunchConfiguration("image"))],
+        remappings=[(name, LaunchConfiguration(name)) for name in TOPICS],
+        respawn=LaunchConfiguration("respawn").perform(context) == "true",
+        respawn_delay=2.0,
         output="screen",
     )
     return [node]

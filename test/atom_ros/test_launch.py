@@ -1,7 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file, with the real launch packages where they are installed (they come with ROS 2, not with pip)."""
+"""The launch files, with the real launch packages where they are installed (they come with ROS 2, not with pip)."""
 
+import contextlib
 import importlib.util
 import signal
 import subprocess
@@ -10,30 +11,54 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import cv2
+import numpy as np
 import pytest
 from rcl_interfaces.srv import GetParameters
 from robot import TIMEOUT, Robot, wait_until
 
-pytest.importorskip("launch", reason="the package launch is not installed")
+from atom_tracker.msg import Track
+
+launch = pytest.importorskip("launch", reason="the package launch is not installed")
 pytest.importorskip("launch_ros", reason="the package launch_ros is not installed")
 
-LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch/tracker.launch.py"
+LaunchContext = launch.LaunchContext
+FOLDER = Path(__file__).resolve().parents[2] / "launch"
+OF_THE_TRACKER = {
+    *("image", "camera_info", "depth", "namespace", "params_file", "weights", "device", "image_transport"),
+    *("reliability", "max_targets", "box", "autostart", "use_sim_time", "respawn", "rviz"),
+}
 
 
-@pytest.fixture(scope="module")
-def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tracker_launch", LAUNCH_FILE)
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.launch.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_every_argument_is_described(module: ModuleType) -> None:
-    arguments = module.generate_launch_description().get_launch_arguments()
-    assert {argument.name for argument in arguments} == {
-        *("image", "namespace", "params_file", "weights", "device", "image_transport", "autostart", "rviz")
-    }
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("tracker", set()),
+        ("webcam", {"source", "fps", "loop", "frame_id", "calibration", "select"}),
+        ("bag", {"bag", "rate", "loop", "delay"}),
+    ],
+)
+def test_every_argument_is_described(name: str, own: set[str]) -> None:
+    arguments = _module(name).generate_launch_description().get_launch_arguments()
+    assert {argument.name for argument in arguments} == OF_THE_TRACKER | own
     assert all(argument.description for argument in arguments)
+
+
+@pytest.mark.parametrize(("loop", "expected"), [("true", ["--loop"]), ("false", [])])
+def test_the_bag_is_played_with_its_clock(loop: str, expected: list[str]) -> None:
+    context = LaunchContext()
+    context.launch_configurations.update(bag="/data/bag", rate="0.5", delay="3", loop=loop)
+    (player,) = _module("bag")._player(context)
+    words = ["".join(part.perform(context) for part in word) for word in player.cmd]
+    start = ["ros2", "bag", "play", "/data/bag", "--clock", "--rate", "0.5", "--delay", "3"]
+    assert words == start + expected
 
 
 # What `ros2 launch <file> <arguments>` does.
@@ -51,27 +76,48 @@ sys.exit(service.run())
 """
 
 
+@contextlib.contextmanager
+def _launched(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-c", LAUNCHER, str(FOLDER / f"{name}.launch.py"), *arguments]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            status = process.wait(TIMEOUT)
+    assert status == 0, (folder / "log").read_text()
+
+
 @pytest.fixture
-def launched(tmp_path: Path) -> Iterator[subprocess.Popen]:
-    arguments = ["namespace:=/launched", "image:=/camera/image_raw", "device:=cpu", "autostart:=false"]
-    command = [sys.executable, "-c", LAUNCHER, str(LAUNCH_FILE), *arguments]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path)
-        yield process
-        process.send_signal(signal.SIGINT)
-        status = process.wait(TIMEOUT)
-    assert status == 0, (tmp_path / "log").read_text()
-
-
-def test_arguments_reach_the_node(launched: subprocess.Popen) -> None:
+def robot() -> Iterator[Robot]:
     robot = Robot("/launched")
-    try:
-        wait_until(lambda: launched.poll() is not None or robot.has_diagnostics(), "the node")
+    yield robot
+    robot.close()
+
+
+def test_arguments_reach_the_node(robot: Robot, tmp_path: Path) -> None:
+    arguments = ["namespace:=/launched", "image:=/camera/image_raw", "device:=cpu", "autostart:=false"]
+    arguments += ["reliability:=reliable", "max_targets:=3", "box:=1,2,30,40"]
+    with _launched(tmp_path, "tracker", *arguments) as process:
+        wait_until(lambda: process.poll() is not None or robot.has_diagnostics(), "the node")
         diagnostics = robot.diagnostics()
         assert (diagnostics["lifecycle"], diagnostics["image topic"]) == ("unconfigured", "/camera/image_raw")
         names = ["autostart", "device", "weights", "tracker.not_found_threshold"]
+        names += ["qos.reliability", "max_targets", "box"]
         values = robot.call(GetParameters, "tracker/get_parameters", GetParameters.Request(names=names)).values
         assert (values[0].bool_value, values[1].string_value) == (False, "cpu")
         assert (values[2].string_value, values[3].double_value) == ("default", 0.25), "as in the parameter file"
-    finally:
-        robot.close()
+        assert (values[4].string_value, values[5].integer_value) == ("reliable", 3)
+        assert values[6].string_value == "1,2,30,40"
+
+
+def test_a_folder_as_webcam(robot: Robot, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), pixels)
+    arguments = [f"source:={tmp_path}", "fps:=10.0", "namespace:=/launched", "device:=cpu", "select:=false"]
+    with _launched(tmp_path, "webcam", *arguments, "box:=40,30,60,50") as process:
+        wait_until(lambda: process.poll() is not None or robot.tracks, "a Track")
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        wait_until(lambda: robot.tracks[-1].status == Track.TRACKING, "the target that was given as argument")
+        assert robot.tracks[-1].header.frame_id == "camera_optical_frame"

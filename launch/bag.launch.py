@@ -1,0 +1,46 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a bag to the tracker: `ros2 launch atom_tracker bag.launch.py bag:=<folder> image:=/camera/image_raw`.
+
+All nodes take their time from the bag. The arguments of tracker.launch.py can be given, too. Where no image may be
+dropped, use `ros2 run atom_tracker track_bag` instead.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+SHARE = Path(get_package_share_directory("atom_tracker"))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Returns `ros2 bag play` and the tracker."""
+    tracker = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "tracker.launch.py")),
+        launch_arguments={"use_sim_time": "true"}.items(),
+    )
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("bag", description="Folder of the bag, or its file"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="Speed, in multiples of the recording's"),
+            DeclareLaunchArgument(
+                "loop", default_value="false", choices=["true", "false"], description="Begin anew at the end"
+            ),
+            DeclareLaunchArgument(
+                "delay", default_value="10.0", description="Seconds to wait, in which the tracker loads its network"
+            ),
+            tracker,
+            OpaqueFunction(function=_player),
+        ]
+    )
+
+
+def _player(context: LaunchContext) -> list[ExecuteProcess]:
+    bag, rate, delay = (LaunchConfiguration(name) for name in ("bag", "rate", "delay"))
+    loop = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
+    command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *loop]
+    return [ExecuteProcess(cmd=command, output="screen")]

@@ -1,0 +1,73 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A webcam, a video file or a folder of images, and the tracker: `ros2 launch atom_tracker webcam.launch.py source:=0`.
+
+The arguments of tracker.launch.py can be given, too: `device:=cpu box:=685,270,38,103`.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(get_package_share_directory("atom_tracker"))
+
+# Of the camera: their types, defaults and descriptions.
+CAMERA_PARAMETERS = {
+    "source": (str, "0", "Camera (0, /dev/video0), video file or folder of images"),
+    "fps": (float, "0.0", "Images a second of a file or a folder; 0.0: the file's own"),
+    "loop": (bool, "true", "Begin a file or a folder anew at its end"),
+    "frame_id": (str, "camera_optical_frame", "Frame of the images"),
+    "calibration": (str, "", "YAML file of camera_calibration; empty: no camera_info"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Returns the camera, the tracker and, if asked for, the window in which to draw the target's box."""
+    namespace = LaunchConfiguration("namespace")
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (_, default, description) in CAMERA_PARAMETERS.items()
+    ]
+    arguments += [
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
+        DeclareLaunchArgument(
+            "select", default_value="true", choices=["true", "false"], description="Open the window to draw a target in"
+        ),
+        # The camera is reliable, and so nothing is lost where the tracker is reliable, too.
+        DeclareLaunchArgument(
+            "reliability", default_value="reliable", description="Of the tracker's image subscription"
+        ),
+    ]
+    camera = Node(
+        package="atom_tracker",
+        executable="video_camera",
+        name="camera",
+        namespace=namespace,
+        parameters=[
+            {
+                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+                for name, (value_type, _, _) in CAMERA_PARAMETERS.items()
+            }
+        ],
+        output="screen",
+    )
+    window = Node(
+        package="atom_tracker",
+        executable="select_target",
+        namespace=namespace,
+        arguments=["image_raw"],
+        condition=IfCondition(LaunchConfiguration("select")),
+        output="screen",
+    )
+    tracker = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "tracker.launch.py")),
+        launch_arguments={"image": "image_raw", "reliability": LaunchConfiguration("reliability")}.items(),
+    )
+    return LaunchDescription([*arguments, camera, tracker, window])
