@@ -42,9 +42,9 @@ def test_the_box_is_drawn_in_the_colour_of_the_state(status: Status) -> None:
 @pytest.mark.parametrize(
     ("box", "inside"),
     [
-        ((200.0, 250.0, 100.0, 50.0), (215, 245)),  # above the box
-        ((200.0, 3.0, 100.0, 50.0), (56, 85)),  # no room above: below
-        ((-50.0, -50.0, 900.0, 900.0), (0, 30)),  # the box fills the image
+        ((200.0, 250.0, 100.0, 50.0), (212, 250)),  # a label of about 34 rows, right above the box
+        ((200.0, 3.0, 100.0, 50.0), (53, 91)),  # no room above: below
+        ((-50.0, -50.0, 900.0, 900.0), (0, 38)),  # the box fills the image
         ((200.0, 470.0, 100.0, 900.0), (430, 470)),
         ((200.0, 700.0, 100.0, 20.0), (440, 480)),  # the box is outside
     ],
