@@ -157,19 +157,25 @@ def test_every_requirement_is_pinned():
                 pins[package] = version
 
 
+EXECUTABLES = ("tracker_node", "select_target", "track_bag", "video_camera", "follow_target")
+
+
 def test_colcon_installs_what_the_node_needs(tmp_path: Path):
     prefix = Path(pytest.importorskip("ament_index_python", reason="needs ROS 2").get_package_prefix("atom_tracker"))
     share = prefix / "share" / "atom_tracker"
-    for name in ("launch/tracker.launch.py", "config", "rviz", "weights"):
+    launch = [f"launch/{name}.launch.py" for name in ("tracker", "webcam", "bag")]
+    for name in (*launch, "config", "rviz", "weights"):
         assert (share / name).exists(), f"{name} is missing from {share}"
-    assert os.access(prefix / "lib" / "atom_tracker" / "tracker_node", os.X_OK)
+    for name in EXECUTABLES:
+        assert os.access(prefix / "lib" / "atom_tracker" / name, os.X_OK), name
 
     (site_packages,) = prefix.glob("lib/python3*/site-packages")
-    code = """
+    code = f"""
 from importlib.metadata import distribution
 from atom_core import weights
-(node,) = distribution("atom-ros").entry_points
-assert node.name == "tracker_node" and callable(node.load())
+points = distribution("atom-ros").entry_points
+assert {{point.name for point in points}} == set({EXECUTABLES!r}), points
+assert all(callable(point.load()) for point in points)
 print(weights.find("default"))
 """
     assert Path(run_python(code, site_packages, tmp_path)).is_file()
