@@ -62,9 +62,15 @@ class Outputs:
         if image is not None and self.wants_image():
             self._publish_debug_image(header, draw(image, reports, self._statistics.fps))
         size = _size(reports[0].frame.message, image)
-        if size is not None and self._image_markers.get_subscription_count() > 0:
-            self._image_markers.publish(image_marker(header, reports, size))
+        if size is None and all(report.box is None for report in reports):
+            size = (1, 1)  # of an image that nobody has decoded, and on which nothing is placed
+        if size is not None:
+            self._publish_image_marker(header, reports, size)
         self._spatial.publish(reports, size)
+
+    def _publish_image_marker(self, header: Header, reports: Sequence[Report], size: tuple[int, int]) -> None:
+        if self._image_markers.get_subscription_count() > 0:
+            self._image_markers.publish(image_marker(header, reports, size))
 
     def _publish_debug_image(self, header: Header, drawn: np.ndarray) -> None:
         if self._debug_image.get_subscription_count() > 0:
@@ -82,12 +88,16 @@ class Outputs:
         self._spatial.start()
 
     def stop(self) -> None:
-        """Unsubscribes, and deletes what is shown of the targets."""
+        """Unsubscribes, and deletes what is shown of the targets, unless Ctrl-C has ended all publishing."""
+        if self._node.context.ok():
+            self.forget()
         self._spatial.stop()
 
     def forget(self, target_id: int | None = None) -> None:
-        """Deletes what is shown of a target, or of all."""
+        """Deletes what is shown of a target, or of all; does not wait for the next image."""
         self._spatial.forget(target_id)
+        if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
+            self._publish_image_marker(Header(), (), (1, 1))
 
     def destroy(self) -> None:
         """Removes the publishers from the node."""

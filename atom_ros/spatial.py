@@ -260,9 +260,9 @@ class SpatialOutputs:
         return self._transforms is not None or any(p.get_subscription_count() > 0 for p in publishers)
 
     def _delete(self, target_ids: set[int]) -> None:
-        if target_ids:
+        if target_ids and self._node.context.ok():  # after Ctrl-C nothing can be published
             self._markers.publish(marker_array(self._header, (), sorted(target_ids)))
-            self._shown -= target_ids
+        self._shown -= target_ids
 
     def _complain(self, subject: str, trouble: ValueError | cv2.error | str) -> None:
         """Says what is wrong with an input: once, and no faster where it is always something else."""

@@ -43,7 +43,8 @@ def generate_launch_description() -> LaunchDescription:
         executable="rviz2",
         namespace=LaunchConfiguration("namespace"),
         arguments=["-d", str(SHARE / "rviz" / "tracker.rviz")],
-        remappings=[("/tracker/debug_image", "tracker/debug_image")],  # into the namespace
+        # into the namespace
+        remappings=[(f"/tracker/{name}", f"tracker/{name}") for name in ("debug_image", "markers")],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
     return LaunchDescription([*_arguments(), OpaqueFunction(function=_tracker), rviz])

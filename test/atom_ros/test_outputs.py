@@ -35,7 +35,7 @@ def node() -> Iterator[LifecycleNode]:
     node = LifecycleNode("tracker", namespace="/outputs", context=context)
     yield node
     node.destroy_node()
-    rclpy.shutdown(context=context)
+    rclpy.try_shutdown(context=context)
 
 
 @pytest.fixture
@@ -128,6 +128,25 @@ def test_lines_over_the_image_go_when_the_target_is_lost(active: Outputs, robot:
     wait_until(lambda: markers[-1].action == ImageMarker.REMOVE, "the marker's end")
 
 
+def test_lines_over_the_image_go_without_another_image(active: Outputs, robot: Robot) -> None:
+    markers: list[ImageMarker] = []
+    robot.node.create_subscription(ImageMarker, "tracker/image_markers", markers.append, 10)
+    seconds = iter(range(1, 10_000))
+    wait_until(lambda: active.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
+    active.forget()
+    wait_until(lambda: markers[-1].action == ImageMarker.REMOVE, "the marker's end")
+
+
+def test_lines_over_a_compressed_image_go_when_there_is_no_target(active: Outputs, robot: Robot) -> None:
+    markers: list[ImageMarker] = []
+    robot.node.create_subscription(ImageMarker, "tracker/image_markers", markers.append, 10)
+    seconds = iter(range(1, 10_000))
+    idle = Report(Frame(1, CompressedImage()), 1)  # nobody has decoded the image, whose size is unknown
+    wait_until(lambda: active.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
+    active.publish([idle], None)
+    wait_until(lambda: markers[-1].action == ImageMarker.REMOVE, "the marker's end")
+
+
 def test_bearing_and_position_from_camera_info_and_depth(active: Outputs, robot: Robot) -> None:
     bearings: list[PointStamped] = []
     positions: list[PoseStamped] = []
@@ -161,3 +180,19 @@ def test_bearing_and_position_from_camera_info_and_depth(active: Outputs, robot:
     wait_until(lambda: publish() or any(m.action == Marker.ADD for a in markers for m in a.markers), "a marker")
     active.forget()
     wait_until(lambda: any(m.action == Marker.DELETE for m in markers[-1].markers), "the markers' end")
+
+
+def test_stopping_after_the_context_has_gone(node: LifecycleNode, robot: Robot) -> None:
+    """After Ctrl-C, when nothing can be published any more."""
+    outputs = Outputs(node, Statistics(), declare(node))
+    node.trigger_configure()
+    node.trigger_activate()
+    markers: list[MarkerArray] = []
+    robot.node.create_subscription(MarkerArray, "tracker/markers", markers.append, 10)
+    k = [10.0, 0.0, 14.5, 0.0, 10.0, 9.5, 0.0, 0.0, 1.0]
+    outputs._spatial._on_camera_info(CameraInfo(width=30, height=20, k=k))
+    seconds = iter(range(1, 10_000))
+    wait_until(lambda: outputs.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
+    rclpy.shutdown(context=node.context)
+    outputs.stop()
+    outputs.destroy()
