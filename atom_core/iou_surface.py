@@ -146,7 +146,7 @@ class IoUSurface(NamedTuple):
 
     def value(self, boxes: Tensor) -> Tensor:
         """Predicted 2 * IoU - 1 (P,)."""
-        hidden = self._hidden(self._products(boxes), _area(_size(boxes)))
+        hidden = self._hidden(self._products(boxes), side_lengths(boxes))
         return (hidden.relu() @ self.head.output + self.head.output_bias).to(boxes.dtype)
 
     def ascend(self, boxes: Tensor, steps: int, step_length: float) -> tuple[Tensor, Tensor]:
@@ -161,23 +161,23 @@ class IoUSurface(NamedTuple):
 
     def gradient(self, boxes: Tensor, relative: bool = False) -> Tensor:
         """Its derivative in x, y, width and height (P, 4); `relative`: times (w, h, w, h)."""
-        products, size = self._products(boxes), _size(boxes)
-        hidden = self._hidden(products, _area(size))
+        products, size = self._products(boxes), side_lengths(boxes)
+        hidden = self._hidden(products, size)
         at_hidden = torch.where(hidden > 0, self.head.output, 0).chunk(2, dim=1)
         # (P, 5): what is gained by each of the products. The first tells how the value scales with the pooled sums.
         gains = [
             torch.bmm(product, (at @ table.mT)[..., None])[..., 0]
             for product, at, table in zip(products, at_hidden, self.tables, strict=True)
         ]
-        gain = (gains[0] + gains[1]).to(boxes.dtype) / _area(size)
+        gain = (gains[0] + gains[1]).to(boxes.dtype) / area(size)
         # Pooling divides by the area, which a side changes.
         by_all = torch.cat((gain[:, 1:3] * size, gain[:, 3:] * size - gain[:, :1]), dim=1)
         return by_all if relative else by_all / size.repeat(1, 2)
 
-    def _hidden(self, products: list[Tensor], area: Tensor) -> Tensor:
+    def _hidden(self, products: list[Tensor], size: Tensor) -> Tensor:
         """(P, 512) before the ReLU."""
         sums = [product[:, 0] @ table for product, table in zip(products, self.tables, strict=True)]
-        return torch.addcdiv(self.head.bias, torch.cat(sums, dim=1), area.to(self.head.bias.dtype))
+        return torch.addcdiv(self.head.bias, torch.cat(sums, dim=1), area(size).to(self.head.bias.dtype))
 
     def _products(self, boxes: Tensor) -> list[Tensor]:
         """For each branch (P, 5, rows of its table): the products of weights named by `_ALONG_Y` and `_ALONG_X`."""
@@ -185,9 +185,8 @@ class IoUSurface(NamedTuple):
         distance = (at - self.geometry.grid[:, None, None]).clamp(-1, 1)  # (P, n, 2, E)
         magnitude = distance.abs()
         functions = torch.cat((hat_integral(distance, magnitude), 1 - magnitude), dim=-1)
-        weights = (functions @ self.geometry.bins).unflatten(
-            -1, (5, 2, _BINS)
-        )  # (P, n, 2, 5, 2, 8): cell, axis, product, for axis
+        # (P, n, 2, 5, 2, 8): of a cell, from the edges along an axis; of a product, for an axis, a bin.
+        weights = (functions @ self.geometry.bins).unflatten(-1, (5, 2, _BINS))
         x, y = weights[:, :, 0, :, 0], weights[:, :, 1, :, 1]  # (P, n, 5, 8)
         products, first = [], 0
         for (k, _), table in zip(_BRANCHES, self.tables, strict=True):
@@ -198,12 +197,12 @@ class IoUSurface(NamedTuple):
         return products
 
 
-def _size(boxes: Tensor) -> Tensor:
+def side_lengths(boxes: Tensor) -> Tensor:
     """Width and height (P, 2), at least _SMALLEST: then what is divided by them stays finite."""
     return boxes[:, 2:].clamp(min=_SMALLEST)
 
 
-def _area(size: Tensor) -> Tensor:
+def area(size: Tensor) -> Tensor:
     """(P, 1)."""
     return size[:, :1] * size[:, 1:]
 

@@ -22,6 +22,7 @@ from atom_core.tracker import (
     new_target,
     prepare_networks,
     upload,
+    warm_up,
 )
 
 
@@ -133,10 +134,7 @@ class MultiTracker:
 
     def warm_up(self) -> None:
         """Runs every stage once on a blank image, so that the first real frame is not slower; the targets are kept."""
-        blank = np.zeros((240, 320, 3), np.uint8)
-        target = new_target(blank, (140, 100, 40, 40), self._networks, self.config, self.device)
-        with torch.no_grad():
-            follow(upload(blank, self.device), [target], self._networks, self.config)
+        warm_up(self._networks, self.config, self.device)
 
     def state(self) -> dict[str, Any]:
         """All that is known of the targets, to be saved (`torch.save`) and given to `restore`; not a copy."""

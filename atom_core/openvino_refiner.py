@@ -22,7 +22,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from atom_core.backbone import Features
 from atom_core.engine import compile_module, new_request
 from atom_core.iou_net import POOL3, POOL4, IoUNet, Modulation
-from atom_core.iou_surface import FoldedHead, bin_matrices, edge_matrix, edge_offset, hat_integral
+from atom_core.iou_surface import (
+    FoldedHead,
+    area,
+    bin_matrices,
+    edge_matrix,
+    edge_offset,
+    hat_integral,
+    side_lengths,
+)
 from atom_core.refiner import Ascent, window_origins, window_sizes
 
 if TYPE_CHECKING:
@@ -101,8 +109,8 @@ class AscentStep(nn.Module):
         magnitude = distance.abs()
         weights = self.weight_of @ hat_integral(distance, magnitude)  # (P, axis, 8, n)
         slopes = (self.slope_of @ (1 - magnitude)).unflatten(2, (2, -1))  # (P, axis, position or side, 8, n)
-        size = boxes[:, 2:].clamp(min=1e-3)
-        area = size[:, :1] * size[:, 1:]
+        size = side_lengths(boxes)
+        divisor = area(size)
 
         value, by_shape, of_area = self.output_bias, 0, 0
         branches = (
@@ -113,7 +121,7 @@ class AscentStep(nn.Module):
             cells = self.window[i]
             x, y = (weights[:, axis, bins, :cells] for axis in (0, 1))  # (P, K, n)
             rows, pooled = self._pool(feature_map, x, y, cells)
-            sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / area
+            sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / divisor
             hidden = sums + self.bias[part]
             value = value + hidden.relu() @ self.output[part]
             at_sums = torch.where(hidden > 0, self.output[part], torch.zeros_like(hidden))
@@ -124,7 +132,7 @@ class AscentStep(nn.Module):
                 [(slopes[:, axis, :, bins, :cells] * at[:, None]).sum((2, 3)) for axis, at in ((0, at_x), (1, at_y))],
                 dim=2,
             )  # (P, position or side, axis)
-        by_shape = by_shape * (size / area)[:, None]
+        by_shape = by_shape * (size / divisor)[:, None]
         change = torch.cat((by_shape[:, 0], by_shape[:, 1] - of_area), dim=1)
         return boxes + step_length * change, value
 
@@ -170,11 +178,12 @@ class OpenVinoRefiner:
     def _get(self, window: tuple[int, int], proposals: int) -> tuple[_Function, _Function]:
         key = window, proposals
         if key not in self._functions:
-            modules = WindowedMaps(self._net, self._cells, window), AscentStep(self._net, *key)
-            if window != self._cells:
+            if window == self._cells:
+                functions = WindowedMaps(self._net, self._cells, window), AscentStep(self._net, *key)
+            else:
                 compiled = _compile(self._net, self._channels, self._cells, *key)
-                modules = tuple(new_request(one) for one in compiled)
-            self._functions[key] = modules
+                functions = tuple(new_request(one) for one in compiled)
+            self._functions[key] = functions
         return self._functions[key]
 
 

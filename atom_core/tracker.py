@@ -154,11 +154,7 @@ class AtomTracker:
 
     def warm_up(self) -> None:
         """Runs every stage once on a blank image, so that the first real frame is not slower; the target is kept."""
-        target, self._target = self._target, None
-        blank = np.zeros((240, 320, 3), np.uint8)
-        self.initialize(blank, (140, 100, 40, 40))
-        self.track(blank)
-        self._target = target
+        warm_up(self._networks, self.config, self.device)
 
 
 @dataclass(frozen=True)
@@ -241,6 +237,14 @@ def new_target(
         target = learn_first_frame(upload(image, device), given, networks, config, generator)
     target.place = tuple(float(v) for v in box)
     return target
+
+
+def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> None:
+    """Learns a target in a blank image and follows it into another: every stage runs once."""
+    blank = np.zeros((240, 320, 3), np.uint8)
+    target = new_target(blank, (140, 100, 40, 40), networks, config, device)
+    with torch.no_grad():
+        follow(upload(blank, device), [target], networks, config)
 
 
 class Look(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from atom_core.offline.drawing import corner_pixels
 from atom_ros.report import Box, Report, Status
 
 Color = tuple[int, int, int]  # RGB
@@ -82,7 +83,7 @@ def _caption(report: Report) -> str:
 
 def _draw_box(canvas: np.ndarray, box: Box, color: Color, style: _Style) -> None:
     """The outline, with a dark edge that sets it off from a picture of its own colour."""
-    first, last = _corner_pixels(box, canvas.shape)
+    first, last = corner_pixels(box, canvas.shape)
     edge = max(1, style.line // 2)
     cv2.rectangle(canvas, first, last, _DARK, style.line + 2 * edge)
     cv2.rectangle(canvas, first, last, color, style.line)
@@ -91,7 +92,7 @@ def _draw_box(canvas: np.ndarray, box: Box, color: Color, style: _Style) -> None
 def _draw_label(canvas: np.ndarray, report: Report, style: _Style) -> None:
     """Dark on the state's colour, above the box; below it where the image ends, and in it where it fills the image."""
     text, (height, width) = _caption(report), canvas.shape[:2]
-    (left, top), (_, bottom) = _corner_pixels(report.box, canvas.shape)
+    (left, top), (_, bottom) = corner_pixels(report.box, canvas.shape)
     edge = style.line // 2
     left = max(0, min(left - edge, width - style.width(text)))
     above, below = top - edge - style.row, bottom + edge
@@ -115,12 +116,3 @@ def _write(canvas: np.ndarray, text: str, corner: tuple[int, int], color: Color,
     """Writes a line of text whose ground has its top left corner at `corner`."""
     base = (corner[0] + style.margin, corner[1] + style.margin + style.cap)
     cv2.putText(canvas, text, base, _FONT, style.font, color, style.stroke, cv2.LINE_AA)
-
-
-def _corner_pixels(box: Box, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The box's first and last pixel, at most one image's size outside (OpenCV's coordinates are 16 bits wide)."""
-    height, width = shape[:2]
-    x, y, box_width, box_height = box
-    xs = np.clip([x, x + box_width], -width, 2 * width)
-    ys = np.clip([y, y + box_height], -height, 2 * height)
-    return (round(xs[0]), round(ys[0])), (round(xs[1]), round(ys[1]))

@@ -8,11 +8,8 @@ Images are (H, W, 3), uint8, BGR, as OpenCV writes them.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,6 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
+from atom_core.video import VideoWriter
 from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, TRACKING, UNCERTAIN, Box, Frame
 
 STATE_COLORS = {  # RGB
@@ -43,7 +41,6 @@ STATE_WORDS = {
 STRIP_HEIGHT = 52  # px, below the picture in the video
 TILE_SIZE = (480, 360)  # px, of the contact sheet's tiles
 TILE_VIEW = 240.0  # image px across a tile, about the reference box
-VIDEO_CODECS = {".avi": "MJPG", ".webm": "VP80"}
 
 _WHITE, _GREY, _DARK = (255, 255, 255), (170, 170, 170), (32, 28, 26)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -115,38 +112,19 @@ def write_image(path: Path, picture: np.ndarray) -> None:
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:
-    """Writes a video whose codec follows from the file's suffix (see VIDEO_CODECS).
+    """Writes a video in the format of the file's suffix, see `atom_core.video`.
 
     Raises:
-        ValueError: if there is no picture.
-        RuntimeError: if this OpenCV cannot write it.
+        ValueError: if there is no picture, or no such format.
+        OSError: if it cannot be written.
     """
-    pictures = iter(pictures)
-    first = next(pictures, None)
-    if first is None:
+    is_empty = True
+    with contextlib.closing(VideoWriter(path, fps)) as writer:
+        for picture in pictures:
+            writer.write(picture)
+            is_empty = False
+    if is_empty:
         raise ValueError(f"{path}: no picture to write")
-    with _silenced_stderr():  # OpenCV prints a warning about the WebM tag, which is right all the same
-        codec = cv2.VideoWriter_fourcc(*VIDEO_CODECS[path.suffix])
-        writer = cv2.VideoWriter(str(path), codec, fps, (first.shape[1], first.shape[0]))
-    if not writer.isOpened():
-        raise RuntimeError(f"{path}: this OpenCV cannot write {VIDEO_CODECS[path.suffix]} video")
-    for picture in itertools.chain([first], pictures):
-        writer.write(picture)
-    writer.release()
-
-
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Silences what compiled code prints, which does not pass through sys.stderr."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def plot(path: Path, frames: Sequence[Frame], occlusion: range, title: str) -> None:

@@ -26,7 +26,7 @@ def annotate(image: np.ndarray, result: FrameResult) -> np.ndarray:
     scale = max(image.shape[:2]) / 1000.0  # lines and letters that can be read at any resolution
     for target in result.targets:
         if target.box is not None:
-            first, last = _corner_pixels(target.box, image.shape)
+            first, last = corner_pixels(target.box, image.shape)
             cv2.rectangle(canvas, first, last, COLORS[target.state], thickness=max(1, round(3 * scale)))
     lines = [(" ".join(filter(None, (f"frame {result.index}", format_stamp(result.stamp)))), _GREY)]
     if result.error is not None:
@@ -40,7 +40,7 @@ def _caption(target: TargetResult) -> str:
     return f"{target.target_id}  {target.state.name}  {target.score:.2f}"
 
 
-def _corner_pixels(box: Box, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+def corner_pixels(box: Box, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
     """The box's first and last pixel, at most one image's size outside (OpenCV's coordinates are 16 bits wide)."""
     height, width = shape[:2]
     x, y, box_width, box_height = box
