@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -44,7 +45,11 @@ class Rig:
             namespace="/operations",
             context=self._context,
             cli_args=["--ros-args", *ros_arguments],
-            parameter_overrides=[Parameter(key, value=value) for key, value in parameters.items()],
+            parameter_overrides=[
+                # A best-effort reader that has not found its writer yet loses what that sends it.
+                Parameter("qos.reliability", value="reliable"),
+                *(Parameter(key, value=value) for key, value in parameters.items()),
+            ],
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -55,8 +60,14 @@ class Rig:
         assert self.node.start()
         self._thread.start()
         wait_until(lambda: self._camera.get_subscription_count() > 0, "the node's subscription")
-        wait_until(lambda: self.node.count_subscribers(self.robot.track_topic) > 0, "the robot's subscription")
+        wait_until(self._connects, "the first Track")
         return self
+
+    def _connects(self) -> bool:
+        """Whether an image comes through and its Track comes back: each writer and reader has found the other."""
+        with contextlib.suppress(AssertionError):
+            return bool(self.robot.track_of(self.publish(), timeout=1.0))
+        return False
 
     def close(self) -> None:
         for tracker in self.trackers.values():
