@@ -33,12 +33,12 @@ def first_frame_crops(
 
     Args:
         patch: (3, 2S, 2S) float, twice the search area, S = config.crop_size.
-        target_center: (2,) px (x, y) in the patch.
+        target_center: (2,) px (x, y) in the patch, on the CPU.
         config: sizes of the shifts.
         generator: on the CPU; draws the random shifts.
 
     Returns:
-        Crops (23, 3, S, S), and (23, 2) px (x, y): where the target's centre is in each.
+        Crops (23, 3, S, S), and (23, 2) px (x, y) on the CPU: where the target's centre is in each.
 
     Raises:
         ValueError: if the patch has another shape.

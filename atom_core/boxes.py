@@ -13,26 +13,35 @@ Conventions, in force in the whole package:
 * Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature
   cells i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
 
-Every function returns new tensors and works on any device, `meta` included.
+Where to look is decided on the host: `search_region` and `keep_in_image` take and give plain numbers. The maps between
+image and crop take tensors of any device, `meta` included, or NumPy's arrays; nothing given is changed.
 """
 
 from __future__ import annotations
 
+import math
+from typing import TypeVar
+
+import numpy as np
 import torch
 from torch import Tensor
+
+Box = tuple[float, float, float, float]
+Region = tuple[float, float, float]  # a search region
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 SCORE_STRIDE = 16  # crop px a score cell
 SCORE_OFFSET = -0.5  # cells; the even filter's half-cell
 
 
-def center(boxes: Tensor) -> Tensor:
+def center(boxes: Array) -> Array:
     """Centres (..., 2) of boxes (..., 4)."""
     return boxes[..., :2] + boxes[..., 2:] / 2
 
 
-def from_center(centers: Tensor, sizes: Tensor) -> Tensor:
+def from_center(centers: Array, sizes: Array) -> Array:
     """Boxes (..., 4) from centres (..., 2) and sizes (..., 2) = (width, height)."""
-    return torch.cat((centers - sizes / 2, sizes), dim=-1)
+    return _join(centers - sizes / 2, sizes)
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
@@ -45,50 +54,51 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return (intersection / union.clamp(min=torch.finfo(union.dtype).tiny)).clamp(max=1)
 
 
-def search_region(box: Tensor, factor: float) -> Tensor:
-    """The square of side factor * sqrt(width * height) about a box (..., 4), as a search region (..., 3).
+def search_region(box: Box, factor: float) -> Region:
+    """The square of side factor * sqrt(width * height) about a box.
 
     The side is rounded up and the position to the nearest pixel: one integer crop position that serves the crop, the
     label and the result alike. The target's aspect ratio never changes the crop.
     """
-    side = (factor * box[..., 2:].prod(-1, keepdim=True).sqrt()).ceil().clamp(min=1)
-    return torch.cat(((center(box) + 0.5 - side / 2).round(), side), dim=-1)
+    x, y, width, height = box
+    side = max(1.0, float(math.ceil(factor * math.sqrt(width * height))))
+    return float(round(x + width / 2 + 0.5 - side / 2)), float(round(y + height / 2 + 0.5 - side / 2)), side
 
 
-def points_to_crop(points: Tensor, region: Tensor, crop_size: int) -> Tensor:
+def points_to_crop(points: Array, region: Array, crop_size: int) -> Array:
     """Image points (..., 2) -> crop points (..., 2)."""
     return (points - region[..., :2] + 0.5) * (crop_size / region[..., 2:]) - 0.5
 
 
-def points_to_image(points: Tensor, region: Tensor, crop_size: int) -> Tensor:
+def points_to_image(points: Array, region: Array, crop_size: int) -> Array:
     """Crop points (..., 2) -> image points (..., 2)."""
     return (points + 0.5) * (region[..., 2:] / crop_size) - 0.5 + region[..., :2]
 
 
-def image_to_crop(boxes: Tensor, region: Tensor, crop_size: int) -> Tensor:
+def image_to_crop(boxes: Array, region: Array, crop_size: int) -> Array:
     """Boxes (..., 4) in the image -> the same boxes in the crop of a search region (..., 3)."""
     corner = points_to_crop(boxes[..., :2], region, crop_size)
-    return torch.cat((corner, boxes[..., 2:] * (crop_size / region[..., 2:])), dim=-1)
+    return _join(corner, boxes[..., 2:] * (crop_size / region[..., 2:]))
 
 
-def crop_to_image(boxes: Tensor, region: Tensor, crop_size: int) -> Tensor:
+def crop_to_image(boxes: Array, region: Array, crop_size: int) -> Array:
     """Boxes (..., 4) in the crop of a search region (..., 3) -> the same boxes in the image."""
     corner = points_to_image(boxes[..., :2], region, crop_size)
-    return torch.cat((corner, boxes[..., 2:] * (region[..., 2:] / crop_size)), dim=-1)
+    return _join(corner, boxes[..., 2:] * (region[..., 2:] / crop_size))
 
 
-def score_to_crop(cells: Tensor) -> Tensor:
+def score_to_crop(cells: Array) -> Array:
     """Score-map coordinates in cells -> crop px, elementwise."""
     return SCORE_STRIDE * (cells + SCORE_OFFSET)
 
 
-def crop_to_score(pixels: Tensor) -> Tensor:
+def crop_to_score(pixels: Array) -> Array:
     """Crop px -> score-map coordinates in cells, elementwise."""
     return pixels / SCORE_STRIDE - SCORE_OFFSET
 
 
-def keep_in_image(box: Tensor, image_width: int, image_height: int, min_side: float, margin: float) -> Tensor:
-    """The box (..., 4) moved and bounded so that it stays trackable.
+def keep_in_image(box: Box, image_width: int, image_height: int, min_side: float, margin: float) -> Box:
+    """The box moved and bounded so that it stays trackable.
 
     Args:
         box: in image px.
@@ -98,10 +108,23 @@ def keep_in_image(box: Tensor, image_width: int, image_height: int, min_side: fl
         margin: share of the box's width (height) that stays inside the image, or half the image's where that is less;
             the box moves to keep it. The box overlaps the image for every margin above 0.
     """
-    limits = torch.stack((box.new_full((), image_width), box.new_full((), image_height)))
-    size = torch.maximum(box[..., 2:], box.new_full((), min_side)).clamp(max=2.0 * max(image_width, image_height))
+    longest = 2.0 * max(image_width, image_height)
+    x, width = _keep_in_line(box[0], box[2], image_width, min_side, longest, margin)
+    y, height = _keep_in_line(box[1], box[3], image_height, min_side, longest, margin)
+    return x, y, width, height
+
+
+def _keep_in_line(
+    start: float, side: float, length: int, shortest: float, longest: float, margin: float
+) -> tuple[float, float]:
+    """Start and side of the box along one axis."""
+    middle, side = start + side / 2, min(max(side, shortest), longest)
     # A small image cannot hold that share of a large box: then it reaches the image's middle.
-    inside = torch.minimum(margin * size, limits / 2)
-    low = -0.5 - size / 2 + inside
-    high = limits - 0.5 + size / 2 - inside
-    return from_center(torch.minimum(torch.maximum(center(box), low), high), size)
+    inside = min(margin * side, length / 2)
+    low, high = -0.5 - side / 2 + inside, length - 0.5 + side / 2 - inside
+    return min(max(middle, low), high) - side / 2, side
+
+
+def _join(first: Array, second: Array) -> Array:
+    """Side by side in the last dimension."""
+    return torch.cat((first, second), -1) if isinstance(first, Tensor) else np.concatenate((first, second), -1)

@@ -1,14 +1,21 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cutting the search region out of an image and resizing it, with static shapes and no host read."""
+"""Cutting the search region out of an image and resizing it, with static shapes and no host read.
+
+Where each pixel of the crop is read is a matter of a few numbers, made on the host (`crop_taps`); the pixels stay on
+the device.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from atom_core.boxes import Region
 
-def sample_crop(image: Tensor, region: Tensor, crop_size: int) -> Tensor:
+
+def sample_crop(image: Tensor, region: Region, crop_size: int) -> Tensor:
     """The crop of a search region, resized to a square; pixels outside the image repeat its border.
 
     Each output pixel is interpolated, along each axis, from two input pixels half an output pixel apart (neighbours
@@ -17,21 +24,41 @@ def sample_crop(image: Tensor, region: Tensor, crop_size: int) -> Tensor:
 
     Args:
         image: (H, W, 3) uint8.
-        region: (3,) search region (x0, y0, side), see `atom_core.boxes`.
+        region: see `atom_core.boxes`.
         crop_size: px, S.
 
     Returns:
         (3, S, S) float32 in 0..255.
     """
-    height, width, _ = image.shape
-    step = region[2] / crop_size  # image px an output pixel
-    grid = torch.arange(0.5, crop_size, device=image.device)
-    positions = torch.addcmul(region[:2, None] - 0.5, grid, step)  # (2, S) of the output pixels along x, y
-    spacing = (step / 2).round().clamp(min=1)
-    first = (positions - spacing / 2).round()
+    taps = torch.from_numpy(crop_taps(region, crop_size, image.shape[1], image.shape[0])).to(image.device)
+    return blend(gather(image, taps), taps)
+
+
+def crop_taps(region: Region, crop_size: int, image_width: int, image_height: int) -> np.ndarray:
+    """(2, 3 * S) float32, whole numbers exact: for x and for y the pixels to read, two for each of the crop's; weights.
+
+    The weight is that of the second pixel of the two.
+    """
+    corner, step = np.array(region[:2]), region[2] / crop_size  # image px an output pixel
+    positions = corner[:, None] - 0.5 + np.arange(0.5, crop_size) * step
+    spacing = max(1.0, np.round(step / 2))
+    first = np.round(positions - spacing / 2)
     weights = (positions - first) / spacing  # within [0, 1]: the first tap is at most half a pixel off its ideal place
-    columns, rows = torch.stack((first, first + spacing), dim=2).flatten(1).long()
-    taps = image.index_select(0, rows.clamp(0, height - 1)).index_select(1, columns.clamp(0, width - 1)).float()
-    taps = taps.view(crop_size, 2, crop_size, 2 * 3)
-    taps = torch.lerp(taps[:, 0], taps[:, 1], weights[1, :, None, None]).view(crop_size, crop_size, 2, 3)
-    return torch.lerp(taps[:, :, 0], taps[:, :, 1], weights[0, None, :, None]).permute(2, 0, 1).contiguous()
+    pairs = np.stack((first, first + spacing), axis=2).reshape(2, -1)
+    last = np.array(((image_width - 1,), (image_height - 1,)))
+    return np.concatenate((np.clip(pairs, 0, last), weights), axis=1, dtype=np.float32)
+
+
+def gather(image: Tensor, taps: Tensor) -> Tensor:
+    """The pixels (2 * S, 2 * S, 3) of an image (H, W, 3) that a crop is made of; `taps` of `crop_taps`."""
+    columns, rows = taps[:, : taps.shape[1] // 3 * 2].long()
+    return image.index_select(0, rows).index_select(1, columns)
+
+
+def blend(pixels: Tensor, taps: Tensor) -> Tensor:
+    """The crop (3, S, S), float32 in 0..255, of what `gather` read."""
+    size = taps.shape[1] // 3
+    x, y = taps[:, 2 * size :]
+    lines = pixels.float().view(size, 2, size, 2 * 3)
+    lines = torch.lerp(lines[:, 0], lines[:, 1], y[:, None, None]).view(size, size, 2, 3)
+    return torch.lerp(lines[:, :, 0], lines[:, :, 1], x[None, :, None]).permute(2, 0, 1).contiguous()

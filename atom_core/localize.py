@@ -39,60 +39,62 @@ class LocalizationState(IntEnum):
     NORMAL = 3  # found, and nothing else of note
 
 
-class Localization(NamedTuple):
-    """Result of `localize`; tensors on the scores' device."""
+class Peaks(NamedTuple):
+    """The highest place of a score map, and the highest outside the area about it, in this order; on the device."""
 
-    position: Tensor  # (2,) crop px (x, y) of the peak taken for the target; the highest one where not found
-    score: Tensor  # () its score
-    second_position: Tensor  # (2,) crop px of the other peak
-    second_score: Tensor  # () its score; -inf if the area about the first peak covers the whole map
-    state: Tensor  # () a LocalizationState
+    scores: Tensor  # (2,); the second is -inf if the area about the first covers the whole map
+    positions: Tensor  # (2, 2) crop px (x, y)
+    near: Tensor  # (2,) bool, whether within `near_limit` half crops of the crop's centre, where the target was last
 
 
-def localize(scores: Tensor, target_size: Tensor, config: TrackerConfig) -> Localization:
-    """Find the target and the strongest distractor in a score map.
+def find_peaks(scores: Tensor, area: Tensor, config: TrackerConfig) -> Peaks:
+    """The two peaks of a score map.
 
-    peak2 is the highest score outside the area of `target_neighborhood` target sizes about peak1. A peak is near if it
-    lies within `near_limit` half crops of the crop's centre, where the target was last.
+    Args:
+        scores: (h, h) raw scores, h = crop_size / 16.
+        area: (2,) crop px, half the width and height of the area about the first peak that is one object.
+        config: `use_hann_window` lowers scores away from the crop's centre; `near_limit`.
+    """
+    fine = _upsample(scores, config)
+    score1, position1 = _peak(fine)
+    score2, position2 = _peak(_without_area(fine, position1, area))
+    positions = torch.stack((position1, position2))
+    offsets = positions - (config.crop_size - 1) / 2
+    near = offsets.square().sum(1) <= (config.near_limit * config.crop_size / 2) ** 2
+    return Peaks(torch.stack((score1, score2)), positions, near)
+
+
+def target_position(peaks: Peaks, config: TrackerConfig) -> Tensor:
+    """Crop px (2,) of the peak that `classify` takes for the target; on the device."""
+    score1, score2 = peaks.scores.unbind()
+    rival = score2 > config.distractor_threshold * score1.clamp(min=0)
+    is_second = rival & (peaks.near[1] > peaks.near[0])
+    return torch.where(is_second, peaks.positions[1], peaks.positions[0])
+
+
+def classify(
+    score1: float, score2: float, near1: bool, near2: bool, config: TrackerConfig
+) -> tuple[LocalizationState, bool]:
+    """What the two peaks say of the target, and whether it is the second; on the host.
 
     ====================================================  =============  ======
     condition, first match                                state          target
     ====================================================  =============  ======
-    peak1 < not_found_threshold                           NOT_FOUND      peak1
+    peak1 < not_found_threshold, or no number             NOT_FOUND      peak1
     peak2 > distractor_threshold * peak1, one is near     HARD_NEGATIVE  near one
     peak2 > distractor_threshold * peak1, both or none    UNCERTAIN      peak1
     peak2 > hard_negative_threshold * peak1 and
     peak2 > not_found_threshold                           HARD_NEGATIVE  peak1
     otherwise                                             NORMAL         peak1
     ====================================================  =============  ======
-
-    Args:
-        scores: (h, h) raw scores, h = crop_size / 16.
-        target_size: (2,) last width and height of the target in crop px.
-        config: thresholds; `use_hann_window` lowers scores away from the crop's centre.
     """
-    fine = _upsample(scores, config)
-    score1, position1 = _peak(fine)
-    score2, position2 = _peak(_without_neighborhood(fine, position1, config.target_neighborhood * target_size / 2))
-
-    near1, near2 = _are_near(torch.stack((position1, position2)), config)
-    found = score1 >= config.not_found_threshold  # false for NaN as well
-    rival = score2 > config.distractor_threshold * score1.clamp(min=0)
-    distractor = (score2 > config.hard_negative_threshold * score1) & (score2 > config.not_found_threshold)
-
-    is_negative = torch.where(rival, near1 ^ near2, distractor)
-    otherwise = torch.where(rival, int(LocalizationState.UNCERTAIN), int(LocalizationState.NORMAL))
-    state = torch.where(is_negative, int(LocalizationState.HARD_NEGATIVE), otherwise)
-    state = torch.where(found, state, int(LocalizationState.NOT_FOUND))
-
-    swap = found & rival & near2 & ~near1
-    return Localization(
-        position=torch.where(swap, position2, position1),
-        score=torch.where(swap, score2, score1),
-        second_position=torch.where(swap, position1, position2),
-        second_score=torch.where(swap, score1, score2),
-        state=state,
-    )
+    if not score1 >= config.not_found_threshold:
+        return LocalizationState.NOT_FOUND, False
+    if score2 > config.distractor_threshold * max(score1, 0):
+        state = LocalizationState.UNCERTAIN if near1 == near2 else LocalizationState.HARD_NEGATIVE
+        return state, bool(near2 and not near1)
+    is_distractor = score2 > config.hard_negative_threshold * score1 and score2 > config.not_found_threshold
+    return LocalizationState.HARD_NEGATIVE if is_distractor else LocalizationState.NORMAL, False
 
 
 def _upsample(scores: Tensor, config: TrackerConfig) -> Tensor:
@@ -114,8 +116,8 @@ def _windowed(fine: Tensor, crop_size: int) -> Tensor:
 
 
 def _fine_to_crop(index: Tensor) -> Tensor:
-    """Index of a fine sample -> crop px: a cell is 16 samples wide with its centre in their middle."""
-    return boxes.score_to_crop(torch.add(0.5 / boxes.SCORE_STRIDE - 0.5, index, alpha=1 / boxes.SCORE_STRIDE))
+    """Index of a fine sample -> crop px: a cell is 16 samples wide, one a px, with its centre in their middle."""
+    return index + boxes.score_to_crop(0.5 / boxes.SCORE_STRIDE - 0.5)
 
 
 def _peak(fine: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,17 +127,11 @@ def _peak(fine: Tensor) -> tuple[Tensor, Tensor]:
     return score, _fine_to_crop(torch.stack((column, row)))
 
 
-def _without_neighborhood(fine: Tensor, center: Tensor, half_size: Tensor) -> Tensor:
+def _without_area(fine: Tensor, center: Tensor, half_size: Tensor) -> Tensor:
     """The fine map with -inf in the area of (2,) half sides about a centre (2,), both in crop px."""
     pixels = _fine_to_crop(torch.arange(fine.shape[-1], device=fine.device))
     inside_x, inside_y = (pixels - center[:, None]).abs() <= half_size[:, None]
     return fine.masked_fill(inside_y[:, None] & inside_x, -math.inf)
-
-
-def _are_near(positions: Tensor, config: TrackerConfig) -> Tensor:
-    """Whether each of positions (N, 2) is near."""
-    offsets = positions - (config.crop_size - 1) / 2
-    return offsets.square().sum(1) <= (config.near_limit * config.crop_size / 2) ** 2
 
 
 @torch.compiler.assume_constant_result  # torch.compile would else trace into the cached function

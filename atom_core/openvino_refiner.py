@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The IoU predictor's part of the frame step by OpenVINO, on the CPU: the same boxes as `refiner.TorchRefiner`.
 
-Two modules are compiled. The one makes the test branch's maps in the window that the proposals can reach; the other is
-one step of the ascent. There the order of products that needs the fewest multiplications is the fastest: rows of the
-map pooled along y, then along x, then the linear layers, and the same backwards. All weights are constants that the
-engine can pack; the target's modulation is an input.
+Three modules are compiled: the test branch's maps in the window that the proposals can reach, one step of the ascent,
+and the prediction at its end. In the step, the order of products that needs the fewest multiplications is the fastest:
+rows of the map pooled along y, then along x, then the linear layers, and the same backwards. All weights are constants
+that the engine can pack; the target's modulation is an input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ from atom_core.refiner import Ascent, window_origins, window_sizes
 if TYPE_CHECKING:
     import openvino
 
-_Function = Callable[..., tuple[Tensor, ...]]
+_Function = Callable[..., Any]
 _MARGIN = 2  # cells that two 3x3 convolutions see beyond a window
 
 
@@ -76,11 +76,11 @@ class WindowedMaps(nn.Module):
 
 
 class AscentStep(nn.Module):
-    """One step of the ascent for P boxes, and the prediction for the boxes before it."""
+    """One step of the ascent for P boxes; or, where it `climbs` no more, the prediction for them."""
 
-    def __init__(self, net: IoUNet, window: tuple[int, int], proposals: int) -> None:
+    def __init__(self, net: IoUNet, window: tuple[int, int], proposals: int, climbs: bool) -> None:
         super().__init__()
-        self.window, self.count = window, proposals
+        self.window, self.count, self.climbs = window, proposals, climbs
         head = FoldedHead.fold(net)
         weight, by_position, by_side = bin_matrices()
         buffers = {
@@ -102,8 +102,8 @@ class AscentStep(nn.Module):
         modulation3: Tensor,
         modulation4: Tensor,
         step_length: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes (P, 4), what `WindowedMaps` gives, modulation (1, 256) each, (1,) -> boxes (P, 4), 2 * IoU - 1 (P,)."""
+    ) -> Tensor:
+        """Boxes (P, 4), what `WindowedMaps` gives, modulation (1, 256) each, (1,) -> boxes or 2 * IoU - 1 (P,)."""
         edges = (boxes @ self.edges + offset).view(self.count, 2, -1, 1)
         distance = (edges - self.grid).clamp(-1, 1)  # (P, axis, E, n)
         magnitude = distance.abs()
@@ -123,7 +123,9 @@ class AscentStep(nn.Module):
             rows, pooled = self._pool(feature_map, x, y, cells)
             sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / divisor
             hidden = sums + self.bias[part]
-            value = value + hidden.relu() @ self.output[part]
+            if not self.climbs:
+                value = value + hidden.relu() @ self.output[part]
+                continue
             at_sums = torch.where(hidden > 0, self.output[part], torch.zeros_like(hidden))
             of_area = of_area + (at_sums * sums).sum(1, keepdim=True)
             at_pooled = (at_sums @ layer).view(pooled.shape) * modulation
@@ -132,9 +134,11 @@ class AscentStep(nn.Module):
                 [(slopes[:, axis, :, bins, :cells] * at[:, None]).sum((2, 3)) for axis, at in ((0, at_x), (1, at_y))],
                 dim=2,
             )  # (P, position or side, axis)
+        if not self.climbs:
+            return value
         by_shape = by_shape * (size / divisor)[:, None]
         change = torch.cat((by_shape[:, 0], by_shape[:, 1] - of_area), dim=1)
-        return boxes + step_length * change, value
+        return boxes + step_length * change
 
     def _pool(self, feature_map: Tensor, x: Tensor, y: Tensor, cells: int) -> tuple[Tensor, Tensor]:
         """The map pooled along y (P, K, n, C), and along both (P, K, K, C)."""
@@ -168,34 +172,43 @@ class OpenVinoRefiner:
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
     ) -> tuple[Tensor, Tensor]:
         """See `Refiner`."""
-        maps, step = self._get(window_sizes(self._cells, ascent.whole), len(proposals))
-        seen = *maps(*features, proposals), *modulation, proposals.new_tensor([ascent.step_length])
+        maps, step, value = self._get(window_sizes(self._cells, ascent.whole), len(proposals))
+        seen = *maps(*features, proposals), *modulation, torch.tensor([ascent.step_length])
         boxes = proposals
         for _ in range(ascent.steps):
-            boxes, _ = step(boxes, *seen)
-        return boxes, step(boxes, *seen)[1]
+            boxes = step(boxes, *seen)
+        return boxes, value(boxes, *seen)
 
-    def _get(self, window: tuple[int, int], proposals: int) -> tuple[_Function, _Function]:
+    def _get(self, window: tuple[int, int], proposals: int) -> tuple[_Function, _Function, _Function]:
         key = window, proposals
         if key not in self._functions:
             if window == self._cells:
-                functions = WindowedMaps(self._net, self._cells, window), AscentStep(self._net, *key)
+                steps = (AscentStep(self._net, *key, climbs) for climbs in (True, False))
+                self._functions[key] = WindowedMaps(self._net, self._cells, window), *steps
             else:
-                compiled = _compile(self._net, self._channels, self._cells, *key)
-                functions = tuple(new_request(one) for one in compiled)
-            self._functions[key] = functions
+                maps, *steps = (new_request(one) for one in _compile(self._net, self._channels, self._cells, *key))
+                self._functions[key] = maps, *(_first_output(step) for step in steps)
         return self._functions[key]
+
+
+def _first_output(run: _Function) -> _Function:
+    return lambda *inputs: run(*inputs)[0]
 
 
 @lru_cache(maxsize=8)
 def _compile(
     net: IoUNet, channels: tuple[int, int], cells: tuple[int, int], window: tuple[int, int], proposals: int
-) -> tuple[openvino.CompiledModel, openvino.CompiledModel]:
-    """Both modules; one network's trackers share them."""
+) -> tuple[openvino.CompiledModel, ...]:
+    """The maps, a step of the ascent, the prediction; one network's trackers share them."""
     boxes, modulation = (proposals, 4), (1, 256)
     features = [(1, c, n, n) for c, n in zip(channels, cells, strict=True)]
     maps = [(n, n * 256) for n in window]
     return (
         compile_module(WindowedMaps(net, cells, window), (*features, boxes)),
-        compile_module(AscentStep(net, window, proposals), (boxes, *maps, (20,), modulation, modulation, (1,))),
+        *(
+            compile_module(
+                AscentStep(net, window, proposals, climbs), (boxes, *maps, (20,), modulation, modulation, (1,))
+            )
+            for climbs in (True, False)
+        ),
     )

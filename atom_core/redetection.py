@@ -21,14 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-
 from atom_core import boxes
+from atom_core.boxes import Box, Region
 from atom_core.config import TrackerConfig
 from atom_core.localize import LocalizationState
-
-Box = tuple[float, float, float, float]
-Region = tuple[float, float, float]
 
 # A target centred within this share of a region's side from the region's border is not found reliably: half the target
 # (a tenth of the side) is cut off there, and the networks' own borders reach in.
@@ -89,13 +85,13 @@ class Verdict(NamedTuple):
 
 def plan(search: Search, image_width: int, image_height: int, config: TrackerConfig) -> list[View]:
     """The views of the next frame: the candidate's or else the last place's, then the next tiles."""
-    box = torch.tensor(search.candidate.box if search.candidate else search.place)
+    box = search.candidate.box if search.candidate else search.place
     box = boxes.keep_in_image(box, image_width, image_height, config.min_box_side, config.position_margin)
     region = boxes.search_region(box, config.search_area_factor)
     walk = sweep(search.place, image_width, image_height, config)
     tiles = [walk[(search.tiles + i) % len(walk)] for i in range(config.redetection_regions - 1)]
     first = config if search.is_near_loss else _without_near_places(config)
-    return [View(tuple(region.tolist()), tuple(box.tolist()), first), *tiles]
+    return [View(region, box, first), *tiles]
 
 
 @functools.lru_cache(maxsize=32)
@@ -113,9 +109,8 @@ def sweep(place: Box, image_width: int, image_height: int, config: TrackerConfig
         offsets = [(a - x - width / 2, b - y - height / 2) for b in rows for a in columns]
         offsets.sort(key=lambda o: (round(max(abs(o[0]), abs(o[1])) / side), math.hypot(*o)))
         expected += [(x + width / 2 + a - w / 2, y + height / 2 + b - h / 2, w, h) for a, b in offsets]
-    regions = boxes.search_region(torch.tensor(expected), config.search_area_factor).tolist()
     of_search = _without_near_places(config)
-    return tuple(View(tuple(region), box, of_search) for region, box in zip(regions, expected, strict=True))
+    return tuple(View(boxes.search_region(box, config.search_area_factor), box, of_search) for box in expected)
 
 
 @functools.lru_cache(maxsize=8)

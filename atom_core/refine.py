@@ -7,9 +7,11 @@ The ascent here is for any prediction, by autograd; the tracker's own, in closed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,30 +23,30 @@ Gradient = Callable[[Tensor], Tensor]  # proposals (..., P, 4) -> the derivative
 
 
 class Refinement(NamedTuple):
-    """The refined box; box and IoU are 0 where it is not valid."""
+    """The refined box, on the host."""
 
-    box: Tensor  # (4,) in crop px
-    iou: Tensor  # () predicted, in 0..1
-    valid: Tensor  # () bool, whether any proposal was kept
+    box: np.ndarray  # (4,) in crop px
+    iou: float  # predicted, in 0..1
 
 
-def draw_proposals(box: Tensor, config: TrackerConfig, noise: Tensor) -> Tensor:
-    """The box itself and jittered copies of it.
+def draw_proposals(size: np.ndarray, config: TrackerConfig, noise: np.ndarray) -> np.ndarray:
+    """A box about the origin and jittered copies of it, on the host: they go to wherever its centre will be found.
 
     Args:
-        box: (4,) in crop px.
+        size: (2,) width and height in crop px.
         config: the bounds of the jitter.
         noise: (P - 1, 4), uniform in -1..1: centre x, y, width, height.
 
     Returns:
         (P, 4).
     """
-    size = box[2:]
-    side = size.prod().sqrt()
-    centers = boxes.center(box) + noise[:, :2] * config.proposal_center_jitter * side
-    sizes = size + noise[:, 2:] * config.proposal_size_jitter * side
-    sizes = torch.maximum(sizes, config.proposal_min_side * size.min())
-    return torch.cat((box[None], boxes.from_center(centers, sizes)))
+    side = math.sqrt(size[0] * size[1])
+    centers = np.zeros((len(noise) + 1, 2))
+    centers[1:] = noise[:, :2] * (config.proposal_center_jitter * side)
+    sizes = np.tile(size, (len(noise) + 1, 1))
+    sizes[1:] += noise[:, 2:] * (config.proposal_size_jitter * side)
+    sizes[1:] = np.maximum(sizes[1:], config.proposal_min_side * size.min())
+    return boxes.from_center(centers, sizes)
 
 
 def autograd(predict: PredictIoU) -> Gradient:
@@ -74,22 +76,20 @@ def ascend(
     return proposals, predict(proposals)
 
 
-def select(proposals: Tensor, predicted: Tensor, config: TrackerConfig) -> Refinement:
-    """The mean of the proposals of highest predicted IoU whose shape is plausible.
+def select(proposals: np.ndarray, predicted: np.ndarray, config: TrackerConfig) -> Refinement | None:
+    """The mean of the proposals of highest predicted IoU whose shape is plausible, on the host; None if none is.
 
     Args:
         proposals: (P, 4) in crop px.
         predicted: (P,), 2 * IoU - 1.
         config: the bound of the aspect ratio and the number of proposals in the mean.
     """
-    rows = torch.cat((proposals, predicted[:, None]), dim=1)
-    shorter, longer = proposals[:, 2:].amin(1), proposals[:, 2:].amax(1)
-    # A gradient step that ran away must not take the mean along: of what is not finite, the difference is NaN.
-    is_finite = (rows - rows).sum(1) == 0
-    plausible = (shorter > 0) & (longer <= config.max_aspect_ratio * shorter) & is_finite
-    ranked = torch.where(plausible, predicted, -torch.inf)
-    values, best = ranked.topk(min(config.top_proposals, len(ranked)))
-    kept = values > -torch.inf
-    mean = torch.where(kept[:, None], rows[best], 0).sum(0) / kept.sum().clamp(min=1)
-    valid = kept[0]  # the best one
-    return Refinement(mean[:4], torch.where(valid, (mean[4] + 1) / 2, 0).clamp(0, 1), valid)
+    shorter, longer = proposals[:, 2:].min(1), proposals[:, 2:].max(1)
+    # A gradient step that ran away must not take the mean along.
+    is_finite = np.isfinite(proposals).all(1) & np.isfinite(predicted)
+    plausible = np.flatnonzero(is_finite & (shorter > 0) & (longer <= config.max_aspect_ratio * shorter))
+    if not len(plausible):
+        return None
+    best = plausible[np.argsort(-predicted[plausible], kind="stable")[: config.top_proposals]]
+    iou = (predicted[best].mean() + 1) / 2
+    return Refinement(proposals[best].mean(0), float(min(max(iou, 0.0), 1.0)))

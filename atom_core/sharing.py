@@ -7,10 +7,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from atom_core.boxes import Region
+
 MAX_OFFSET = 0.10  # between the centres of two regions, as a share of the smaller side
 MAX_SIDE_RATIO = 1.10  # of their sides
-
-Region = tuple[float, float, float]  # see `atom_core.boxes.search_region`
 
 
 def leaders(regions: Sequence[Region]) -> list[int]:

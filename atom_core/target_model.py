@@ -45,37 +45,42 @@ def project(features: Tensor, projection: Tensor) -> Tensor:
     return rows.unflatten(2, features.shape[2:])
 
 
-def gaussian_labels(centers: Tensor, sigmas: Tensor, map_size: int) -> Tensor:
-    """The wished score maps: Gaussians of height 1.
+def gaussian_labels(centers: np.ndarray, sigma: float, map_size: int) -> np.ndarray:
+    """The wished score maps, Gaussians of height 1, as their profiles along x and along y, on the host.
 
     Args:
         centers: (N, 2) target centres (x, y) in crop px.
-        sigmas: (N,) standard deviations in cells.
+        sigma: standard deviation in cells.
         map_size: side of the score map in cells.
 
     Returns:
-        (N, 1, map_size, map_size).
+        (N, 2, map_size); see `label_maps`.
     """
-    cells = torch.arange(map_size, device=centers.device, dtype=centers.dtype)
-    offsets = (cells - boxes.crop_to_score(centers)[..., None]) / sigmas[:, None, None]  # (N, 2, map_size)
-    x, y = (-0.5 * offsets.square()).exp().unbind(1)
-    return (y[:, :, None] * x[:, None, :])[:, None]
+    offsets = (np.arange(map_size) - boxes.crop_to_score(centers)[..., None]) / sigma
+    return np.exp(-0.5 * np.square(offsets))
+
+
+def label_maps(profiles: Tensor) -> Tensor:
+    """Labels (N, 1, h, h) from their profiles (N, 2, h)."""
+    return profiles[:, 1, None, :, None] * profiles[:, 0, None, None]
 
 
 class SampleMemory:
     """Projected samples with their labels and weights. The weights always sum to 1.
 
-    The first frame's samples are never replaced and share one total weight. The buffers are allocated once.
+    The first frame's samples are never replaced and share one total weight. The buffers are allocated once. Labels and
+    weights are on the host, since all that changes them is known there: the device is not asked, and is told only when
+    the filter learns.
 
     Attributes:
-        samples: (capacity, D, H, W), channels last in memory; labels: (capacity, 1, H, W).
-        weights: (capacity,) float64, 0 where nothing is stored. On the host, since all that changes them is known
-            there: the device is not asked, and is told only when the filter learns.
+        samples: (capacity, D, H, H), channels last in memory.
+        labels: (capacity, 2, H) float32, see `gaussian_labels`.
+        weights: (capacity,) float64, 0 where nothing is stored.
         stored: number of slots in use; slots fill in order.
     """
 
-    def __init__(self, samples: Tensor, labels: Tensor, capacity: int, first_frame_weight: float) -> None:
-        """Start with the first frame's samples (N, D, H, W) and labels (N, 1, H, W), N < capacity, equally weighted.
+    def __init__(self, samples: Tensor, labels: np.ndarray, capacity: int, first_frame_weight: float) -> None:
+        """Start with the first frame's samples (N, D, H, H) and labels (N, 2, H), N < capacity, equally weighted.
 
         first_frame_weight is the least total weight that these keep.
         """
@@ -85,14 +90,14 @@ class SampleMemory:
         self.first_frame_weight = first_frame_weight
         _, depth, height, width = samples.shape
         self.samples = samples.new_zeros((capacity, height, width, depth)).permute(0, 3, 1, 2)
-        self.labels = labels.new_zeros((capacity, *labels.shape[1:]))
+        self.labels = np.zeros((capacity, *labels.shape[1:]), np.float32)
         self.samples[: self.stored] = samples
         self.labels[: self.stored] = labels
         self.weights = np.zeros(capacity)
         self.weights[: self.stored] = 1.0 / self.stored
 
-    def insert(self, sample: Tensor, label: Tensor, learning_rate: float) -> None:
-        """Store a sample (1, D, H, W) and its label (1, 1, H, W) in a free slot, else in the one of least weight.
+    def insert(self, sample: Tensor, label: np.ndarray, learning_rate: float) -> None:
+        """Store a sample (1, D, H, H) and its label (1, 2, H) in a free slot, else in the one of least weight.
 
         The new sample gets the weight learning_rate and the older ones share the rest in their old proportions. If the
         first frame's total then falls below its floor, it is raised to it at the cost of all others.
@@ -111,6 +116,13 @@ class SampleMemory:
         first = max(weights[:n].sum(), self.first_frame_weight)
         weights[:n] = first / n
         _scale_to(weights[n:], 1.0 - first)
+
+    def upload(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """What is stored: samples (n, D, H, H), labels (n, 1, H, H) and weights (n,), on the samples' device."""
+        samples, n, size = self.samples[: self.stored], self.stored, self.labels.shape[-1]
+        numbers = np.column_stack((self.labels[:n].reshape(n, -1), self.weights[:n]))
+        numbers = torch.from_numpy(numbers).to(dtype).to(samples.device)  # no float64 reaches the device
+        return samples.to(dtype), label_maps(numbers[:, :-1].view(n, 2, size)), numbers[:, -1]
 
 
 def _scale_to(weights: np.ndarray, total: float) -> None:
@@ -186,11 +198,26 @@ def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float
     return NormalEquations(apply, transposed(error, w, -1))
 
 
+class Classifier(NamedTuple):
+    """The two layers, as tensors alone."""
+
+    projection: Tensor  # w1 (D, C, 1, 1)
+    taps: Tensor  # w2, see `atom_core.correlation.filter_to_taps`
+
+    def project(self, features: Tensor) -> Tensor:
+        """Normalised features (N, C, H, W) -> projected samples (N, D, H, W)."""
+        return project(features, self.projection)
+
+    def scores(self, samples: Tensor) -> Tensor:
+        """Projected samples (N, D, H, W) -> raw score maps (N, 1, H, W), about 1 at the target and 0 elsewhere."""
+        return apply_filter(samples, self.taps)
+
+
 class TargetModel:
     """The projection w1, the filter w2 and the memory from which w2 goes on learning.
 
-    For each frame: `sample = model.project(features)`, `scores = model.scores(sample)`, and when the target was seen
-    `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
+    For each frame: `sample = classifier.project(features)`, `scores = classifier.scores(sample)`, and when the target
+    was seen `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
 
     Attributes:
         projection: w1 (D, C, 1, 1), fixed after the first frame.
@@ -205,15 +232,21 @@ class TargetModel:
 
     @classmethod
     def learn_first_frame(
-        cls, features: Tensor, labels: Tensor, config: TrackerConfig, generator: torch.Generator
+        cls,
+        features: Tensor,
+        labels: np.ndarray,
+        config: TrackerConfig,
+        generator: torch.Generator,
+        memory_dtype: torch.dtype | None = None,
     ) -> TargetModel:
         """Learn w1 and w2 together from the first frame (Gauss-Newton) and fill the memory.
 
         Args:
             features: (N, C, H, W), normalised.
-            labels: (N, 1, H, W).
+            labels: (N, 2, H), see `gaussian_labels`.
             config: sizes, regularisation and iterations.
             generator: on the CPU; draws the start of w1 and w2.
+            memory_dtype: in which samples are kept; learning is in the features' own.
         """
         channels, depth, k = features.shape[1], config.projected_channels, config.filter_size
         projection = torch.randn(depth, channels, generator=generator) / math.sqrt(channels)
@@ -222,7 +255,8 @@ class TargetModel:
         regularization = config.projection_regularization, config.filter_regularization
         scales = [torch.full_like(part, scale) for part, scale in zip(start, regularization, strict=True)]
         gamma = features.new_full((len(features),), 1 / len(features))
-        fit = Fit(Correlation.over(features, k), labels, gamma, config.hinge_slope)
+        maps = label_maps(torch.from_numpy(labels).to(features))
+        fit = Fit(Correlation.over(features, k), maps, gamma, config.hinge_slope)
         learned = minimize(
             partial(joint_equations, fit=fit, depth=depth, regularization=regularization),
             torch.cat(start).to(features),
@@ -232,7 +266,8 @@ class TargetModel:
         )
         projection, taps = learned.split([part.numel() for part in start])
         projection = projection.view(depth, channels, 1, 1)
-        memory = SampleMemory(project(features, projection), labels, config.memory_size, config.first_frame_weight)
+        samples = project(features, projection).to(memory_dtype or features.dtype)
+        memory = SampleMemory(samples, labels, config.memory_size, config.first_frame_weight)
         return cls(projection, taps_to_filter(taps.view(k * k, depth)), memory, config)
 
     @property
@@ -240,20 +275,16 @@ class TargetModel:
         """w2 (1, D, K, K)."""
         return taps_to_filter(self._taps)
 
-    def project(self, features: Tensor) -> Tensor:
-        """Normalised features (N, C, H, W) -> projected samples (N, D, H, W)."""
-        return project(features, self.projection)
-
-    def scores(self, samples: Tensor) -> Tensor:
-        """Projected samples (N, D, H, W) -> raw score maps (N, 1, H, W), about 1 at the target and 0 elsewhere."""
-        return apply_filter(samples, self._taps)
+    @property
+    def classifier(self) -> Classifier:
+        """What tells the object from its look-alikes at this time."""
+        return Classifier(self.projection, self._taps)
 
     def update(self, iterations: int) -> None:
         """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations."""
-        config, memory, n = self._config, self.memory, self.memory.stored
-        samples = memory.samples[:n]
-        gamma = torch.as_tensor(memory.weights[:n], dtype=samples.dtype, device=samples.device)
-        fit = Fit(Correlation.over(samples, config.filter_size), memory.labels[:n], gamma, config.hinge_slope)
+        config = self._config
+        samples, labels, gamma = self.memory.upload(self._taps.dtype)
+        fit = Fit(Correlation.over(samples, config.filter_size), labels, gamma, config.hinge_slope)
         equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
         taps = minimize(equations, self._taps.flatten(), steps=1, cg_iterations=iterations)
         self._taps = taps.view_as(self._taps)

@@ -1,17 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ATOM, frame by frame: read `AtomTracker.track` and `follow`, then `learn_first_frame`, `locate` and `learn`.
+"""ATOM, frame by frame: read `AtomTracker.track` and `follow`, then `learn_first_frame`, `frame_step` and `learn`.
 
-These three work on tensors of one device, with static shapes and without a host read (they run on the `meta` device).
-`AtomTracker` checks what comes in and uploads the image; `follow` decides on the host where to look, and fetches the
-results, each once a frame for all targets. `atom_core.multi_tracker` has several targets in one image.
+`AtomTracker` checks what comes in and uploads the image. `follow` decides on the host where to look, has the device
+look (`atom_core.frame_step`), fetches the results and says what they mean, each once a frame for all targets.
+`atom_core.multi_tracker` has several targets in one image.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,14 +23,15 @@ from torch import Tensor
 from atom_core import boxes, weights
 from atom_core.augment import dropout_samples, first_frame_crops
 from atom_core.backbone import Features
+from atom_core.boxes import Box, Region
 from atom_core.config import TrackerConfig
 from atom_core.crop import sample_crop
 from atom_core.engine import BackboneFunction, accelerate, is_openvino
+from atom_core.frame_step import Aim, Observation, Sight, fetch, interpret, observe, upload_aims
 from atom_core.iou_net import IoUNet, Modulation
-from atom_core.localize import LocalizationState, localize
+from atom_core.localize import LocalizationState
 from atom_core.openvino_refiner import OpenVinoRefiner
-from atom_core.redetection import Box, Finding, Search, judge, plan
-from atom_core.refine import draw_proposals, select
+from atom_core.redetection import Finding, Search, judge, plan
 from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
@@ -213,16 +214,20 @@ def upload(image: np.ndarray, device: torch.device) -> Tensor:
 class Target:
     """All that is known of one target."""
 
-    box: Tensor  # (4,) image px
+    place: Box  # image px, in any state the last known
     model: TargetModel  # tells the object from its look-alikes, learned online
     modulation: Modulation  # what the IoU predictor keeps of the first frame
-    jitter: Tensor  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
+    jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
-    place: Box | None = None  # `box` on the host, in any state
     search: Search | None = None  # while it is lost, and looked for in the whole image
     probation: int = 0  # frames to come in which only what is convincing is learned: it has just been taken up again
+
+    def next_jitter(self) -> np.ndarray:
+        """Drawn once for many frames, so that none of them draws anew."""
+        self.drawn += 1
+        return self.jitter[(self.drawn - 1) % len(self.jitter)]
 
 
 def new_target(
@@ -231,12 +236,10 @@ def new_target(
     """Learns a target, see `AtomTracker.initialize`."""
     check_image(image)
     check_box(box, image.shape[1], image.shape[0], config.min_box_side)
+    x, y, width, height = (float(v) for v in box)
     generator = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
-        given = torch.tensor([float(v) for v in box], device=device)
-        target = learn_first_frame(upload(image, device), given, networks, config, generator)
-    target.place = tuple(float(v) for v in box)
-    return target
+        return learn_first_frame(upload(image, device), (x, y, width, height), networks, config, generator)
 
 
 def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> None:
@@ -247,53 +250,38 @@ def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> 
         follow(upload(blank, device), [target], networks, config)
 
 
-class Look(NamedTuple):
-    """One search region in which one target is looked for."""
-
-    target: Target
-    region: Tensor  # (3,) search region; looks with the same tensor share its crop and features
-    expected: Tensor  # (4,) image px; the last known box, or one of the size that the target would have there
-    jitter: Tensor  # (proposals - 1, 4), see `draw_proposals`
-    whole_maps: bool  # the target is too long and thin for a window of the IoU predictor's maps
-    config: TrackerConfig
-
-
-class Located(NamedTuple):
-    """One frame's result on the device, before it is fetched."""
-
-    box: Tensor  # (4,) image px
-    score: Tensor  # ()
-    iou: Tensor  # ()
-    state: Tensor  # () a LocalizationState
-    position: Tensor  # (2,) crop px, the box's centre in this frame's crop
-    sample: Tensor  # (1, C, h, w) projected features of this frame's crop
-
-
 def learn_first_frame(
-    image: Tensor, box: Tensor, networks: Networks, config: TrackerConfig, generator: torch.Generator
+    image: Tensor, box: Box, networks: Networks, config: TrackerConfig, generator: torch.Generator
 ) -> Target:
-    """Learns a target from one image (H, W, 3) uint8 and a box (4,) (section 3.3, first frame)."""
+    """Learns a target from one image (H, W, 3) uint8 and a box (section 3.3, first frame)."""
     size = config.crop_size
-    box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
-    region = boxes.search_region(box, config.search_area_factor)
+    kept = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
+    x0, y0, side = region = boxes.search_region(kept, config.search_area_factor)
     # Twice the search region, about the same centre, so that shifted and rotated copies still see real pixels.
-    wide_region = torch.cat((region[:2] - region[2:] / 2, 2 * region[2:]))
-    patch = sample_crop(image, wide_region, 2 * size)
-    target_center = boxes.points_to_crop(boxes.center(box), wide_region, 2 * size)
-    crops, centers = first_frame_crops(patch, target_center, config, generator)
+    wide = x0 - math.floor(side / 2), y0 - math.floor(side / 2), 2 * side
+    patch = sample_crop(image, wide, 2 * size)
+    middle = boxes.points_to_crop(boxes.center(torch.tensor(kept)), torch.tensor(wide), 2 * size)
+    crops, centers = first_frame_crops(patch, middle, config, generator)
 
     features = networks.features(crops)
     identity = Features(features.stride8[:1], features.stride16[:1])
-    crop_box = boxes.image_to_crop(box, region, size)
-    modulation = networks.modulation(identity, crop_box[None])
+    crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
+    modulation = networks.modulation(identity, crop_box.to(image.device))
 
     samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
     centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
-    model = TargetModel.learn_first_frame(samples, make_labels(centers, config), config, generator)
-    # Drawn once for many frames, so that none of them uploads anything but its image.
+    labels = make_labels(centers.numpy(), config)
+    model = TargetModel.learn_first_frame(samples, labels, config, generator, networks.precision)
     jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
-    return Target(box, model, modulation, jitter.to(image.device))
+    return Target(box, model, modulation, jitter.numpy())
+
+
+class Look(NamedTuple):
+    """One search region in which one target is looked for."""
+
+    target: Target
+    aim: Aim
 
 
 def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config: TrackerConfig) -> list[TrackResult]:
@@ -301,94 +289,48 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
 
     One pass of the backbone and one host read serve all targets and all places where they are looked for.
     """
-    looks = share_regions([look_at(target, image.shape[1], image.shape[0], config) for target in targets])
-    located = iter(locate_all(image, [look for of_target in looks for look in of_target], networks))
-    located = [[next(located) for _ in of_target] for of_target in looks]
-    findings = iter(fetch(view for of_target in located for view in of_target))
-    results = []
-    for target, of_target in zip(targets, located, strict=True):
-        result, chosen = decide(target, [next(findings) for _ in of_target], config)
-        learn(target, of_target[chosen], result, config)
+    height, width, _ = image.shape
+    of_targets = share_regions([look_at(target, width, height, config) for target in targets])
+    looks = [look for of_target in of_targets for look in of_target]
+    seen = locate(image, looks, networks)
+    findings = [interpret(row, look.aim, width, height) for row, look in zip(fetch(seen), looks, strict=True)]
+    results, first = [], 0
+    for target, of_target in zip(targets, of_targets, strict=True):
+        result, chosen = decide(target, findings[first : first + len(of_target)], config)
+        learn(target, seen.samples[first + chosen], of_target[chosen].aim.region, result, config)
         results.append(result)
+        first += len(of_target)
     return results
 
 
 def look_at(target: Target, image_width: int, image_height: int, config: TrackerConfig) -> list[Look]:
     """Where to look for a target in the next image: about its last place, and if it is lost, elsewhere as well."""
-    views = plan(target.search, image_width, image_height, config) if target.search and config.redetection else []
-    whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
-    jitters = [target.jitter[(target.drawn + i) % len(target.jitter)] for i in range(max(1, len(views)))]
-    target.drawn += len(jitters)
-    if not views:
-        region = boxes.search_region(target.box, config.search_area_factor)
-        return [Look(target, region, target.box, jitters[0], whole, config)]
-    uploaded = target.box.new_tensor([(*view.region, *view.box) for view in views])
-    return [
-        Look(target, row[:3], row[3:], jitter, whole, view.config)
-        for row, jitter, view in zip(uploaded, jitters, views, strict=True)
-    ]
+    if target.search is None or not config.redetection:
+        region = boxes.search_region(target.place, config.search_area_factor)
+        return [Look(target, Aim(region, target.place, target.next_jitter(), config))]
+    views = plan(target.search, image_width, image_height, config)
+    return [Look(target, Aim(view.region, view.box, target.next_jitter(), view.config)) for view in views]
 
 
 def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
     """The same looks, where targets that are not lost share a search region if theirs nearly agree."""
-    alone = [of_target for of_target in looks if len(of_target) == 1]
-    if len(alone) < 2:
-        return looks
-    places = torch.tensor([look.target.place for (look,) in alone])
-    regions = boxes.search_region(places, alone[0][0].config.search_area_factor).tolist()
-    shared = iter([alone[leader][0].region for leader in leaders(regions)])
-    return [[o[0]._replace(region=next(shared))] if len(o) == 1 else o for o in looks]
+    alone = [of_target[0].aim.region for of_target in looks if len(of_target) == 1]
+    shared = iter([alone[leader] for leader in leaders(alone)])
+    return [[Look(o[0].target, o[0].aim._replace(region=next(shared)))] if len(o) == 1 else o for o in looks]
 
 
-def locate_all(image: Tensor, looks: Sequence[Look], networks: Networks) -> list[Located]:
-    """What each look at an image (H, W, 3) uint8 shows; one pass of the backbone for all."""
-    regions = list({id(look.region): look.region for look in looks}.values())
-    crops = torch.stack([sample_crop(image, region, looks[0].config.crop_size) for region in regions])
-    features = networks.features(crops)
-    of_region = {id(region): Features(*(f[i : i + 1] for f in features)) for i, region in enumerate(regions)}
-    return [locate_in_crop(of_region[id(look.region)], look, image, networks) for look in looks]
+def locate(image: Tensor, looks: Sequence[Look], networks: Networks) -> Observation:
+    """What each look at an image (H, W, 3) uint8 shows; looks of one search region share its crop and its features."""
+    regions = list(dict.fromkeys(look.aim.region for look in looks))
+    sights = [as_sight(look, regions.index(look.aim.region)) for look in looks]
+    return observe(image, upload_aims([look.aim for look in looks], regions, image), sights, networks)
 
 
-def locate(
-    image: Tensor, target: Target, networks: Networks, config: TrackerConfig, region: Tensor | None = None
-) -> Located:
-    """Where the target is in an image (H, W, 3) uint8: crop, backbone, score map, place and state, box.
-
-    The search region (3,) is by default the one about the target's last place.
-    """
-    if region is None:
-        region = boxes.search_region(target.box, config.search_area_factor)
-    return locate_all(image, [Look(target, region, target.box, target.jitter[0], False, config)], networks)[0]
-
-
-def locate_in_crop(features: Features, look: Look, image: Tensor, networks: Networks) -> Located:
-    """Where a look's target is in its search region, of which the backbone's features (1, ...) are given."""
-    target, region, expected, jitter, whole, config = look
-    size = config.crop_size
-    sample = target.model.project(normalize_features(features.stride16))
-    last = boxes.image_to_crop(expected, region, size)
-    place = localize(target.model.scores(sample)[0, 0], last[2:], config)
-
-    start = boxes.from_center(place.position, last[2:])
-    proposals = draw_proposals(start, config, jitter)
-    ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
-    proposals, predicted = networks.refine(features, target.modulation, proposals, ascent)
-    best = select(proposals, predicted, config)
-    refined, iou = torch.where(best.valid, best.box, start), torch.where(best.valid, best.iou, 0)
-    found = place.state != int(LocalizationState.NOT_FOUND)
-    box = boxes.crop_to_image(torch.where(found, refined, last), region, size)
-    box = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
-    position = boxes.points_to_crop(boxes.center(box), region, size)
-    return Located(box, place.score, torch.where(found, iou, 0), place.state, position, sample)
-
-
-def fetch(located: Iterable[Located]) -> list[Finding]:
-    """The results on the host: the one host read of a frame."""
-    rows = [torch.cat((one.box, torch.stack((one.score, one.iou, one.state.to(one.box.dtype))))) for one in located]
-    findings = []
-    for *box, score, iou, code in torch.stack(rows).tolist():
-        findings.append(Finding(tuple(box), score, iou, LocalizationState(int(code))))
-    return findings
+def as_sight(look: Look, crop: int) -> Sight:
+    """A look for the device, in the search region of this number."""
+    config, target = look.aim.config, look.target
+    whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
+    return Sight(target.model.classifier, target.modulation, crop, whole, config)
 
 
 def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:
@@ -421,15 +363,19 @@ _TRACK_STATES = {
 }
 
 
-def learn(target: Target, located: Located, result: TrackResult, config: TrackerConfig) -> None:
-    """Takes the frame into the target: its box and, if it is sure, its sample; updates the filter when that is due."""
+def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, config: TrackerConfig) -> None:
+    """Takes the frame into the target: its box and, if it is sure, its sample; updates the filter when that is due.
+
+    The sample (1, D, h, h) is that of a search region.
+    """
     target.frame += 1
     if result.state is TrackState.SEARCHING:
         return
-    target.box, target.place = located.box, result.box
+    target.place = result.box
     if _teaches(target, result, config):
         rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
-        target.model.memory.insert(located.sample, make_labels(located.position[None], config), rate)
+        center = boxes.points_to_crop(boxes.center(np.array(result.box)), np.array(region), config.crop_size)
+        target.model.memory.insert(sample, make_labels(center[None], config), rate)
         target.learned = True
     if result.hard_negative and target.probation == 0:
         target.model.update(config.hard_negative_cg_iterations)
@@ -448,14 +394,14 @@ def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool
     return target.probation == 0 or is_sure
 
 
-def make_labels(centers: Tensor, config: TrackerConfig) -> Tensor:
-    """Wished score maps (N, 1, h, w) for targets at centres (N, 2) in crop px.
+def make_labels(centers: np.ndarray, config: TrackerConfig) -> np.ndarray:
+    """Wished score maps (N, 2, h), see `gaussian_labels`, for targets at centres (N, 2) in crop px.
 
     The label's width is a share of the target's size, sqrt(width * height), which is the same in every crop.
     """
     map_size = config.crop_size // boxes.SCORE_STRIDE
     sigma = config.label_sigma_factor * map_size / config.search_area_factor  # cells
-    return gaussian_labels(centers, centers.new_full((len(centers),), sigma), map_size)
+    return gaussian_labels(centers, sigma, map_size)
 
 
 def choose_device(name: str) -> torch.device:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from atom_core import tracker
-from atom_core.target_model import SampleMemory, TargetModel
+from atom_core import frame_step, tracker
+from atom_core.target_model import Classifier, SampleMemory, TargetModel
 from atom_core.tracker import Networks
 
 Result = TypeVar("Result")
@@ -33,15 +33,20 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("upload", tracker, "upload"),
+    Stage("upload", tracker, "upload_aims"),
     Stage("crop", tracker, "sample_crop"),
+    Stage("crop", frame_step, "gather"),
+    Stage("crop", frame_step, "blend"),
     Stage("augmentation", tracker, "first_frame_crops"),
     Stage("backbone", Networks, "features"),
     Stage("modulation", Networks, "modulation"),
-    Stage("classifier", TargetModel, "project"),
-    Stage("classifier", TargetModel, "scores"),
-    Stage("localization", tracker, "localize"),
+    Stage("classifier", Classifier, "project"),
+    Stage("classifier", Classifier, "scores"),
+    Stage("localization", frame_step, "find_peaks"),
+    Stage("localization", frame_step, "target_position"),
     Stage("refinement", Networks, "refine"),
     Stage("fetch", tracker, "fetch"),
+    Stage("interpretation", tracker, "interpret"),
     Stage("memory", SampleMemory, "insert"),
     Stage("learning", TargetModel, "learn_first_frame"),
     Stage("learning", TargetModel, "update"),

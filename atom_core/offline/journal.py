@@ -112,7 +112,7 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         allowed = [_ALLOWED[name] if name in _ALLOWED else _data_class(name) for name in names]
-        with torch.serialization.safe_globals([*allowed, np.dtypes.Float64DType]):
+        with torch.serialization.safe_globals([*allowed, np.dtypes.Float32DType, np.dtypes.Float64DType]):
             return torch.load(path, map_location=device, weights_only=True)
     except OSError:
         raise

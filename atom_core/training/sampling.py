@@ -61,10 +61,10 @@ def _crop(
     side = box[2:].prod().sqrt()
     shift = center_jitter * side * torch.from_numpy(rng.uniform(-1, 1, 2)).float()
     seen = boxes.from_center(boxes.center(box) + shift, box[2:] * scale)
-    region = boxes.search_region(seen, config.search_area_factor)
+    region = boxes.search_region(seen.tolist(), config.search_area_factor)
     pixels = sample_crop(torch.from_numpy(image), region, config.crop_size)
     pixels = (pixels * rng.uniform(1 - config.brightness, 1 + config.brightness)).clamp(0, 255)
-    box = boxes.image_to_crop(box, region, config.crop_size)
+    box = boxes.image_to_crop(box, torch.tensor(region), config.crop_size)
     if flip:
         pixels = pixels.flip(-1)
         box = torch.cat((config.crop_size - 1 - box[:1] - box[2:3], box[1:]))

@@ -21,6 +21,7 @@ from atom_core.target_model import (
     filter_equations,
     gaussian_labels,
     joint_equations,
+    label_maps,
     normalize_features,
     project,
     soft_hinge,
@@ -69,22 +70,26 @@ def test_project_is_the_1x1_convolution():
     torch.testing.assert_close(project(x, w), F.conv2d(x, w))
 
 
+def drawn_labels(centers, sigma):
+    """Score maps (N, CELLS, CELLS)."""
+    return label_maps(torch.from_numpy(gaussian_labels(np.array(centers), sigma, CELLS)))[:, 0]
+
+
 def test_label_peak_by_hand():
     # Score cell i lies at crop px 16 (i - 1/2): x = 136 is cell 9, y = 72 is cell 5.
-    (label,) = gaussian_labels(torch.tensor([[136.0, 72.0]]), torch.tensor([0.9]), CELLS)
-    assert label.shape == (1, CELLS, CELLS)
-    assert label[0, 5, 9] == 1.0
+    (label,) = drawn_labels([[136.0, 72.0]], 0.9)
+    assert label.shape == (CELLS, CELLS)
+    assert label[5, 9] == 1.0
     # One cell off in x and two in y: exp(-(1 + 4) / (2 * 0.81)).
-    assert label[0, 7, 8].item() == pytest.approx(math.exp(-5 / 1.62))
+    assert label[7, 8].item() == pytest.approx(math.exp(-5 / 1.62))
 
 
-def test_labels_between_cells_and_of_several_widths():
+def test_labels_between_cells():
     # The crop's middle px 143.5 is cell 9.46875.
-    labels = gaussian_labels(torch.tensor([[143.5, 143.5], [8.0, 8.0]]), torch.tensor([0.9, 2.0]), CELLS)
-    assert labels.shape == (2, 1, CELLS, CELLS)
-    assert labels[0, 0].argmax().item() == 9 * CELLS + 9
-    assert labels[0, 0, 9, 9].item() == pytest.approx(math.exp(-(0.46875**2) / 0.81), rel=1e-5)
-    assert labels[1, 0, 1, 4].item() == pytest.approx(math.exp(-9 / 8), rel=1e-5)
+    labels = drawn_labels([[143.5, 143.5], [8.0, 8.0]], 0.9)
+    assert labels[0].argmax().item() == 9 * CELLS + 9
+    assert labels[0, 9, 9].item() == pytest.approx(math.exp(-(0.46875**2) / 0.81), rel=1e-5)
+    assert labels[1, 1, 4].item() == pytest.approx(math.exp(-9 / 1.62), rel=1e-5)
 
 
 # --- the memory ---
@@ -117,7 +122,7 @@ class SlowMemory:
 
 def small_memory(first=4, capacity=30, floor=0.25, dtype=torch.float64):
     """A memory whose samples are single numbers; the first frame's are -1."""
-    return SampleMemory(torch.full((first, 1, 1, 1), -1.0, dtype=dtype), torch.zeros(first, 1, 1, 1), capacity, floor)
+    return SampleMemory(torch.full((first, 1, 1, 1), -1.0, dtype=dtype), np.zeros((first, 2, 1)), capacity, floor)
 
 
 @pytest.mark.parametrize(("capacity", "floor"), [(30, 0.25), (250, 0.0), (250, 0.25)])
@@ -127,7 +132,7 @@ def test_weights_over_1000_inserts_agree_with_a_plain_implementation(capacity, f
     sums, first_sums = [], []
     for name in range(1000):
         rate = rates.choice((0.01, 0.01, 0.01, 0.02))
-        memory.insert(torch.full((1, 1, 1, 1), float(name)).double(), torch.full((1, 1, 1, 1), 0.5), rate)
+        memory.insert(torch.full((1, 1, 1, 1), float(name)).double(), np.full((1, 2, 1), 0.5), rate)
         slow.insert(float(name), rate)
         sums.append(memory.weights.sum().item())
         first_sums.append(memory.weights[:4].sum().item())
@@ -143,12 +148,12 @@ def test_weights_over_1000_inserts_agree_with_a_plain_implementation(capacity, f
     if capacity == 250:  # long enough for the first frame to decay to its floor
         assert first_sums[-1] == pytest.approx(floor, abs=0.12 if floor == 0 else 1e-9)
     assert memory.samples[:4].eq(-1).all()
-    assert memory.labels.flatten()[4 : memory.stored].eq(0.5).all()
+    assert (memory.labels[4 : memory.stored] == 0.5).all()
 
 
 def test_first_insert_by_hand():
     memory = small_memory()
-    memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 0.02)
+    memory.insert(torch.zeros(1, 1, 1, 1).double(), np.zeros((1, 2, 1)), 0.02)
     assert memory.weights[:6].tolist() == pytest.approx([0.245] * 4 + [0.02, 0.0])
 
 
@@ -156,7 +161,7 @@ def test_first_insert_by_hand():
 def test_extreme_learning_rates(rate, first_total):
     memory = small_memory()
     for _ in range(40):
-        memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), rate)
+        memory.insert(torch.zeros(1, 1, 1, 1).double(), np.zeros((1, 2, 1)), rate)
     assert memory.weights[:4].tolist() == pytest.approx([first_total / 4] * 4)
     assert memory.weights.sum().item() == pytest.approx(1.0)
 
@@ -164,16 +169,16 @@ def test_extreme_learning_rates(rate, first_total):
 def test_single_free_slot_that_takes_all_weight():
     memory = small_memory(first=4, capacity=5, floor=0.0)
     for _ in range(3):
-        memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 1.0)
+        memory.insert(torch.zeros(1, 1, 1, 1).double(), np.zeros((1, 2, 1)), 1.0)
     assert memory.weights.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 def test_buffers_do_not_grow():
     memory = small_memory()
-    places = [buffer.data_ptr() for buffer in (memory.samples, memory.labels)]
+    place = memory.samples.data_ptr()
     for _ in range(100):
-        memory.insert(torch.zeros(1, 1, 1, 1).double(), torch.zeros(1, 1, 1, 1), 0.01)
-    assert places == [buffer.data_ptr() for buffer in (memory.samples, memory.labels)]
+        memory.insert(torch.zeros(1, 1, 1, 1).double(), np.zeros((1, 2, 1)), 0.01)
+    assert memory.samples.data_ptr() == place
     assert len(memory.samples) == 30
 
 
@@ -200,7 +205,7 @@ def scene(target, look_alike=None, seed=0):
 
 
 def label(target):
-    return gaussian_labels(torch.tensor([target]), torch.tensor([0.9]), CELLS)
+    return gaussian_labels(np.array([target]), 0.9, CELLS)
 
 
 def learn(with_look_alike, seed=0, config=CONFIG):
@@ -208,21 +213,25 @@ def learn(with_look_alike, seed=0, config=CONFIG):
     targets = [(places.uniform(60, 140), places.uniform(60, 220)) for _ in range(12)]
     look_alikes = [(x + 90, y) if with_look_alike else None for x, y in targets]
     scenes = [scene(t, o, seed=i) for i, (t, o) in enumerate(zip(targets, look_alikes, strict=True))]
-    labels = torch.cat([label(t) for t in targets])
+    labels = np.concatenate([label(t) for t in targets])
     return TargetModel.learn_first_frame(torch.cat(scenes), labels, config, generator(seed))
+
+
+def scores_of(model, features):
+    return model.classifier.scores(model.classifier.project(features))
 
 
 def response(model, features, place):
     """The highest score within a cell of a crop position."""
     column, row = (round(p / 16 + 0.5) for p in place)
-    return model.scores(model.project(features))[0, 0, row - 1 : row + 2, column - 1 : column + 2].max().item()
+    return scores_of(model, features)[0, 0, row - 1 : row + 2, column - 1 : column + 2].max().item()
 
 
 def test_learns_the_target_and_not_a_look_alike():
     model = learn(with_look_alike=True)
     target, look_alike = (104.0, 136.0), (200.0, 136.0)  # score cells (7, 9) and (13, 9)
     unseen = scene(target, look_alike, seed=77)
-    scores = model.scores(model.project(unseen))[0, 0]
+    scores = scores_of(model, unseen)[0, 0]
     assert scores.argmax().item() == 9 * CELLS + 7
     assert scores.max().item() > 0.5
     assert response(model, unseen, look_alike) < 0.5 * scores.max().item()
@@ -232,13 +241,15 @@ def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
     places = [(104.0, 136.0), (136.0, 72.0), (88.0, 200.0), (150.0, 150.0)]
     # In float64: the loss after so few steps hangs on rounding by a tenth where the problem is badly conditioned.
     features = torch.cat([scene(p, seed=i) for i, p in enumerate(places)]).double()
-    labels = torch.cat([label(p) for p in places]).double()
+    labels = np.concatenate([label(p) for p in places])
     # Strong enough regularisation for the balance of the terms to matter.
     config = dataclasses.replace(CONFIG, projection_regularization=0.1, filter_regularization=1.0)
     model = TargetModel.learn_first_frame(features, labels, config, generator())
 
+    maps = label_maps(torch.from_numpy(labels))
+
     def loss(w1, w2):
-        error = soft_hinge(apply_filter(project(features, w1), filter_to_taps(w2)), 0.05) - labels
+        error = soft_hinge(apply_filter(project(features, w1), filter_to_taps(w2)), 0.05) - maps
         return error.square().sum() / 4 + 0.1 * w1.square().sum() + 1.0 * w2.square().sum()
 
     rival = [torch.nn.Parameter(w.double()) for w in (rand(8, CHANNELS, 1, 1) / 4, rand(1, 8, 4, 4) / 128)]
@@ -253,15 +264,16 @@ def test_learning_comes_near_the_minimum_that_another_optimiser_finds():
     lbfgs.step(closure)
 
     minimum = loss(*rival).item()
-    assert minimum < 0.2 * labels.square().sum().item() / 4  # a useful fit, from a loss of 1.0 of it at w = 0
+    assert minimum < 0.2 * maps.square().sum().item() / 4  # a useful fit, from a loss of 1.0 of it at w = 0
     assert loss(model.projection, model.filter).item() < 1.15 * minimum
 
 
 def test_update_agrees_with_a_dense_solve_over_the_stored_samples():
     d = 2
-    first, labels = rand(3, d, 6, 6, dtype=torch.float64), rand(3, 1, 6, 6, seed=1, dtype=torch.float64).relu()
-    memory = SampleMemory(first, labels, 10, 0.25)
-    memory.insert(first[:1] + 1, labels[1:2], 0.3)
+    first, profiles = rand(3, d, 6, 6, dtype=torch.float64), rand(3, 2, 6, seed=1).relu()  # labels are kept in float32
+    memory = SampleMemory(first, profiles.numpy(), 10, 0.25)
+    memory.insert(first[:1] + 1, profiles[1:2].numpy(), 0.3)
+    labels = torch.einsum("ny,nx->nyx", profiles[:, 1], profiles[:, 0])[:, None].double()
     w0 = 0.1 * rand(1, d, 4, 4, seed=2, dtype=torch.float64)
     model = TargetModel(torch.eye(d).double()[:, :, None, None], w0, memory, CONFIG)
 
@@ -342,14 +354,14 @@ def test_learning_takes_few_operations():
     features, wished = scene((104.0, 136.0), seed=50), label((104.0, 136.0))
 
     def take_in():
-        model.memory.insert(model.project(features), wished, 0.01)
+        model.memory.insert(model.classifier.project(features), wished, 0.01)
 
     _, insertion = counted(take_in, torch.device("cpu"))
     _, update = counted(lambda: model.update(iterations=5), torch.device("cpu"))
 
-    assert (insertion.operations, insertion.host_reads) == (3, 0)
-    assert update.operations <= 80
-    assert (update.host_reads, update.uploads) == (0, 1)  # the samples' weights
+    assert (insertion.operations, insertion.host_reads) == (2, 0)
+    assert update.operations <= 82
+    assert (update.host_reads, update.uploads) == (0, 1)  # the samples' labels and weights
 
 
 def test_hard_negative_lowers_the_response_at_the_look_alike():
@@ -359,13 +371,13 @@ def test_hard_negative_lowers_the_response_at_the_look_alike():
     before = response(model, frame, look_alike)
     assert before > 0.3  # the filter has never seen it and takes it for the target in part
 
-    model.memory.insert(model.project(frame), label(target), 0.02)
+    model.memory.insert(model.classifier.project(frame), label(target), 0.02)
     model.update(iterations=5)
 
     once = response(model, frame, look_alike)
     assert once < before
     for seed in range(51, 71):
-        model.memory.insert(model.project(scene(target, look_alike, seed=seed)), label(target), 0.02)
+        model.memory.insert(model.classifier.project(scene(target, look_alike, seed=seed)), label(target), 0.02)
         model.update(iterations=5)
     assert response(model, frame, look_alike) < 0.6 * before
     assert response(model, frame, target) > 2 * response(model, frame, look_alike)
@@ -381,15 +393,15 @@ def test_same_seed_same_model():
 
 def test_runs_on_meta():
     features = torch.empty(5, CHANNELS, CELLS, CELLS, device="meta")
-    labels = gaussian_labels(torch.empty(5, 2, device="meta"), torch.empty(5, device="meta"), CELLS)
+    labels = gaussian_labels(np.zeros((5, 2)), 0.9, CELLS)
     config = dataclasses.replace(CONFIG, first_frame_gn_steps=1, first_frame_cg_iterations=2)
 
     model = TargetModel.learn_first_frame(normalize_features(features), labels, config, generator())
     for _ in range(CONFIG.memory_size):  # fills the memory and then replaces
-        sample = model.project(features[:1])
+        sample = model.classifier.project(features[:1])
         model.memory.insert(sample, labels[:1], 0.01)
     model.update(iterations=2)
 
     assert model.memory.stored == CONFIG.memory_size
-    assert model.scores(sample).shape == (1, 1, CELLS, CELLS)
+    assert model.classifier.scores(sample).shape == (1, 1, CELLS, CELLS)
     assert {t.device.type for t in (model.filter, model.projection, model.memory.samples)} == {"meta"}

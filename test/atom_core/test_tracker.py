@@ -13,22 +13,22 @@ import torch
 from atom_core import tracker as tracker_module
 from atom_core import weights
 from atom_core.backbone import BACKBONES
-from atom_core.boxes import search_region
+from atom_core.benchmark.counting import counted
 from atom_core.config import TrackerConfig
 from atom_core.engine import accelerate
+from atom_core.frame_step import Numbers, Observation, fetch, observe, upload_aims
 from atom_core.refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
-    Located,
-    Look,
     Networks,
     TrackResult,
     TrackState,
+    as_sight,
     choose_device,
     learn,
     learn_first_frame,
     locate,
-    locate_all,
+    look_at,
 )
 
 SIZE = 48  # px, side of the drawn target
@@ -115,8 +115,9 @@ def second_peak(tracker: AtomTracker, image: np.ndarray) -> float:
     """Raw score about the look-alike, right of the crop's centre by 98 image px."""
     target = tracker._target
     with torch.no_grad():
-        located = locate(torch.from_numpy(image), target, tracker._networks, tracker.config)
-        return target.model.scores(located.sample)[0, 0, :, 13:].max().item()
+        looks = look_at(target, image.shape[1], image.shape[0], tracker.config)
+        (sample,) = locate(torch.from_numpy(image), looks, tracker._networks).samples
+        return target.model.classifier.scores(sample)[0, 0, :, 13:].max().item()
 
 
 def test_same_seed_same_boxes_other_seed_other_boxes(network, scene) -> None:
@@ -243,36 +244,56 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     networks = Networks(backbone, iou_net, TorchRefiner.of(iou_net, 288))
     config = TrackerConfig()
     image = torch.empty(480, 640, 3, dtype=torch.uint8, device=meta)
-    box = torch.empty(4, device=meta)
+    box = (100.0, 80.0, 60.0, 40.0)
     with torch.no_grad():
         target = learn_first_frame(image, box, networks, config, torch.Generator().manual_seed(0))
-        located = locate(image, target, networks, config)
+        seen = locate(image, look_at(target, 640, 480, config), networks)
         for hard_negative in (True, False):
-            learn(target, located, TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, hard_negative), config)
+            learn(target, seen.samples[0], (0, 0, 288), found(hard_negative), config)
         target.frame = config.update_interval - 1
-        learn(target, located, TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, False), config)
-    assert located.box.device == meta and located.box.shape == (4,)
+        learn(target, seen.samples[0], (0, 0, 288), found(), config)
+    assert seen.results.device == meta and seen.results.shape == (1, 6 + 5 * config.proposals)
     assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        tracker_module.fetch([located])  # the one host read of a frame, and the proof that one would be seen
+        fetch(seen)  # the one host read of a frame, and the proof that one would be seen
+
+
+def found(hard_negative: bool = False) -> TrackResult:
+    return TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, hard_negative)
 
 
 def test_the_frame_step_is_one_graph(network, scene) -> None:
     """From the image to what is fetched: no data-dependent Python and no host read, or fullgraph would refuse it."""
     tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(), engine="torch")
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
-
-    def step(image: torch.Tensor, box: torch.Tensor) -> Located:
-        region = search_region(box, tracker.config.search_area_factor)
-        look = Look(tracker._target, region, box, tracker._target.jitter[0], False, tracker.config)
-        return locate_all(image, [look], tracker._networks)[0]
-
     image = torch.from_numpy(drawn(scene, (106, 84)))
+    (look,) = look_at(tracker._target, 320, 240, tracker.config)
+    numbers = upload_aims([look.aim], [look.aim.region], image)
+    sights = [as_sight(look, 0)]
+
+    def step(image: torch.Tensor, numbers: Numbers) -> Observation:
+        return observe(image, numbers, sights, tracker._networks)
+
     with torch.no_grad():
-        eager = step(image, tracker._target.box)
-        compiled = torch.compile(step, fullgraph=True, backend="eager")(image, tracker._target.box)
-    for one, other in zip(eager, compiled, strict=True):
-        torch.testing.assert_close(one, other)
+        eager = step(image, numbers)
+        compiled = torch.compile(step, fullgraph=True, backend="eager")(image, numbers)
+    torch.testing.assert_close(compiled.results, eager.results)
+    torch.testing.assert_close(compiled.samples, eager.samples)
+
+
+def test_a_frame_asks_little_of_the_device(network, scene) -> None:
+    """Beside the networks, which the CPU's engine runs; the yardstick is 120 operations, 160 with an update."""
+    tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(update_interval=2), engine="openvino")
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    tracker.warm_up()
+    _, plain = counted(lambda: tracker.track(drawn(scene, (103, 81))), tracker.device)
+    before = tracker._target.model.filter
+    _, updating = counted(lambda: tracker.track(drawn(scene, (106, 82))), tracker.device)
+    assert not torch.equal(tracker._target.model.filter, before)
+    assert plain.operations <= 60 and updating.operations <= 140
+    assert plain.host_reads == updating.host_reads == 1
+    assert plain.uploads == 2  # the image, and one vector of numbers
+    assert updating.uploads == 3  # and the memory's labels and weights
 
 
 def test_the_core_never_imports_ros() -> None:

@@ -51,7 +51,17 @@ def test_each_kind_of_frame_is_measured_as_often_as_asked(results):
 
 def test_the_stages_show_which_work_each_kind_does(results):
     stages = {kind: set(figures["stages"]) for kind, figures in frames_of(results).items() if "stages" in figures}
-    frame = {"upload", "crop", "backbone", "classifier", "localization", "refinement", "fetch", "rest"}
+    frame = {
+        "upload",
+        "crop",
+        "backbone",
+        "classifier",
+        "localization",
+        "refinement",
+        "fetch",
+        "interpretation",
+        "rest",
+    }
     assert stages["lost"] == frame
     assert stages["plain"] == frame | {"memory"}
     assert stages["update"] == stages["hard_negative"] == frame | {"memory", "learning"}
