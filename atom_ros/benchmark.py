@@ -2,47 +2,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node costs beside the tracker: `python -m atom_ros.benchmark --size 640x480 --fps 30 --seconds 10`.
 
-Three processes, as on a robot: a camera, the node, and this one, which listens. The overhead of an image is the time
-from its publication to the arrival of its Track message here, less the tracker's own computing time. It is measured
-without a target (transport and node alone) and with one (waiting for the tracker's processor cores included).
+Three processes, as on a robot: a camera, the node, and this one, which listens. The phases:
+
+- idle: without a target, so transport and node alone. The overhead of an image is the time from its publication to the
+  arrival of its Track message here, less the tracker's own computing time.
+- tracking: with a target; the overhead is told with and without the wait for the image before.
+- services: each service is called again and again while the tracker follows a target at full load.
+- delay: whether results fall behind a camera that is faster than the tracker.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Event
+from pathlib import Path
 
 import cv2
 import numpy as np
 import rclpy
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
+from atom_core.evaluation.store import describe_machine, write_whole
+from atom_ros.benchmark_figures import Sample, Spread, delay_figures, overhead_figures
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
 from atom_ros.images import image_message
 from atom_tracker.msg import Track
-from atom_tracker.srv import SetTarget
+from atom_tracker.srv import RemoveTarget, SetTarget
 
 _NAMESPACE = "/benchmark"
 _TIMEOUT = 180.0  # s, for the node to load and to learn a target on a busy machine
 _TARGET = 0.15  # side of the target, as a share of the image's height
-_PHASES = ("idle", "tracking")
+_PHASES = ("idle", "tracking", "services", "delay")
 _CYCLE = 60  # images after which the target is back where it began
+_COUNTS = ("received", "processed", "dropped", "failed", "duplicates", "out of order")  # in the diagnostics
+_PAUSES = (0.01, 0.06)  # s between two calls of a service: at all moments of the tracker's work
 
 
-def main() -> int:
-    """Measures, prints two lines, and returns the exit status."""
-    arguments = _parse_arguments()
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints a few lines for each phase, and returns the exit status."""
+    arguments = _parse_arguments(argv)
+    results = _describe(arguments, sys.argv[1:] if argv is None else argv)
     command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
     for name in ("weights", "device"):
         command += ["-p", f"{name}:={getattr(arguments, name)}"]
@@ -52,32 +71,46 @@ def main() -> int:
     listener = Listener(tracker)
     try:
         for phase in arguments.phases:
-            print(_measure(listener, phase, arguments), flush=True)
+            results["phases"][phase] = _measure(listener, phase, arguments)
+            print("\n".join(_lines(phase, results["phases"][phase], arguments)), flush=True)
     finally:
         listener.close()
         rclpy.try_shutdown()
         tracker.terminate()
         tracker.wait()
+    if arguments.output:
+        write_whole(arguments.output, json.dumps(results, indent=1, allow_nan=False))
+        print(f"written: {arguments.output}")
     return 0
 
 
 class Listener:
-    """Receives what the node publishes, in a thread of its own."""
+    """Receives what the node publishes and calls its services, in a thread of its own."""
 
-    def __init__(self, tracker: subprocess.Popen) -> None:
+    def __init__(self, tracker: subprocess.Popen, namespace: str = _NAMESPACE) -> None:
         self._tracker = tracker
-        self.overhead_ms: list[float] = []
-        self.processing_ms: list[float] = []
+        self.samples: list[Sample] = []
+        self.newest: Track | None = None
         self.counts: dict[str, int] = {}  # of the newest diagnostics
         self.last_arrival = 0.0  # time.monotonic()
-        self._node = Node("listener", namespace=_NAMESPACE)
+        self._node = Node("listener", namespace=namespace)
         self._node.create_subscription(Track, "tracker/track", self._on_track, 100)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._set_target = self._node.create_client(SetTarget, "tracker/set_target")
+        self._clients = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+
+    @property
+    def overhead_ms(self) -> list[float]:
+        """Of each image since `clear`, from its publication to its Track less the tracker's own time."""
+        return [sample.overhead_ms for sample in self.samples]
+
+    @property
+    def processing_ms(self) -> list[float]:
+        """Of each image since `clear`, the tracker's own time."""
+        return [sample.processing_ms for sample in self.samples]
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits; raises RuntimeError if the tracker's process ends meanwhile, TimeoutError if that takes too long."""
@@ -89,19 +122,46 @@ class Listener:
 
         wait_until(is_done, what)
 
-    def set_target(self, box: tuple[float, ...]) -> None:
-        """Sets the target on the newest image; raises RuntimeError if it is refused."""
+    def call(self, service_type: type, name: str, request: object) -> tuple[object, float]:
+        """Calls one of the node's services; returns its answer and how long that took, ms."""
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(service_type, f"tracker/{name}")
+        client = self._clients[name]
+        self.wait_until(client.service_is_ready, f"the service {name}")
+        answered = threading.Event()
+        start = end = time.perf_counter()
+
+        def note_the_time(_: object) -> None:
+            nonlocal end
+            end = time.perf_counter()
+            answered.set()
+
+        future = client.call_async(request)
+        future.add_done_callback(note_the_time)
+        self.wait_until(answered.is_set, f"the answer of {name}")
+        return future.result(), (end - start) * 1000.0
+
+    def set_target(self, box: tuple[float, ...], stamp: object | None = None) -> tuple[int, float]:
+        """Sets the target on the image of that stamp, by default the newest.
+
+        Returns:
+            its number, and how long the answer took, ms.
+
+        Raises:
+            RuntimeError: if it is refused.
+        """
         x, y, width, height = box
-        self.wait_until(self._set_target.service_is_ready, "the service set_target")
-        future = self._set_target.call_async(SetTarget.Request(x=x, y=y, width=width, height=height))
-        self.wait_until(future.done, "the answer of set_target")
-        if not future.result().success:
-            raise RuntimeError(f"set_target was refused: {future.result().message}")
+        request = SetTarget.Request(x=x, y=y, width=width, height=height)
+        if stamp is not None:
+            request.stamp = stamp
+        answer, elapsed = self.call(SetTarget, "set_target", request)
+        if not answer.success:
+            raise RuntimeError(f"set_target was refused: {answer.message}")
+        return answer.target_id, elapsed
 
     def clear(self) -> None:
         """Forgets the images measured so far."""
-        self.overhead_ms.clear()
-        self.processing_ms.clear()
+        self.samples.clear()
 
     def close(self) -> None:
         """Ends the thread."""
@@ -112,58 +172,143 @@ class Listener:
     def _on_track(self, track: Track) -> None:
         now = time.time_ns()
         self.last_arrival = time.monotonic()
-        self.overhead_ms.append((now - to_nanoseconds(track.header.stamp)) / 1e6 - track.processing_ms)
-        self.processing_ms.append(track.processing_ms)
+        stamp = to_nanoseconds(track.header.stamp)
+        latency = track.latency.sec * NANOSECONDS + track.latency.nanosec
+        self.samples.append(Sample(stamp, stamp + latency, now, track.processing_ms))
+        self.newest = track
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         values = {value.key: value.value for value in message.status[0].values}
-        self.counts = {key: int(values[key]) for key in ("received", "processed", "dropped", "failed")}
+        self.counts = {key: int(values[key]) for key in _COUNTS}
 
 
-def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> str:
-    """Runs one camera from beginning to end, and puts what was seen in a line."""
+def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
+    """Runs one camera from beginning to end; returns what was seen."""
     context = multiprocessing.get_context("spawn")
     go = context.Event()
     width, height = arguments.size
     images = round(arguments.fps * arguments.seconds)
-    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.reliability, go))
+    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.camera, go))
     camera.start()
+    figures = {}
     try:
         listener.clear()
-        listener.wait_until(lambda: len(listener.overhead_ms) >= 3, "the first Track messages")
-        if phase == "tracking":
+        listener.wait_until(lambda: len(listener.samples) >= 3, "the first Track messages")
+        if phase != "idle":
             listener.set_target(target_box(0, width, height))
         _settle(listener)
         before = dict(listener.counts)
         listener.clear()
         go.set()
+        if phase == "services":
+            figures["services_ms"] = _call_services(listener, arguments)
         camera.join()
         _settle(listener)
     finally:
         camera.kill()
-    received, dropped = (listener.counts[key] - before[key] for key in ("received", "dropped"))
-    overhead = np.percentile(listener.overhead_ms, (50, 95))
-    processing = np.median(listener.processing_ms)
-    return (
-        f"{width}x{height} {arguments.fps:g} Hz {arguments.reliability} {phase}: "
-        f"overhead {overhead[0]:.1f} ms median, {overhead[1]:.1f} ms p95; processing {processing:.1f} ms median; "
-        f"{images} images published, {images - received} lost on the way, {dropped} dropped by the node, "
-        f"{len(listener.overhead_ms)} tracks"
-    )
+    counts = {key: listener.counts[key] - before[key] for key in before}
+    figures |= {"published": images, "lost": images - counts["received"], **counts}
+    figures |= overhead_figures(listener.samples)
+    if phase == "delay":
+        figures |= delay_figures(listener.samples, 1000.0 / arguments.fps)
+    return figures
+
+
+def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
+    """Calls every service in turn while images come, at least once; returns how long the answers took, by service."""
+    width, height = arguments.size
+    times: dict[str, list[float]] = {}
+    generator = np.random.default_rng(0)
+
+    def call(service_type: type, name: str, request: object) -> None:
+        time.sleep(generator.uniform(*_PAUSES))
+        times.setdefault(name, []).append(listener.call(service_type, name, request)[1])
+
+    def set_target() -> int:
+        """Where the target was in the newest image that came back, as a person with a mouse or a detector does."""
+        newest = listener.newest
+        number, elapsed = listener.set_target(
+            target_box(int(newest.header.frame_id.split()[-1]), width, height), newest.header.stamp
+        )
+        times.setdefault("set_target", []).append(elapsed)
+        return number
+
+    threshold = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.25)
+    changes = [Parameter(name="tracker.not_found_threshold", value=threshold)]
+    end = time.monotonic() + arguments.seconds - 2.0
+    listener.wait_until(lambda: len(listener.samples) > 0, "the first Track messages")
+    while not times or time.monotonic() < end:
+        number = set_target()
+        for _ in range(8):
+            call(GetParameters, "get_parameters", GetParameters.Request(names=["device", "max_targets"]))
+            call(SetParameters, "set_parameters", SetParameters.Request(parameters=changes))
+            call(GetState, "get_state", GetState.Request())
+        call(RemoveTarget, "remove_target", RemoveTarget.Request(target_id=number))
+        set_target()
+        call(Trigger, "clear_target", Trigger.Request())
+    return {name: asdict(Spread.of(values)) for name, values in times.items()}
+
+
+def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str]:
+    """What is printed of a phase."""
+    width, height = arguments.size
+    count = "{published} images published, {lost} lost on the way, {dropped} dropped by the node, {failed} failed"
+    lines = [
+        f"{width}x{height} {arguments.fps:g} Hz {arguments.reliability} {phase}: {count.format(**figures)}, "
+        f"{figures['tracks']} tracks",
+        f"  overhead: {Spread(**figures['overhead_ms'])}",
+    ]
+    if phase != "idle":
+        lines.append(f"  without the wait for the image before: {Spread(**figures['own_overhead_ms'])}")
+        lines.append(f"  the tracker's own time: {Spread(**figures['processing_ms'])}")
+    for name, spread in figures.get("services_ms", {}).items():
+        lines.append(f"  {name}: {Spread(**spread)} ({spread['count']} calls)")
+    if phase == "delay":
+        lines.append(f"  delay: {Spread(**figures['delay_ms'])}")
+        lines.append(f"  beyond one frame time and the image's tracking time: {Spread(**figures['excess_ms'])}")
+        for minute in figures["minutes"]:
+            delay, excess = Spread(**minute["delay_ms"]), Spread(**minute["excess_ms"])
+            lines.append(f"  minute {minute['minute']}: delay {delay}; beyond {excess}; {delay.count} tracks")
+    return lines
+
+
+def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, object]:
+    """What the figures depend on, and room for them."""
+    return {
+        "run": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": " ".join(["python -m atom_ros.benchmark", *argv]),
+            "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
+            "fastdds_profiles": os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", ""),
+        },
+        "machine": describe_machine(torch.get_num_threads()),
+        "size": list(arguments.size),
+        "fps": arguments.fps,
+        "phases": {},
+    }
 
 
 def _settle(listener: Listener) -> None:
-    """Waits until no Track has come for so long that the diagnostics (once a second) know of them all."""
-    listener.wait_until(lambda: time.monotonic() - listener.last_arrival > 2.5, "the end of the images")
+    """Waits until no Track has come for so long that the diagnostics (once a second) know of all images."""
+
+    def is_settled() -> bool:
+        received, *fates = listener.counts.values()
+        return time.monotonic() - listener.last_arrival > 2.5 and received == sum(fates)
+
+    listener.wait_until(lambda: bool(listener.counts), "the diagnostics")
+    listener.wait_until(is_settled, "the end of the images")
 
 
 def run_camera(width: int, height: int, fps: float, images: int, reliability: str, go: Event) -> None:
-    """The camera's process: the first image until every subscriber is there and `go` is set, then all of them."""
+    """The camera's process: the first image until every subscriber is there and `go` is set, then all of them.
+
+    The frame_id ends with the image's number in the scene.
+    """
     rclpy.init()
     node = Node("camera", namespace=_NAMESPACE)
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])
     publisher = node.create_publisher(Image, "image", qos)
-    messages = [image_message(Header(frame_id="camera"), scene(i, width, height), "bgr8") for i in range(_CYCLE)]
+    messages = [image_message(Header(frame_id=f"camera {i}"), scene(i, width, height), "bgr8") for i in range(_CYCLE)]
 
     def publish(message: Image) -> None:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), NANOSECONDS)
@@ -222,16 +367,21 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _parse_arguments() -> argparse.Namespace:
+def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=_size, default=(640, 480), help="of the images, WIDTHxHEIGHT (640x480)")
     parser.add_argument("--fps", type=float, default=30.0, help="images a second (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (%(default)s)")
-    parser.add_argument("--phases", nargs="+", choices=_PHASES, default=_PHASES, help="what to measure (both)")
-    parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each phase (%(default)s)")
+    parser.add_argument(
+        "--phases", nargs="+", choices=_PHASES, default=("idle", "tracking"), help="what to measure (idle tracking)"
+    )
+    choices = ("best_effort", "reliable")
+    parser.add_argument("--reliability", choices=choices, default="best_effort", help="as the node's parameter")
+    parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
     parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
     parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node's benchmark makes of the Tracks that it received: plain arithmetic, without ROS.
+
+Times are by one clock, since camera, node and listener run on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+_NANOSECONDS_PER_MS = 1e6
+_MINUTE = 60e9  # ns
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image's way from the camera to its Track's arrival."""
+
+    stamp: int  # ns, of the image: just before it was published
+    published: int  # ns, when the node published the Track
+    arrival: int  # ns, when the Track arrived
+    processing_ms: float  # the tracker's own computing time
+
+    @property
+    def delay_ms(self) -> float:
+        """From the image's publication to its Track."""
+        return (self.arrival - self.stamp) / _NANOSECONDS_PER_MS
+
+    @property
+    def overhead_ms(self) -> float:
+        """The same less the tracker's own time: transport, node, and the wait while the image before is processed."""
+        return self.delay_ms - self.processing_ms
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What is told of a series of times, ms."""
+
+    count: int
+    median: float
+    p95: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Raises ValueError where there are no values."""
+        values = np.fromiter(values, float)
+        if values.size == 0:
+            raise ValueError("no times were measured; expected at least one")
+        median, p95 = np.percentile(values, (50, 95))
+        return cls(values.size, float(median), float(p95), float(values.max()))
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} ms median, {self.p95:.1f} ms p95, {self.max:.1f} ms max"
+
+
+def own_overheads(samples: Sequence[Sample]) -> list[float]:
+    """The overheads without the wait for the tracker, ms: each image's clock starts when the one before is done.
+
+    An image that comes while the tracker is at work waits, which is the tracker's time and not the node's. What of the
+    transport falls into that wait costs nothing, and is not counted.
+    """
+    overheads = []
+    for before, sample in zip([None, *samples], samples, strict=False):
+        waited = 0 if before is None else max(0, before.published - sample.stamp)
+        overheads.append(sample.overhead_ms - waited / _NANOSECONDS_PER_MS)
+    return overheads
+
+
+def excesses(samples: Iterable[Sample], period_ms: float) -> list[float]:
+    """By how much each delay is more than one frame time (`period_ms`) plus the image's own tracking time, ms.
+
+    With a camera faster than the tracker, the newest image is at most one frame time old when the tracker is free. So
+    what is left is transport and node; a queue would make it grow.
+    """
+    return [sample.delay_ms - period_ms - sample.processing_ms for sample in samples]
+
+
+def by_minute(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples of each minute since the first one's stamp; minutes in which nothing came are empty."""
+    minutes: list[list[Sample]] = []
+    for sample in samples:
+        minute = int((sample.stamp - samples[0].stamp) // _MINUTE)
+        while len(minutes) <= minute:
+            minutes.append([])
+        minutes[minute].append(sample)
+    return minutes
+
+
+def overhead_figures(samples: Sequence[Sample]) -> dict[str, object]:
+    """Overheads, with and without the wait for the tracker, and the tracker's own times; ready for JSON."""
+    return {
+        "tracks": len(samples),
+        "processing_ms": asdict(Spread.of(sample.processing_ms for sample in samples)),
+        "overhead_ms": asdict(Spread.of(sample.overhead_ms for sample in samples)),
+        "own_overhead_ms": asdict(Spread.of(own_overheads(samples))),
+    }
+
+
+def delay_figures(samples: Sequence[Sample], period_ms: float) -> dict[str, object]:
+    """Delays and excesses of a run, as a whole and minute by minute; ready for JSON."""
+    minutes = [
+        {
+            "minute": number,
+            "delay_ms": asdict(Spread.of(s.delay_ms for s in minute)),
+            "excess_ms": asdict(Spread.of(excesses(minute, period_ms))),
+        }
+        for number, minute in enumerate(by_minute(samples), start=1)
+        if minute
+    ]
+    return {
+        "delay_ms": asdict(Spread.of(s.delay_ms for s in samples)),
+        "excess_ms": asdict(Spread.of(excesses(samples, period_ms))),
+        "minutes": minutes,
+    }
