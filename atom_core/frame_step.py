@@ -3,12 +3,13 @@
 """The frame step: what of a frame is computed on the device, from the image to the numbers that the host reads.
 
     host    aim:      where to look -> a few numbers, uploaded as one vector
-    device  observe:  image, numbers -> features, peaks of the score map, boxes that climbed the predicted IoU
+    device  see:      pixels, numbers -> features, peaks of the score map, boxes that climbed the predicted IoU
     host    interpret: what was read of it -> the target's box, score, IoU and state
 
 All that is about four or forty numbers is done on the host, where it costs a microsecond and no launch. The device has
-static shapes and no host read in it, so the step is one graph (torch.compile's fullgraph), and what follows the reading
-of the image's pixels can be captured once and replayed (`atom_core.capture`).
+static shapes and no host read in it, so the step is one graph (torch.compile's fullgraph) that can be captured once and
+replayed (`atom_core.capture`). Before it, only the search region's pixels are picked out of the image (`crop.gather`),
+so that the graph does not depend on the image's size.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from atom_core import boxes
 from atom_core.backbone import Features
 from atom_core.boxes import Box, Region
 from atom_core.config import TrackerConfig
-from atom_core.crop import blend, crop_taps, gather
+from atom_core.crop import blend, crop_taps
 from atom_core.iou_net import Modulation
-from atom_core.localize import LocalizationState, classify, find_peaks, target_position
+from atom_core.localize import Limits, LocalizationState, classify, find_peaks, limits, target_position
 from atom_core.redetection import Finding
 from atom_core.refine import draw_proposals, select
 from atom_core.refiner import Ascent
@@ -69,15 +70,15 @@ class Sight(NamedTuple):
     classifier: Classifier
     modulation: Modulation
     crop: int  # number of its search region among the frame's
-    whole_maps: bool  # see `refiner.needs_whole_maps`
-    config: TrackerConfig
+    use_hann_window: bool
+    ascent: Ascent
 
 
 class Numbers(NamedTuple):
     """What a frame tells the device, beside the image."""
 
     taps: Tensor  # (R, 2, 3 * S) of R search regions, see `crop_taps`
-    areas: Tensor  # (L, 2) of L sights, see `find_peaks`
+    limits: Tensor  # (L, 4) of L sights, see `localize.limits`
     proposals: Tensor  # (L, P, 4) about the origin, see `draw_proposals`
 
 
@@ -93,43 +94,36 @@ def upload_aims(aims: Sequence[Aim], regions: Sequence[Region], image: Tensor) -
     """All numbers of a frame, for looking from `aims` at `regions` of an image (H, W, 3), in one copy to its device."""
     size, proposals = aims[0].config.crop_size, aims[0].config.proposals
     taps = [crop_taps(region, size, image.shape[1], image.shape[0]) for region in regions]
-    areas = [aim.config.target_neighborhood * aim.size / 2 for aim in aims]
+    held = [limits(aim.size, aim.config) for aim in aims]
     drawn = [draw_proposals(aim.size, aim.config, aim.noise) for aim in aims]
-    flat = np.concatenate([array.ravel() for array in (*taps, *areas, *drawn)], dtype=np.float32)
-    of_taps, of_areas, of_drawn = (
-        torch.from_numpy(flat).to(image.device).split((len(taps) * 6 * size, len(aims) * 2, len(aims) * proposals * 4))
-    )
-    return Numbers(of_taps.view(-1, 2, 3 * size), of_areas.view(-1, 2), of_drawn.view(-1, proposals, 4))
-
-
-def observe(image: Tensor, numbers: Numbers, sights: Sequence[Sight], networks: FrameNetworks) -> Observation:
-    """The whole step: an image (H, W, 3) uint8 and the frame's numbers -> what each sight shows."""
-    return see([gather(image, taps) for taps in numbers.taps], numbers, sights, networks)
+    flat = np.concatenate([array.ravel() for array in (*taps, *held, *drawn)], dtype=np.float32)
+    parts = (len(taps) * 6 * size, len(aims) * 4, len(aims) * proposals * 4)
+    of_taps, of_limits, of_drawn = torch.from_numpy(flat).to(image.device).split(parts)
+    return Numbers(of_taps.view(-1, 2, 3 * size), of_limits.view(-1, 4), of_drawn.view(-1, proposals, 4))
 
 
 def see(pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sight], networks: FrameNetworks) -> Observation:
-    """The step from the regions' pixels (2 * S, 2 * S, 3) on, whose shapes do not depend on the image's."""
+    """What each sight shows, from the pixels (2 * S, 2 * S, 3) of R search regions, see `crop.gather`."""
     crops = [blend(of_region, taps) for of_region, taps in zip(pixels, numbers.taps, strict=True)]
     features = networks.features(_stack(crops))
     seen = [
-        _see_one(Features(*(f[sight.crop : sight.crop + 1] for f in features)), sight, area, proposals, networks)
-        for sight, area, proposals in zip(sights, numbers.areas, numbers.proposals, strict=True)
+        _see_one(Features(*(f[sight.crop : sight.crop + 1] for f in features)), sight, held, proposals, networks)
+        for sight, held, proposals in zip(sights, numbers.limits, numbers.proposals, strict=True)
     ]
     results, samples = zip(*seen, strict=True)
     return Observation(_stack(results), list(samples), features)
 
 
 def _see_one(
-    features: Features, sight: Sight, area: Tensor, proposals: Tensor, networks: FrameNetworks
+    features: Features, sight: Sight, held: Tensor, proposals: Tensor, networks: FrameNetworks
 ) -> tuple[Tensor, Tensor]:
     """Result (6 + 5 * P,) and sample of one target in its search region, of which the features (1, ...) are given."""
-    classifier, modulation, _, whole, config = sight
-    sample = classifier.project(normalize_features(features.stride16))
-    peaks = find_peaks(classifier.scores(sample)[0, 0], area, config)
-    position = target_position(peaks, config)
+    sample = sight.classifier.project(normalize_features(features.stride16))
+    held_against = Limits.of(held)
+    peaks = find_peaks(sight.classifier.scores(sample)[0, 0], held_against, sight.use_hann_window)
+    position = target_position(peaks, held_against)
     proposals = proposals + torch.cat((position, torch.zeros_like(position)))
-    ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
-    refined, predicted = networks.refine(features, modulation, proposals, ascent)
+    refined, predicted = networks.refine(features, sight.modulation, proposals, sight.ascent)
     return torch.cat((peaks.scores, peaks.near, position, refined.flatten(), predicted)), sample
 
 

@@ -21,6 +21,7 @@ import math
 from enum import IntEnum
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,27 +48,42 @@ class Peaks(NamedTuple):
     near: Tensor  # (2,) bool, whether within `near_limit` half crops of the crop's centre, where the target was last
 
 
-def find_peaks(scores: Tensor, area: Tensor, config: TrackerConfig) -> Peaks:
-    """The two peaks of a score map.
+class Limits(NamedTuple):
+    """What peaks are held against, on the device: numbers of a frame, so that the graph is the same for all."""
 
-    Args:
-        scores: (h, h) raw scores, h = crop_size / 16.
-        area: (2,) crop px, half the width and height of the area about the first peak that is one object.
-        config: `use_hann_window` lowers scores away from the crop's centre; `near_limit`.
-    """
-    fine = _upsample(scores, config)
+    area: Tensor  # (2,) crop px, half the width and height of the area about the first peak that is one object
+    near: Tensor  # () crop px², a peak's squared distance from the crop's centre within which it is near
+    rival: Tensor  # () share of the first peak above which the second is a rival
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> Limits:
+        """Those of `limits`, uploaded (4,)."""
+        return cls(numbers[:2], *numbers[2:].unbind())
+
+
+def limits(target_size: np.ndarray, config: TrackerConfig) -> np.ndarray:
+    """(4,) numbers for `Limits`, of a target whose last size in crop px is (2,)."""
+    area = config.target_neighborhood * target_size / 2
+    return np.array((*area, (config.near_limit * config.crop_size / 2) ** 2, config.distractor_threshold))
+
+
+def find_peaks(scores: Tensor, limits: Limits, use_hann_window: bool) -> Peaks:
+    """The two peaks of a score map (h, h), h = crop_size / 16; a window lowers scores away from the crop's centre."""
+    fine = _upsample(scores)
+    if use_hann_window:
+        fine = _windowed(fine)
     score1, position1 = _peak(fine)
-    score2, position2 = _peak(_without_area(fine, position1, area))
+    score2, position2 = _peak(_without_area(fine, position1, limits.area))
     positions = torch.stack((position1, position2))
-    offsets = positions - (config.crop_size - 1) / 2
-    near = offsets.square().sum(1) <= (config.near_limit * config.crop_size / 2) ** 2
+    offsets = positions - (len(fine) - 1) / 2
+    near = offsets.square().sum(1) <= limits.near
     return Peaks(torch.stack((score1, score2)), positions, near)
 
 
-def target_position(peaks: Peaks, config: TrackerConfig) -> Tensor:
+def target_position(peaks: Peaks, limits: Limits) -> Tensor:
     """Crop px (2,) of the peak that `classify` takes for the target; on the device."""
     score1, score2 = peaks.scores.unbind()
-    rival = score2 > config.distractor_threshold * score1.clamp(min=0)
+    rival = score2 > limits.rival * score1.clamp(min=0)
     is_second = rival & (peaks.near[1] > peaks.near[0])
     return torch.where(is_second, peaks.positions[1], peaks.positions[0])
 
@@ -97,19 +113,19 @@ def classify(
     return LocalizationState.HARD_NEGATIVE if is_distractor else LocalizationState.NORMAL, False
 
 
-def _upsample(scores: Tensor, config: TrackerConfig) -> Tensor:
-    """Scores (h, h) -> one value a crop px (16 h, 16 h), windowed if so configured."""
+def _upsample(scores: Tensor) -> Tensor:
+    """Scores (h, h) -> one value a crop px (16 h, 16 h)."""
     matrix = _upsampling_matrix(scores.shape[-1], scores.device, scores.dtype)
-    fine = matrix @ scores @ matrix.T
-    return _windowed(fine, config.crop_size) if config.use_hann_window else fine
+    return matrix @ scores @ matrix.T
 
 
-def _windowed(fine: Tensor, crop_size: int) -> Tensor:
+def _windowed(fine: Tensor) -> Tensor:
     """The fine map times a Hann window: 1 at the crop's centre, 0 at half a crop from it.
 
     Negative scores stay: multiplied, those farthest from the centre would become the highest.
     """
-    pixels = _fine_to_crop(torch.arange(fine.shape[-1], device=fine.device))
+    crop_size = len(fine)
+    pixels = _fine_to_crop(torch.arange(crop_size, device=fine.device))
     share = ((pixels - (crop_size - 1) / 2) / (crop_size / 2)).clamp(-1, 1)
     window = 0.5 + 0.5 * torch.cos(math.pi * share)
     return torch.where(fine > 0, fine * window[:, None] * window, fine)

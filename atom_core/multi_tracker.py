@@ -38,6 +38,7 @@ class MultiTracker:
         precision: see `AtomTracker`.
         engine: see `AtomTracker`.
         max_targets: how many there may be at a time; None for any number.
+        capture: see `AtomTracker`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class MultiTracker:
         precision: str = "float32",
         engine: str = "auto",
         max_targets: int | None = None,
+        capture: str = "auto",
     ) -> None:
         if max_targets is not None and max_targets < 1:
             raise ValueError(f"max_targets is {max_targets}; expected 1 or more, or None for any number")
@@ -56,7 +58,7 @@ class MultiTracker:
         self.weights_sha256 = network.sha256
         self.config = config
         self.max_targets = max_targets
-        self._networks = prepare_networks(network, device, config, precision, engine)
+        self._networks = prepare_networks(network, device, config, precision, engine, capture)
         self._targets: dict[int, Target] = {}
         self._last_id = 0
 
@@ -69,10 +71,17 @@ class MultiTracker:
         precision: str = "float32",
         engine: str = "auto",
         max_targets: int | None = None,
+        capture: str = "auto",
     ) -> MultiTracker:
         """A tracker with the weights of a shipped network or of a file; see `AtomTracker.from_pretrained`."""
         chosen = choose_device(device)
-        return cls(weights.load(name_or_path), chosen, config or TrackerConfig(), precision, engine, max_targets)
+        network = weights.load(name_or_path)
+        return cls(network, chosen, config or TrackerConfig(), precision, engine, max_targets, capture)
+
+    @property
+    def execution(self) -> str:
+        """How frames are run: "captured", or "eager: " and why."""
+        return self._networks.execution.state
 
     @property
     def target_ids(self) -> tuple[int, ...]:
@@ -133,7 +142,7 @@ class MultiTracker:
         return dict(zip(chosen, results, strict=True))
 
     def warm_up(self) -> None:
-        """Runs every stage once on a blank image, so that the first real frame is not slower; the targets are kept."""
+        """Runs every stage once, see `AtomTracker.warm_up`; the targets are kept."""
         warm_up(self._networks, self.config, self.device)
 
     def state(self) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from atom_core import boxes, weights
 from atom_core.augment import dropout_samples, first_frame_crops
 from atom_core.backbone import Features
 from atom_core.boxes import Box, Region
+from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
-from atom_core.crop import sample_crop
+from atom_core.crop import gather, sample_crop
 from atom_core.engine import BackboneFunction, accelerate, is_openvino
-from atom_core.frame_step import Aim, Observation, Sight, fetch, interpret, observe, upload_aims
+from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interpret, upload_aims
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState
 from atom_core.openvino_refiner import OpenVinoRefiner
@@ -78,6 +79,8 @@ class AtomTracker:
             first frame's weight) then counts from the next `initialize`.
         precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs), not the learning.
         engine: of the backbone, see `atom_core.engine.accelerate`.
+        capture: "on", "off", or "auto" for CUDA alone: whether the frame step is captured as one graph when the tracker
+            warms up or learns its first target, see `atom_core.capture`.
     """
 
     def __init__(
@@ -87,12 +90,13 @@ class AtomTracker:
         config: TrackerConfig,
         precision: str = "float32",
         engine: str = "auto",
+        capture: str = "auto",
     ) -> None:
         self.device = device
         self.network_name = network.name
         self.weights_sha256 = network.sha256
         self.config = config
-        self._networks = prepare_networks(network, device, config, precision, engine)
+        self._networks = prepare_networks(network, device, config, precision, engine, capture)
         self._target: Target | None = None
 
     @classmethod
@@ -103,6 +107,7 @@ class AtomTracker:
         config: TrackerConfig | None = None,
         precision: str = "float32",
         engine: str = "auto",
+        capture: str = "auto",
     ) -> AtomTracker:
         """A tracker with the weights of a shipped network or of a file.
 
@@ -114,12 +119,17 @@ class AtomTracker:
             ValueError: if the file, the device or another argument is unusable; the message says what is expected.
         """
         chosen = choose_device(device)
-        return cls(weights.load(name_or_path), chosen, config or TrackerConfig(), precision, engine)
+        return cls(weights.load(name_or_path), chosen, config or TrackerConfig(), precision, engine, capture)
 
     @property
     def is_initialized(self) -> bool:
         """Whether there is a target, so that `track` may be called."""
         return self._target is not None
+
+    @property
+    def execution(self) -> str:
+        """How frames are run: "captured", or "eager: " and why."""
+        return self._networks.execution.state
 
     def reset(self) -> None:
         """Forgets the target; `initialize` comes next."""
@@ -154,7 +164,10 @@ class AtomTracker:
             return follow(upload(image, self.device), [self._target], self._networks, self.config)[0]
 
     def warm_up(self) -> None:
-        """Runs every stage once on a blank image, so that the first real frame is not slower; the target is kept."""
+        """Runs every stage once on an image of noise, so that the first real frame is not slower; the target is kept.
+
+        Where the frame step is to be captured, this takes a minute.
+        """
         warm_up(self._networks, self.config, self.device)
 
 
@@ -165,6 +178,7 @@ class Networks:
     backbone: BackboneFunction
     iou_net: IoUNet
     refiner: Refiner
+    execution: Execution
     precision: torch.dtype = torch.float32
 
     def features(self, crops: Tensor) -> Features:
@@ -185,24 +199,25 @@ class Networks:
 
 
 def prepare_networks(
-    network: weights.Network, device: torch.device, config: TrackerConfig, precision: str, engine: str
+    network: weights.Network, device: torch.device, config: TrackerConfig, precision: str, engine: str, capture: str
 ) -> Networks:
     """The networks on a device, see `AtomTracker`.
 
     Raises:
-        ValueError: if the precision or the engine is unknown or cannot be used.
+        ValueError: if the precision, the engine or the capture mode is unknown or cannot be used.
     """
+    execution = Execution(capture, device)
     if precision not in _PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
-    if precision != "float32" and engine == "auto":
-        engine = "torch"  # the CPU engine computes in float32
+    if engine == "auto" and (precision != "float32" or capture == "on"):
+        engine = "torch"  # the CPU's engine computes in float32, and is no part of a graph
     backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
     iou_net = network.iou_net.to(device)
     if is_openvino(device, engine):
         refiner = OpenVinoRefiner(iou_net, network.backbone.channels, config.crop_size)
     else:
         refiner = TorchRefiner.of(iou_net, config.crop_size, _PRECISIONS[precision])
-    return Networks(backbone, iou_net, refiner, _PRECISIONS[precision])
+    return Networks(backbone, iou_net, refiner, execution, _PRECISIONS[precision])
 
 
 def upload(image: np.ndarray, device: torch.device) -> Tensor:
@@ -239,15 +254,30 @@ def new_target(
     x, y, width, height = (float(v) for v in box)
     generator = torch.Generator().manual_seed(config.seed)
     with torch.no_grad():
-        return learn_first_frame(upload(image, device), (x, y, width, height), networks, config, generator)
+        uploaded = upload(image, device)
+        target = learn_first_frame(uploaded, (x, y, width, height), networks, config, generator)
+        if not networks.execution.is_settled:
+            capture_step(uploaded, target, networks, config)
+    return target
 
 
 def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> None:
-    """Learns a target in a blank image and follows it into another: every stage runs once."""
-    blank = np.zeros((240, 320, 3), np.uint8)
-    target = new_target(blank, (140, 100, 40, 40), networks, config, device)
+    """Learns a target in an image of noise and follows it into the next: every stage runs once, and is captured."""
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    target = new_target(image, (140, 100, 40, 40), networks, config, device)
     with torch.no_grad():
-        follow(upload(blank, device), [target], networks, config)
+        uploaded = upload(image, device)
+        capture_step(uploaded, target, networks, config)
+        follow(uploaded, [target], networks, config)
+
+
+def capture_step(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> None:
+    """Has the frame step captured on an image (H, W, 3) of a target, if that is wanted."""
+    look = Look(
+        target,
+        Aim(boxes.search_region(target.place, config.search_area_factor), target.place, target.jitter[0], config),
+    )
+    networks.execution.capture(lambda: prepare(image, [look]), networks)
 
 
 def learn_first_frame(
@@ -321,16 +351,23 @@ def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
 
 def locate(image: Tensor, looks: Sequence[Look], networks: Networks) -> Observation:
     """What each look at an image (H, W, 3) uint8 shows; looks of one search region share its crop and its features."""
+    return networks.execution.see(*prepare(image, looks), networks)
+
+
+def prepare(image: Tensor, looks: Sequence[Look]) -> tuple[list[Tensor], Numbers, list[Sight]]:
+    """What the frame step works on: the search regions' pixels, the looks' numbers, and what targets are known by."""
     regions = list(dict.fromkeys(look.aim.region for look in looks))
+    numbers = upload_aims([look.aim for look in looks], regions, image)
     sights = [as_sight(look, regions.index(look.aim.region)) for look in looks]
-    return observe(image, upload_aims([look.aim for look in looks], regions, image), sights, networks)
+    return [gather(image, taps) for taps in numbers.taps], numbers, sights
 
 
 def as_sight(look: Look, crop: int) -> Sight:
     """A look for the device, in the search region of this number."""
     config, target = look.aim.config, look.target
     whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
-    return Sight(target.model.classifier, target.modulation, crop, whole, config)
+    ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
+    return Sight(target.model.classifier, target.modulation, crop, config.use_hann_window, ascent)
 
 
 def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atom_core.config import TrackerConfig
-from atom_core.localize import LocalizationState, classify, find_peaks, target_position
+from atom_core.localize import Limits, LocalizationState, classify, find_peaks, limits, target_position
 
 CONFIG = TrackerConfig()
 TARGET_SIZE = torch.tensor([57.6, 57.6])  # px: its area of neglect is 63.36 px about the peak on each side
@@ -43,12 +43,17 @@ class Localization(NamedTuple):
     state: LocalizationState
 
 
+def held_against(target_size=TARGET_SIZE, config=CONFIG, dtype=torch.float32):
+    return Limits.of(torch.from_numpy(limits(target_size.numpy(), config)).to(dtype))
+
+
 def localize(scores, target_size, config):
-    peaks = find_peaks(scores, config.target_neighborhood * target_size / 2, config)
+    held = held_against(target_size, config, scores.dtype)
+    peaks = find_peaks(scores, held, config.use_hann_window)
     state, is_second = classify(*peaks.scores.numpy(), *peaks.near.tolist(), config)
     first, second = (1, 0) if is_second else (0, 1)
     if state is not NOT_FOUND:  # else the device's choice is not used
-        assert torch.equal(target_position(peaks, config), peaks.positions[first])
+        assert torch.equal(target_position(peaks, held), peaks.positions[first])
     return Localization(
         peaks.positions[first], peaks.scores[first], peaks.positions[second], peaks.scores[second], state
     )
@@ -228,27 +233,27 @@ def test_device_and_host_agree_on_which_peak_is_the_target():
     for _ in range(300):
         first = np.float32(rng.uniform(0.3, 1))
         for second in (np.nextafter(first * np.float32(0.8), np.float32(s)) for s in (0, 1, 2)):
-            peaks = find_peaks(torch.zeros(18, 18), TARGET_SIZE, CONFIG)._replace(
+            peaks = find_peaks(torch.zeros(18, 18), held_against(), False)._replace(
                 scores=torch.tensor([first, second]),
                 positions=torch.tensor([[1.0, 1.0], [2.0, 2.0]]),
                 near=torch.tensor([False, True]),
             )
             _, is_second = classify(*peaks.scores.numpy(), False, True, CONFIG)
-            assert target_position(peaks, CONFIG)[0] == (2.0 if is_second else 1.0)
+            assert target_position(peaks, held_against())[0] == (2.0 if is_second else 1.0)
 
 
 def test_runs_on_meta():
-    config = dataclasses.replace(CONFIG, use_hann_window=True)
-    peaks = find_peaks(torch.empty(18, 18, device="meta"), torch.empty(2, device="meta"), config)
-    position = target_position(peaks, config)
+    held = Limits.of(torch.empty(4, device="meta"))
+    peaks = find_peaks(torch.empty(18, 18, device="meta"), held, use_hann_window=True)
+    position = target_position(peaks, held)
     assert {t.device.type for t in (*peaks, position)} == {"meta"}
     assert [tuple(t.shape) for t in (*peaks, position)] == [(2,), (2, 2), (2,), (2,)]
 
 
 def test_compiles_as_one_graph():
-    def place(scores, area):
-        return target_position(find_peaks(scores, area, CONFIG), CONFIG)
+    def place(scores, held):
+        return target_position(find_peaks(scores, held, False), held)
 
     scores = draw((RIGHT, 1.0), (MIDDLE, 0.9))
     compiled = torch.compile(place, fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(scores, TARGET_SIZE), place(scores, TARGET_SIZE))
+    torch.testing.assert_close(compiled(scores, held_against()), place(scores, held_against()))

@@ -14,21 +14,23 @@ from atom_core import tracker as tracker_module
 from atom_core import weights
 from atom_core.backbone import BACKBONES
 from atom_core.benchmark.counting import counted
+from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
+from atom_core.crop import gather
 from atom_core.engine import accelerate
-from atom_core.frame_step import Numbers, Observation, fetch, observe, upload_aims
+from atom_core.frame_step import Numbers, Observation, fetch, see
 from atom_core.refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
     Networks,
     TrackResult,
     TrackState,
-    as_sight,
     choose_device,
     learn,
     learn_first_frame,
     locate,
     look_at,
+    prepare,
 )
 
 SIZE = 48  # px, side of the drawn target
@@ -241,7 +243,7 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     network = weights.build_network(name)
     backbone = accelerate(network.backbone.to(meta), meta, 288)
     iou_net = network.iou_net.to(meta)
-    networks = Networks(backbone, iou_net, TorchRefiner.of(iou_net, 288))
+    networks = Networks(backbone, iou_net, TorchRefiner.of(iou_net, 288), Execution("off", meta))
     config = TrackerConfig()
     image = torch.empty(480, 640, 3, dtype=torch.uint8, device=meta)
     box = (100.0, 80.0, 60.0, 40.0)
@@ -267,12 +269,10 @@ def test_the_frame_step_is_one_graph(network, scene) -> None:
     tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(), engine="torch")
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
     image = torch.from_numpy(drawn(scene, (106, 84)))
-    (look,) = look_at(tracker._target, 320, 240, tracker.config)
-    numbers = upload_aims([look.aim], [look.aim.region], image)
-    sights = [as_sight(look, 0)]
+    _, numbers, sights = prepare(image, look_at(tracker._target, 320, 240, tracker.config))
 
     def step(image: torch.Tensor, numbers: Numbers) -> Observation:
-        return observe(image, numbers, sights, tracker._networks)
+        return see([gather(image, taps) for taps in numbers.taps], numbers, sights, tracker._networks)
 
     with torch.no_grad():
         eager = step(image, numbers)

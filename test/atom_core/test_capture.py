@@ -1,0 +1,199 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The frame step, captured and not: compiled for real, with networks small enough to compile in seconds."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from atom_core import capture, weights
+from atom_core.backbone import Features
+from atom_core.boxes import search_region
+from atom_core.capture import Execution
+from atom_core.config import TrackerConfig
+from atom_core.crop import gather
+from atom_core.frame_step import Aim, Sight, see, upload_aims
+from atom_core.iou_net import Modulation
+from atom_core.multi_tracker import MultiTracker
+from atom_core.refiner import Ascent
+from atom_core.target_model import Classifier
+from atom_core.tracker import AtomTracker, TrackState
+
+CPU = torch.device("cpu")
+CONFIG = TrackerConfig(crop_size=64, proposals=4)
+BOXES = (30.0, 40.0, 20.0, 12.0), (60.0, 30.0, 16.0, 16.0)
+can_compile = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
+
+
+class SmallNetworks:
+    """Drawn weights; `breaks`: with a read by the host in the middle, which no graph may hold."""
+
+    def __init__(self, breaks: bool = False) -> None:
+        self.weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+        self.breaks = breaks
+
+    def features(self, crops: torch.Tensor) -> Features:
+        seen = F.conv2d(crops / 255, self.weight, padding=1).relu()
+        if self.breaks and seen.sum().item() < 0:
+            raise AssertionError
+        return Features(F.avg_pool2d(seen, 8), F.avg_pool2d(seen, 16))
+
+    def refine(self, features, modulation, proposals, ascent):
+        return proposals + modulation.c3.mean() * ascent.steps, features.stride8.mean() * proposals.sum(1)
+
+
+def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2) -> tuple:
+    """Pixels, numbers and sights of looking for `boxes` in an image of noise."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    image = torch.from_numpy(rng.integers(0, 256, (90, 120, 3), np.uint8))
+    aims = [Aim(search_region(box, 5.0), box, rng.uniform(-1, 1, (CONFIG.proposals - 1, 4)), CONFIG) for box in boxes]
+    numbers = upload_aims(aims, [aim.region for aim in aims][:regions], image)
+    sights = [
+        Sight(
+            Classifier(torch.randn(4, 8, 1, 1, generator=generator), torch.randn(16, 4, generator=generator)),
+            Modulation(torch.rand(1, 8, generator=generator), torch.rand(1, 8, generator=generator)),
+            min(i, len(numbers.taps) - 1),
+            False,
+            Ascent(steps, 1.0, False),
+        )
+        for i in range(len(boxes))
+    ]
+    return [gather(image, taps) for taps in numbers.taps], numbers, sights
+
+
+@pytest.fixture(scope="module")
+def captured() -> tuple[Execution, SmallNetworks]:
+    execution, networks = Execution("on", CPU), SmallNetworks()
+    with torch.no_grad():
+        execution.capture(lambda: frame(0, BOXES[0]), networks)
+    return execution, networks
+
+
+def assert_same(execution, networks, *arguments) -> None:
+    seen, expected = execution.see(*arguments, networks), see(*arguments, networks)
+    torch.testing.assert_close(seen.results, expected.results, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(seen.samples, expected.samples, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tuple(seen.features), tuple(expected.features), rtol=1e-4, atol=1e-4)
+
+
+@can_compile
+def test_what_is_captured_gives_the_same_results_in_all_frames(captured) -> None:
+    execution, networks = captured
+    assert execution.state == "captured"
+    with torch.no_grad():
+        for seed in range(1, 5):  # each has its own image, place, numbers and target
+            assert_same(execution, networks, *frame(seed, BOXES[seed % 2]))
+    assert execution.state == "captured"
+
+
+@can_compile
+@pytest.mark.parametrize("regions", [1, 2])
+def test_several_targets_are_replayed_one_after_the_other(captured, regions) -> None:
+    execution, networks = captured
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(5, *BOXES, regions=regions))
+    assert execution.state == "captured"
+
+
+@can_compile
+def test_what_was_not_captured_is_never_compiled_in_the_middle_of_a_video(captured, monkeypatch) -> None:
+    execution, networks = captured
+    monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(6, BOXES[0], steps=3))
+    assert execution.state == "eager: settings or the target's shape differ from what was captured"
+    monkeypatch.undo()
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(7, BOXES[0]))
+    assert execution.state == "captured"
+
+
+@pytest.mark.parametrize("breaks", ["graph", "compiler", "result"])
+def test_where_capturing_fails_frames_are_run_as_before_and_the_reason_is_told(breaks, monkeypatch) -> None:
+    execution, networks = Execution("on", CPU), SmallNetworks(breaks=breaks == "graph")
+    if breaks == "compiler":
+        monkeypatch.setattr(torch, "compile", raise_no_compiler)
+    if breaks == "result":
+        monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
+    with torch.no_grad():
+        execution.capture(lambda: frame(0, BOXES[0]), networks)
+        assert execution.is_settled
+        assert_same(execution, networks, *frame(1, BOXES[0]))
+    reason = {"graph": "capturing failed with ", "compiler": "RuntimeError: no compiler", "result": " instead of "}
+    assert execution.state.startswith("eager: ") and reason[breaks] in execution.state
+
+
+def raise_no_compiler(*_, **__) -> None:
+    raise RuntimeError("no compiler\nat all")
+
+
+def doubled(seen):
+    return seen._replace(results=2 * seen.results)
+
+
+def test_a_full_device_is_left_to_the_caller(monkeypatch) -> None:
+    def full(*_, **__) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        Execution("on", CPU).capture(lambda: frame(0, BOXES[0]), SmallNetworks())
+
+
+def test_modes() -> None:
+    assert Execution("auto", CPU).state == Execution("off", torch.device("cuda")).state == "eager: capture is off"
+    assert Execution("auto", CPU).is_settled
+    waiting = Execution("auto", torch.device("cuda"))
+    assert waiting.state == "eager: not captured yet" and not waiting.is_settled
+    with pytest.raises(ValueError, match="capture mode 'yes'; expected one of auto, on, off"):
+        Execution("yes", CPU)
+
+
+@pytest.fixture
+def traced(monkeypatch) -> None:
+    """torch.compile traces as for capturing, and leaves the graph as it is: large networks take long to compile."""
+    compile_ = torch.compile
+
+    def trace(function, fullgraph, dynamic, mode):
+        return compile_(function, fullgraph=fullgraph, dynamic=dynamic, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", trace)
+
+
+def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> None:
+    network = weights.load("default")
+    images = [np.random.default_rng(i).integers(0, 256, (120 + i, 160, 3), np.uint8) for i in range(2)]
+    config = TrackerConfig(refinement_steps=1, not_found_threshold=-1.0, update_interval=1)
+    plain = AtomTracker(network, CPU, config, engine="torch")
+    tracker = AtomTracker(network, CPU, config, capture="on")
+    several = MultiTracker(network, CPU, config, capture="on")
+    assert tracker.execution == several.execution == "eager: not captured yet"
+    several.warm_up()
+    assert several.execution == "captured"
+    for one in (plain, tracker):
+        one.initialize(images[0], BOXES[0])
+    assert tracker.execution == "captured" and plain.execution == "eager: capture is off"
+    several.add(images[0], BOXES[0])
+    several.add(images[0], BOXES[1])
+    for image in (*images, *images):
+        expected = plain.track(image)
+        result = tracker.track(image)
+        assert result.state is expected.state and result.box == pytest.approx(expected.box, abs=1e-2)
+        assert several.track(image)[1].box == pytest.approx(expected.box, abs=1e-2)
+    assert tracker.execution == several.execution == "captured"
+    tracker.config = dataclasses.replace(config, learning_rate=0.5)  # no part of the graph
+    tracker.track(images[0])
+    assert tracker.execution == "captured"
+
+
+def test_the_cpu_engine_is_no_part_of_a_graph_and_says_so() -> None:
+    pytest.importorskip("openvino")
+    tracker = AtomTracker(weights.load("default"), CPU, TrackerConfig(), engine="openvino", capture="on")
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    tracker.initialize(image, BOXES[0])
+    assert tracker.execution.startswith("eager: capturing failed with ")
+    assert tracker.track(image).state is TrackState.TRACKING
