@@ -10,7 +10,8 @@ follows one: a frame that does not fit what was captured is run operation by ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -55,6 +56,15 @@ class Execution:
     def state(self) -> str:
         """How frames are run: "captured", or "eager" and why."""
         return f"eager: {self._reason}" if self._reason else "captured"
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it, frames are run operation by operation, so that their parts can be watched."""
+        replay, self._replay = self._replay, None
+        try:
+            yield
+        finally:
+            self._replay = replay
 
     def capture(self, example: Example, networks: FrameNetworks) -> None:
         """Compiles and records the step, if that is wanted. If it fails, frames are run as before, and `state` tells.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -130,6 +131,10 @@ class AtomTracker:
     def execution(self) -> str:
         """How frames are run: "captured", or "eager: " and why."""
         return self._networks.execution.state
+
+    def uncaptured(self) -> AbstractContextManager[None]:
+        """Within it, frames are run operation by operation, so that their parts can be timed and counted."""
+        return self._networks.execution.paused()
 
     def reset(self) -> None:
         """Forgets the target; `initialize` comes next."""

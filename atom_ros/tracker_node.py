@@ -120,7 +120,9 @@ class TrackerNode(LifecycleNode):
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._outputs = Outputs(self, self._statistics, settings)
-        self.get_logger().info(f"Loaded network {self._tracker.network_name} on {self._tracker.device}")
+        self.get_logger().info(
+            f"Loaded network {self._tracker.network_name} on {self._tracker.device} ({self._tracker.execution})"
+        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -282,6 +284,7 @@ class TrackerNode(LifecycleNode):
             topic=self._image_topic(),
             device=str(tracker.device) if tracker else "",
             network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
+            execution=tracker.execution if tracker else "",
             fault=self._fault,
             memory=process_megabytes(),
             gpu_memory=gpu_megabytes(tracker.device) if tracker else 0.0,

@@ -35,11 +35,12 @@ class Settings:
     device: torch.device
     precision: str
     engine: str
+    capture: str
     config: TrackerConfig
 
     def build(self, network: weights.Network) -> AtomTracker:
         """A tracker that uses this network."""
-        return AtomTracker(network, self.device, self.config, self.precision, self.engine)
+        return AtomTracker(network, self.device, self.config, self.precision, self.engine, self.capture)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, Tree]:
     """A tracker, and what it and a second one that shares its network hold, in MB; the second is given up again.
 
     Raises:
-        ValueError: if the weights, the device, the precision or the engine cannot be used.
+        ValueError: if the weights, the device, the precision, the engine or the capture mode cannot be used.
         OSError: if there are no such weights.
     """
     held = [memory(settings.device)]
@@ -82,7 +83,8 @@ def build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, Tree]:
         held.append(memory(settings.device))
     names = ("first_tracker", "second_tracker")
     added = {name: _growth(*pair) for name, *pair in zip(names, held[:-1], held[1:], strict=True)}
-    about = {"network": network.name, "weights_sha256": network.sha256}
+    execution = trackers[0].execution
+    about = {"network": network.name, "weights_sha256": network.sha256, "execution": execution}
     return trackers[0], {"tracker": about, "memory": {"program": _now(held[0]), **added}}
 
 
@@ -94,7 +96,7 @@ def measure(tracker: AtomTracker, scene: Scene, plan: Plan) -> Tree:
     warm_up = _follow(video, plan.warm_up, device)["states"]
     frames["video"] = _follow(video, plan.frames, device)
     for kind in KINDS:
-        frames[kind.name] = _kind(video, kind, plan.samples, device)
+        frames[kind.name] = _kind(video, kind, plan.samples, tracker)
     return {"frames": frames, "warm_up": warm_up, "memory": memory(device)}
 
 
@@ -127,10 +129,12 @@ def _follow(video: Video, count: int, device: torch.device) -> Tree:
     return {"time": statistics(seconds), "states": states, "hard_negatives": hard_negatives, "memory": held}
 
 
-def _kind(video: Video, kind: Kind, count: int, device: torch.device) -> Tree:
+def _kind(video: Video, kind: Kind, count: int, tracker: AtomTracker) -> Tree:
+    device = tracker.device
     times = observe(video, kind, count, partial(timed, device=device))
-    stages = observe(video, kind, count, partial(staged, device=device))
-    counts = observe(video, kind, _COUNTED_FRAMES, partial(counted, device=device))
+    with tracker.uncaptured():
+        stages = observe(video, kind, count, partial(staged, device=device))
+        counts = observe(video, kind, _COUNTED_FRAMES, partial(counted, device=device))
     return {
         "time": statistics(times.readings),
         "forced": times.forced,

@@ -20,6 +20,7 @@ def table(results: Tree) -> str:
     tracker, machine = results["tracker"], results["machine"]
     lines = [
         f"{tracker['network']} on {tracker['device']}, {tracker['precision']}, engine {tracker['engine']}, "
+        f"{tracker['execution']}, "
         f"{machine['cpu_threads']} threads of {machine['cpu_cores']} cores, {machine['cpu']}; GPU {machine['gpu']}",
         describe_run(results),
     ]

@@ -35,7 +35,7 @@ STAGES = (
     Stage("upload", tracker, "upload"),
     Stage("upload", tracker, "upload_aims"),
     Stage("crop", tracker, "sample_crop"),
-    Stage("crop", frame_step, "gather"),
+    Stage("crop", tracker, "gather"),
     Stage("crop", frame_step, "blend"),
     Stage("augmentation", tracker, "first_frame_crops"),
     Stage("backbone", Networks, "features"),

@@ -197,3 +197,15 @@ def test_the_cpu_engine_is_no_part_of_a_graph_and_says_so() -> None:
     tracker.initialize(image, BOXES[0])
     assert tracker.execution.startswith("eager: capturing failed with ")
     assert tracker.track(image).state is TrackState.TRACKING
+
+
+@can_compile
+def test_while_paused_frames_are_run_operation_by_operation(captured, monkeypatch) -> None:
+    execution, networks = captured
+    with torch.no_grad(), execution.paused():
+        monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
+        assert_same(execution, networks, *frame(8, BOXES[0]))
+    monkeypatch.undo()
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(8, BOXES[0]))
+    assert execution.state == "captured"

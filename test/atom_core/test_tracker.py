@@ -17,8 +17,9 @@ from atom_core.benchmark.counting import counted
 from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
 from atom_core.crop import gather
-from atom_core.engine import accelerate
+from atom_core.engine import accelerate, compile_module
 from atom_core.frame_step import Numbers, Observation, fetch, see
+from atom_core.multi_tracker import MultiTracker
 from atom_core.refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
@@ -144,6 +145,33 @@ def test_two_trackers_share_the_network_and_nothing_else(network, scene) -> None
     assert a._networks.iou_net is b._networks.iou_net
 
 
+def test_the_networks_weights_exist_once(network, scene) -> None:
+    """However many trackers and targets: nothing is compiled anew, and what is added is a target's own."""
+    pytest.importorskip("openvino")
+    image, config = drawn(scene, (40, 60), (200, 120)), TrackerConfig()
+    first = AtomTracker(network, torch.device("cpu"), config)
+    first.initialize(image, (39.5, 59.5, SIZE, SIZE))
+    first.track(image)
+    compiled = compile_module.cache_info().misses
+    second, several = AtomTracker(network, first.device, config), MultiTracker(network, first.device, config)
+    second.initialize(image, (199.5, 119.5, SIZE, SIZE))
+    second.track(image)
+    for x, y in ((39.5, 59.5), (199.5, 119.5)):
+        several.add(image, (x, y, SIZE, SIZE))
+    several.track(image)
+    assert compile_module.cache_info().misses == compiled
+    assert first._networks.iou_net is second._networks.iou_net is several._networks.iou_net
+    assert own_bytes(second) == own_bytes(first)
+    samples = config.memory_size * config.projected_channels * (config.crop_size // 16) ** 2 * 4
+    assert samples < own_bytes(second) < 1.1 * samples  # the memory, and little else
+
+
+def own_bytes(tracker: AtomTracker) -> int:
+    """Of a target's tensors."""
+    model, modulation = tracker._target.model, tracker._target.modulation
+    return sum(t.numel() * t.element_size() for t in (*model.classifier, *modulation, model.memory.samples))
+
+
 def test_the_image_may_change_its_size(network, scene) -> None:
     tracker = new_tracker(network)
     tracker.initialize(drawn(scene, (200, 150)), (199.5, 149.5, SIZE, SIZE))
@@ -206,15 +234,21 @@ def test_order_of_calls(network, scene) -> None:
         tracker.track(drawn(scene))
 
 
-def test_reduced_precision_follows_as_well(network, scene) -> None:
-    """bfloat16 has 8 significant bits: the place must agree within a quarter of a score cell."""
-    config = TrackerConfig(refinement_steps=1)
-    boxes = []
-    for precision in ("float32", "bfloat16"):
-        tracker = AtomTracker(network, torch.device("cpu"), config, precision=precision, engine="torch")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision_follows_as_well(network, scene, precision) -> None:
+    """bfloat16 has 8 significant bits: the place must agree within a quarter of a score cell. It learns in float32."""
+    config = TrackerConfig(refinement_steps=1, update_interval=1)
+    full, half = (
+        AtomTracker(network, torch.device("cpu"), config, bits, engine="torch") for bits in ("float32", precision)
+    )
+    for tracker in (full, half):
         tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
-        boxes.append(tracker.track(drawn(scene, (106, 84))).box)
-    assert np.allclose(*boxes, atol=4)
+    for x in (103, 106):
+        expected = full.track(drawn(scene, (x, 84))).box
+        assert np.allclose(half.track(drawn(scene, (x, 84))).box, expected, atol=4)
+    model = half._target.model
+    assert model.memory.samples.dtype == getattr(torch, precision)
+    assert model.filter.dtype == model.projection.dtype == torch.float32
 
 
 def test_the_vot_configuration_tracks(network, scene) -> None:

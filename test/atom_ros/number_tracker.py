@@ -22,6 +22,7 @@ class NumberTracker:
 
     network_name = "numbers"
     weights_sha256 = "0" * 64
+    execution = "eager: capture is off"
 
     def __init__(self, device: str = "cpu") -> None:
         """On "cuda" without one: nothing is computed there, and `failure` stands for what it may do."""

@@ -103,7 +103,7 @@ def _snapshot(**changes: object) -> Snapshot:
     ],
 )
 def test_the_message(lifecycle: str, fault: str, changes: dict[str, float], level: bytes, words: str) -> None:
-    condition = Condition(lifecycle, "TRACKING", "/camera", "cuda:0", "lite (1a2b)", fault, 512.4, 99.6)
+    condition = Condition(lifecycle, "TRACKING", "/camera", "cuda:0", "lite (1a2b)", "captured", fault, 512.4, 99.6)
     message = diagnostic_array(Time(sec=5), "/front/tracker", condition, _snapshot(**changes))
     (status,) = message.status
     assert message.header.stamp.sec == 5
@@ -112,4 +112,5 @@ def test_the_message(lifecycle: str, fault: str, changes: dict[str, float], leve
     assert (values["received"], values["dropped"], values["device"]) == ("9", "1", "cuda:0")
     assert (values["duplicates"], values["out of order"]) == ("3", "4")
     assert values["processing (ms, median)"] == "7.0"
+    assert (values["network"], values["execution"]) == ("lite (1a2b)", "captured")
     assert (values["memory (MB)"], values["GPU memory (MB)"], values["GPU fault"]) == ("512", "100", fault)
