@@ -381,7 +381,7 @@ def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -
     if searched is None:
         result = _as_result(findings[0])
         if result.state is TrackState.LOST and config.redetection:
-            target.search = Search(result.box)
+            target.search = Search(target.place)
         return result, 0
     verdict = judge(searched, findings, config)
     target.search = verdict.search
@@ -413,7 +413,8 @@ def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, c
     target.frame += 1
     if result.state is TrackState.SEARCHING:
         return
-    target.place = result.box
+    if result.state is not TrackState.LOST:  # a foreign image, perhaps a small one, must not move the place
+        target.place = result.box
     if _teaches(target, result, config):
         rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
         center = boxes.points_to_crop(boxes.center(np.array(result.box)), np.array(region), config.crop_size)

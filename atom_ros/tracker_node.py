@@ -35,6 +35,7 @@ from std_srvs.srv import Trigger
 
 from atom_core.multi_tracker import MultiTracker
 from atom_ros import parameters
+from atom_ros.answering import answer_always
 from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
@@ -71,6 +72,7 @@ class TrackerNode(LifecycleNode):
             ValueError, rclpy.exceptions.ParameterException: if a parameter's value is wrong.
         """
         super().__init__("tracker", **node_arguments)
+        answer_always(self)
         self._load_tracker = load_tracker or MultiTracker.from_pretrained
         self._settings = parameters.declare(self)
         self.add_on_set_parameters_callback(self._validate_parameters)
@@ -376,8 +378,8 @@ def _cleared(count: int) -> str:
 def spin(node: TrackerNode, executor: Executor) -> None:
     """Serves the node until shutdown.
 
-    rclpy lets what a callback or a message's conversion raises end the spin: a string that is no UTF-8, a lifecycle
-    transition that does not exist. Such a message is logged, and the node goes on.
+    rclpy lets what a callback or a message's conversion raises end the spin, such as a string that is no UTF-8. Such a
+    message is logged, and the node goes on.
     """
     while executor.context.ok():
         try:

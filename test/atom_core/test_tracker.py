@@ -179,6 +179,17 @@ def test_the_image_may_change_its_size(network, scene) -> None:
     assert x < 79.5 and y < 59.5 and x + width > -0.5 and y + height > -0.5
 
 
+def test_a_small_foreign_image_does_not_move_a_target_away(network, scene) -> None:
+    """The place (200, 150) is outside an image of 80 x 60; a place moved into that would see nothing of the target."""
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (200, 150)), (199.5, 149.5, SIZE, SIZE))
+    for _ in range(2):
+        assert tracker.track(np.zeros((60, 80, 3), np.uint8)).state is TrackState.LOST
+    result = tracker.track(drawn(scene, (206, 153)))
+    assert result.state is TrackState.TRACKING
+    assert np.allclose(result.box[:2], (205.5, 152.5), atol=4)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

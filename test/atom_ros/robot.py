@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -46,6 +47,17 @@ class TrackerProcess:
 
     def wait(self) -> int:
         return self._process.wait(TIMEOUT)
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out; the process has no say."""
+        self._process.kill()
+        self.wait()
+        self._file.close()
+
+    def megabytes(self) -> float:
+        """Memory of the process that is in RAM."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def stop(self) -> int:
         """Ctrl-C; returns the exit status."""

@@ -16,6 +16,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from number_tracker import BOX, OUT_OF_MEMORY, NumberTracker
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -236,6 +238,24 @@ def test_a_set_of_parameters_is_taken_whole_or_not_at_all(make_rig: Callable[...
     assert rig.call(SetParametersAtomically, "set_parameters_atomically", parameters=good).result.successful
     assert rig.call(GetParameters, "get_parameters", names=names).values[0].integer_value == 7
     wait_until(lambda: rig.trackers["auto"].config.redetection, "the tracker's new configuration")
+
+
+def test_what_rclpy_raises_at_is_refused_in_an_answer(make_rig: Callable[..., Rig]) -> None:
+    """Without a response the client would wait for ever."""
+    rig = make_rig().start()
+    wrong = ParameterMessage(name="max_targets", value=ParameterValue(type=255))
+    right = Parameter("max_targets", value=7).to_parameter_msg()
+    results = rig.call(SetParameters, "set_parameters", parameters=[wrong, right, wrong]).results
+    assert [result.successful for result in results] == [False, True, False]
+    assert "255 is not a valid" in results[0].reason and "255 is not a valid" in results[2].reason
+    result = rig.call(SetParametersAtomically, "set_parameters_atomically", parameters=[right, wrong]).result
+    assert not result.successful and "255 is not a valid" in result.reason
+    assert rig.call(GetParameters, "get_parameters", names=["max_targets"]).values[0].integer_value == 7
+
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, 200):
+        assert not rig.change_state(transition), "not possible in the state active"
+    assert rig.state() == State.PRIMARY_STATE_ACTIVE
+    assert rig.show().status == Track.IDLE
 
 
 def test_a_renamed_node_takes_its_names_along(make_rig: Callable[..., Rig]) -> None:
