@@ -376,7 +376,9 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--phases", nargs="+", choices=_PHASES, default=("idle", "tracking"), help="what to measure (idle tracking)"
     )
     choices = ("best_effort", "reliable")
-    parser.add_argument("--reliability", choices=choices, default="best_effort", help="as the node's parameter")
+    parser.add_argument(
+        "--reliability", choices=("auto", *choices), default="auto", help="as the node's parameter (%(default)s)"
+    )
     parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
     parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
     parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")

@@ -27,6 +27,7 @@ class Snapshot:
     received: int
     processed: int
     dropped: int  # arrived, and never looked at because a newer one was there
+    lost: int  # on the way to the node, as far as the middleware tells
     failed: int  # wrong images, and failures of the tracker
     duplicates: int  # ignored: the stamp of the image before
     out_of_order: int  # ignored: older than the image before
@@ -46,7 +47,7 @@ class Statistics:
         """Args: `clock` gives seconds and never goes back."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._received = self._processed = self._dropped = self._failed = 0
+        self._received = self._processed = self._dropped = self._lost = self._failed = 0
         self._duplicates = self._out_of_order = 0
         self._last_error = ""
         self._processed_at: deque[float] = deque(maxlen=_RECENT)
@@ -60,6 +61,11 @@ class Statistics:
             self._received += 1
             self._duplicates += arrival is Arrival.DUPLICATE
             self._out_of_order += arrival is Arrival.OUT_OF_ORDER
+
+    def count_lost(self, count: int) -> None:
+        """So many images never arrived."""
+        with self._lock:
+            self._lost += count
 
     def count_processed(self, dropped: int, processing_ms: float) -> None:
         """An image was processed, and `dropped` before it were not."""
@@ -98,6 +104,7 @@ class Statistics:
                 received=self._received,
                 processed=self._processed,
                 dropped=self._dropped,
+                lost=self._lost,
                 failed=self._failed,
                 duplicates=self._duplicates,
                 out_of_order=self._out_of_order,
@@ -158,6 +165,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
         "received": snapshot.received,
         "processed": snapshot.processed,
         "dropped": snapshot.dropped,
+        "lost": snapshot.lost,
         "failed": snapshot.failed,
         "duplicates": snapshot.duplicates,
         "out of order": snapshot.out_of_order,

@@ -75,8 +75,8 @@ TABLE = (
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
-    Spec("qos.reliability", "best_effort", "Of the image subscription; reliable loses fewer large images.",
-         choices=("best_effort", "reliable")),
+    Spec("qos.reliability", "auto", "Of the image subscription; auto: reliable if all publishers are.",
+         choices=("auto", "best_effort", "reliable")),
     Spec("qos.durability", "volatile", "Of the image subscription; transient_local for latched images.",
          choices=("volatile", "transient_local")),
     Spec("qos.depth", 1, "Images that the middleware keeps for the node.", (1, 100)),
@@ -166,11 +166,11 @@ class Settings:
                 own[name.replace(".", "_")] = spec.setting(values[name])
         return cls(**own, tracker=dataclasses.replace(_DEFAULTS, **tracker))
 
-    def image_qos(self) -> QoSProfile:
-        """The quality of service of the image subscription."""
+    def image_qos(self, reliability: ReliabilityPolicy) -> QoSProfile:
+        """The quality of service of the image subscription, whose reliability may depend on the publishers."""
         return QoSProfile(
             depth=self.qos_depth,
-            reliability=ReliabilityPolicy[self.qos_reliability.upper()],
+            reliability=reliability,
             durability=DurabilityPolicy[self.qos_durability.upper()],
         )
 

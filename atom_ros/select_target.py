@@ -28,6 +28,7 @@ from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
+from atom_ros.image_input import offered_reliability
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.picking import Box, View, box_between, parse_box
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
@@ -84,12 +85,8 @@ class ImageSource:
 
     def _look_around(self) -> None:
         """Subscribes as soon as there is a camera, and anew where it was replaced by one of another kind."""
-        offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)]
-        if not offered:
-            return
-        is_reliable = all(reliability is ReliabilityPolicy.RELIABLE for reliability in offered)
-        reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
-        if reliability is self._reliability:
+        reliability = offered_reliability(self._node, self.topic)
+        if reliability in (None, self._reliability):
             return
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)

@@ -28,9 +28,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
 from rclpy.task import Future
-from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from atom_core.multi_tracker import MultiTracker
@@ -40,6 +38,7 @@ from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
 from atom_ros.gpu import GPU_ERRORS, describe, free_gpu_memory, gpu_megabytes, process_megabytes
+from atom_ros.image_input import ImageInput
 from atom_ros.images import ImageMessage
 from atom_ros.outputs import Outputs
 from atom_ros.report import Report
@@ -89,7 +88,7 @@ class TrackerNode(LifecycleNode):
         self._buffer: FrameBuffer | None = None
         self._worker: Worker | None = None
         self._inputs: TargetInputs | None = None
-        self._subscription: Subscription | None = None
+        self._images: ImageInput | None = None
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
         group = ReentrantCallbackGroup()
@@ -149,10 +148,7 @@ class TrackerNode(LifecycleNode):
         )
         self._outputs.start()
         self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
-        message_type = CompressedImage if settings.image_transport == "compressed" else Image
-        self._subscription = self.create_subscription(
-            message_type, self._image_topic(), self._on_image, settings.image_qos()
-        )
+        self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
         return super().on_activate(state)
 
@@ -186,8 +182,8 @@ class TrackerNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
+        if self._images is not None:
+            self._images.destroy()
         if self._inputs is not None:
             self._inputs.destroy()
         if self._worker is not None:
@@ -196,7 +192,7 @@ class TrackerNode(LifecycleNode):
             self._outputs.stop()
             if self._tracker is not None:
                 self._tracker.clear()
-        self._subscription = self._inputs = self._worker = self._buffer = None
+        self._images = self._inputs = self._worker = self._buffer = None
         self._state_log.clear()
 
     def _free(self) -> None:

@@ -22,7 +22,7 @@ NODE_PARAMETERS = {
     "weights": (str, None, "Name of a shipped network, or path of a .safetensors file"),
     "device": (str, None, "auto, cpu, cuda or cuda:<index>"),
     "image_transport": (str, ("raw", "compressed"), "How the images come; compressed: on <image>/compressed"),
-    "reliability": (str, ("best_effort", "reliable"), "Of the image subscription; reliable loses fewer large images"),
+    "reliability": (str, ("auto", "best_effort", "reliable"), "Of the image subscription"),
     "max_targets": (int, None, "Targets followed at once"),
     "box": (str, None, "A target to set on the first image: x,y,width,height in px"),
     "autostart": (bool, ("true", "false"), "Configure and activate at once; false leaves it to a lifecycle manager"),

@@ -45,4 +45,4 @@ def test_every_phase_accounts_for_every_image(tmp_path: Path) -> None:
     delay = results["phases"]["delay"]
     assert sum(minute["delay_ms"]["count"] for minute in delay["minutes"]) == delay["tracks"]
     assert delay["processing_ms"]["median"] > 0, "the target is followed"
-    assert "160x120 25 Hz best_effort delay: 50 images published" in run.stdout
+    assert "160x120 25 Hz auto delay: 50 images published" in run.stdout

@@ -36,9 +36,12 @@ def test_counts_and_rates() -> None:
 
     clock.now += 4.0
     statistics.count_failed(dropped=1, error="odd")
+    statistics.count_lost(2)
+    statistics.count_lost(1)
     snapshot = statistics.snapshot()
     assert snapshot.input_rate == 0.0
     assert (snapshot.dropped, snapshot.failed, snapshot.new_failures, snapshot.last_error) == (4, 1, 1, "odd")
+    assert snapshot.lost == 3
     assert snapshot.fps == pytest.approx(0.25), "no image for 4 s"
     assert statistics.snapshot().new_failures == 0
 
@@ -70,6 +73,7 @@ def _snapshot(**changes: object) -> Snapshot:
         "received": 9,
         "processed": 8,
         "dropped": 1,
+        "lost": 2,
         "failed": 0,
         "duplicates": 3,
         "out_of_order": 4,
@@ -109,7 +113,7 @@ def test_the_message(lifecycle: str, fault: str, changes: dict[str, float], leve
     assert message.header.stamp.sec == 5
     assert (status.name, status.level, status.message) == ("/front/tracker: tracker", level, words)
     values = {value.key: value.value for value in status.values}
-    assert (values["received"], values["dropped"], values["device"]) == ("9", "1", "cuda:0")
+    assert (values["received"], values["dropped"], values["lost"], values["device"]) == ("9", "1", "2", "cuda:0")
     assert (values["duplicates"], values["out of order"]) == ("3", "4")
     assert values["processing (ms, median)"] == "7.0"
     assert (values["network"], values["execution"]) == ("lite (1a2b)", "captured")

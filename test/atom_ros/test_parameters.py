@@ -47,12 +47,14 @@ def test_values_from_outside_arrive(context: Context) -> None:
     settings = parameters.declare(node)
     node.destroy_node()
     assert settings.tracker == TrackerConfig(not_found_threshold=0.4)
-    qos = settings.image_qos()
-    assert (qos.reliability, qos.depth) == (ReliabilityPolicy.RELIABLE, 3)
+    assert settings.qos_reliability == "reliable"
+    assert settings.image_qos(ReliabilityPolicy.RELIABLE).depth == 3
 
 
 def test_the_default_image_qos_fits_every_camera() -> None:
-    qos = Settings.from_values(DEFAULTS).image_qos()
+    settings = Settings.from_values(DEFAULTS)
+    assert settings.qos_reliability == "auto"
+    qos = settings.image_qos(ReliabilityPolicy.BEST_EFFORT)
     assert (qos.reliability, qos.durability, qos.depth) == (
         ReliabilityPolicy.BEST_EFFORT,
         DurabilityPolicy.VOLATILE,
@@ -64,7 +66,7 @@ def test_the_default_image_qos_fits_every_camera() -> None:
     ("name", "value", "expected"),
     [
         ("image_transport", "theora", "raw, compressed"),
-        ("qos__reliability", "", "best_effort, reliable"),
+        ("qos__reliability", "", "auto, best_effort, reliable"),
         ("tracker__learning_rate", 1.5, "Max: 1.0"),
         ("tracker__learning_rate", float("nan"), "Max: 1.0"),
         ("qos__depth", 0, "Min: 1"),

@@ -595,4 +595,4 @@ def test_missing_weights_end_the_process_with_a_reason(tmp_path: Path) -> None:
 def test_a_wrong_parameter_ends_the_process_with_a_reason(tmp_path: Path) -> None:
     process = TrackerProcess(tmp_path / "log", "-p", "qos.reliability:=sometimes")
     assert process.wait() == 2
-    assert "expected one of best_effort, reliable" in process.log.read_text()
+    assert "expected one of auto, best_effort, reliable" in process.log.read_text()
