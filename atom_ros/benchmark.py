@@ -14,6 +14,7 @@ Three processes, as on a robot: a camera, the node, and this one, which listens.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing.synchronize import Event
@@ -50,6 +51,7 @@ from atom_tracker.msg import Track
 from atom_tracker.srv import RemoveTarget, SetTarget
 
 _NAMESPACE = "/benchmark"
+_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 _TIMEOUT = 180.0  # s, for the node to load and to learn a target on a busy machine
 _TARGET = 0.15  # side of the target, as a share of the image's height
 _PHASES = ("idle", "tracking", "services", "delay")
@@ -73,6 +75,9 @@ def main(argv: list[str] | None = None) -> int:
         for phase in arguments.phases:
             results["phases"][phase] = _measure(listener, phase, arguments)
             print("\n".join(_lines(phase, results["phases"][phase], arguments)), flush=True)
+    except (RuntimeError, OSError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
     finally:
         listener.close()
         rclpy.try_shutdown()
@@ -189,7 +194,8 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> d
     width, height = arguments.size
     images = round(arguments.fps * arguments.seconds)
     camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.camera, go))
-    camera.start()
+    with _environment(_PROFILES, arguments.profiles):
+        camera.start()
     figures = {}
     try:
         listener.clear()
@@ -208,6 +214,8 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> d
         camera.kill()
     counts = {key: listener.counts[key] - before[key] for key in before}
     figures |= {"published": images, "lost": images - counts["received"], **counts}
+    if not listener.samples:
+        raise RuntimeError(f"no Track came; {figures['lost']} of {images} images were lost on the way")
     figures |= overhead_figures(listener.samples)
     if phase == "delay":
         figures |= delay_figures(listener.samples, 1000.0 / arguments.fps)
@@ -279,13 +287,27 @@ def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, objec
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": " ".join(["python -m atom_ros.benchmark", *argv]),
             "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
-            "fastdds_profiles": os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", ""),
+            "fastdds_profiles": os.environ.get(_PROFILES, ""),  # of all processes; --profiles is the camera's alone
         },
         "machine": describe_machine(torch.get_num_threads()),
         "size": list(arguments.size),
         "fps": arguments.fps,
         "phases": {},
     }
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: Path | None) -> Iterator[None]:
+    """For processes that are started meanwhile; None leaves the variable as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = str(value.resolve(strict=True))
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _settle(listener: Listener) -> None:
@@ -380,6 +402,9 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--reliability", choices=("auto", *choices), default="auto", help="as the node's parameter (%(default)s)"
     )
     parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
+    parser.add_argument(
+        "--profiles", type=Path, metavar="XML", help="Fast DDS profiles that the camera is started with"
+    )
     parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
     parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")

@@ -129,6 +129,6 @@ class ImageInput:
     def _on_message_lost(self, status: object) -> None:
         self._on_lost(status.total_count_change)
         self._node.get_logger().warning(
-            f"{status.total_count} images lost on the way to the node so far; docs/performance.md tells the remedies",
+            f"{status.total_count} images lost on the way to the node so far; the README tells what helps",
             throttle_duration_sec=_LOG_INTERVAL,
         )

@@ -5,6 +5,7 @@
 The arguments of tracker.launch.py can be given, too: `device:=cpu box:=685,270,38,103`.
 """
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -17,6 +18,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
+
+# Large images at once and without loss, see docs/performance.md; what the user has set stays.
+_FAST_DDS = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(SHARE / "config" / "fastdds.xml")}
+_OWN_FAST_DDS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
 
 # Of the camera: their types, defaults and descriptions.
 CAMERA_PARAMETERS = {
@@ -56,6 +61,7 @@ def generate_launch_description() -> LaunchDescription:
                 for name, (value_type, _, _) in CAMERA_PARAMETERS.items()
             }
         ],
+        additional_env={} if _OWN_FAST_DDS & os.environ.keys() else _FAST_DDS,
         output="screen",
     )
     window = Node(
