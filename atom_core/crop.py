@@ -52,7 +52,10 @@ def crop_taps(region: Region, crop_size: int, image_width: int, image_height: in
 def gather(image: Tensor, taps: Tensor) -> Tensor:
     """The pixels (2 * S, 2 * S, 3) of an image (H, W, 3) that a crop is made of; `taps` of `crop_taps`."""
     columns, rows = taps[:, : taps.shape[1] // 3 * 2].long()
-    return image.index_select(0, rows).index_select(1, columns)
+    # Byte by byte: for PyTorch, copying slices of three bytes takes twice as long as gathering as many bytes.
+    places = torch.add(torch.arange(3, device=image.device), columns[:, None], alpha=3).flatten()
+    lines = image.flatten(1).index_select(0, rows)
+    return lines.gather(1, places.expand(len(rows), -1)).unflatten(1, (-1, 3))
 
 
 def blend(pixels: Tensor, taps: Tensor) -> Tensor:
