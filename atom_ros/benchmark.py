@@ -18,6 +18,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -301,7 +302,7 @@ def _environment(name: str, value: Path | None) -> Iterator[None]:
     """For processes that are started meanwhile; None leaves the variable as it is."""
     before = os.environ.get(name)
     if value is not None:
-        os.environ[name] = str(value.resolve(strict=True))
+        os.environ[name] = str(value.resolve())
     try:
         yield
     finally:
@@ -385,8 +386,16 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, height = text.split("x")
-    return int(width), int(height)
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT such as 640x480")
+    return int(found[1]), int(found[2])
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"'{text}' is no file")
+    return Path(text)
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -403,7 +412,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
     parser.add_argument(
-        "--profiles", type=Path, metavar="XML", help="Fast DDS profiles that the camera is started with"
+        "--profiles", type=_file, metavar="XML", help="Fast DDS profiles that the camera is started with"
     )
     parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
     parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")

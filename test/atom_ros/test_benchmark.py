@@ -3,6 +3,7 @@
 """The node's benchmark as it is run, with small images and for a few seconds; its times are not judged."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from robot import TIMEOUT
 
-from atom_ros.benchmark import scene, target_box
+from atom_ros.benchmark import main, scene, target_box
 
 SERVICES = {"set_target", "get_parameters", "set_parameters", "get_state", "remove_target", "clear_target"}
 
@@ -25,6 +26,49 @@ def test_the_target_is_where_the_box_says(index: int) -> None:
     inside = changed[top : top + side, left : left + side]
     assert inside.mean() > 0.9
     assert changed.sum() <= 2 * side * side, "nothing but the two places of the target"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--size", "640*480", "'640*480'; expected WIDTHxHEIGHT such as 640x480"),
+        ("--size", "0x480", "'0x480'; expected WIDTHxHEIGHT"),
+        ("--profiles", "/nowhere/fastdds.xml", "'/nowhere/fastdds.xml' is no file"),
+        ("--phases", "parked", "choose from"),
+    ],
+)
+def test_wrong_arguments_are_named(capsys: pytest.CaptureFixture, option: str, value: str, message: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([option, value])
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# Prints the sizes of the shared memory that this process has mapped from Fast DDS, in bytes.
+MAPPED = """
+import re
+import rclpy
+
+rclpy.init()
+node = rclpy.create_node("mapped")
+for line in open("/proc/self/maps"):
+    found = re.match(r"(\\w+)-(\\w+) .*/dev/shm/fastrtps_[0-9a-f]+$", line)
+    if found:
+        print(int(found[2], 16) - int(found[1], 16))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is looked up in /proc")
+def test_the_shipped_profiles_enlarge_the_shared_memory() -> None:
+    profiles = Path(__file__).resolve().parents[2] / "config" / "fastdds.xml"
+    environment = os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profiles)}
+    run = subprocess.run(
+        [sys.executable, "-c", MAPPED], env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    assert "Error" not in run.stderr, run.stderr
+    largest = max(map(int, run.stdout.split()))
+    assert largest >= 3 * 1920 * 1080 * 3, "three images of 1080p in colour"
+    assert 2 * largest < 64_000_000, "two processes in the shared memory that a container has"
 
 
 def test_every_phase_accounts_for_every_image(tmp_path: Path) -> None:
