@@ -75,6 +75,7 @@ class TrackerConfig:
     redetection: bool = False  # search the whole image for a lost target
     redetection_score: float = 0.5  # peak score from which a view is convincing
     redetection_iou: float = 0.6  # predicted IoU from which a view is convincing
+    redetection_likeness: float = 0.9  # from which a view is convincing; 1 is how like the target is to itself
     redetection_frames: int = 3  # frames in a row in which a place must be convincing
     redetection_regions: int = 2  # views a frame: the last place or the candidate's, and tiles of the image
 
@@ -149,6 +150,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_box_side": (0.1, 100.0),
     "redetection_score": (0.0, 1.0),
     "redetection_iou": (0.0, 1.0),
+    "redetection_likeness": (0.0, 2.0),
     "redetection_frames": (1, 100),
     "redetection_regions": (2, 64),
     "seed": (0, 2**63 - 1),

@@ -9,7 +9,8 @@ have been seen, the same is done for a larger and for a smaller target, and then
     plan: what is known -> views, the places to look at in the next frame
     judge: what they showed -> what is known now, and whether the target is taken up again
 
-A target is taken up only after it was convincing in several frames in a row, at one place.
+A target is taken up only after it was convincing in several frames in a row, at one place, and looked like the target
+(`atom_core.appearance`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Finding(NamedTuple):
     score: float  # the classifier's peak
     iou: float  # predicted, 0 where nothing was found
     state: LocalizationState
+    likeness: float = 1.0  # to the target, see `atom_core.appearance`; 1 where they were not compared
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,13 @@ def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) ->
 
 
 def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
-    """Whether a view shows the target beyond doubt: score, predicted IoU, and no rival."""
+    """Whether a view shows the target beyond doubt: score, predicted IoU, no rival, and the looks."""
+    likely = is_worth_comparing(finding, config)
+    return likely and finding.likeness >= config.redetection_likeness
+
+
+def is_worth_comparing(finding: Finding, config: TrackerConfig) -> bool:
+    """Whether all but the looks is convincing, which are compared only then."""
     found = finding.state in (LocalizationState.NORMAL, LocalizationState.HARD_NEGATIVE)
     return found and finding.score >= config.redetection_score and finding.iou >= config.redetection_iou
 

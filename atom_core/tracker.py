@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from atom_core import boxes, weights
+from atom_core.appearance import INTERVAL, Appearance, Glimpse
 from atom_core.augment import dropout_samples, first_frame_crops
 from atom_core.backbone import Features
 from atom_core.boxes import Box, Region
@@ -33,7 +34,7 @@ from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interp
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState
 from atom_core.openvino_refiner import OpenVinoRefiner
-from atom_core.redetection import Finding, Search, judge, plan
+from atom_core.redetection import Finding, Search, is_worth_comparing, judge, plan
 from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
@@ -237,6 +238,7 @@ class Target:
     place: Box  # image px, in any state the last known
     model: TargetModel  # tells the object from its look-alikes, learned online
     modulation: Modulation  # what the IoU predictor keeps of the first frame
+    appearance: Appearance  # what it looks like, to know it again after a loss
     jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
@@ -302,6 +304,7 @@ def learn_first_frame(
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
     modulation = networks.modulation(identity, crop_box.to(image.device))
+    appearance = Appearance.of_first_frame(identity.stride8, tuple(crop_box[0].tolist()))
 
     samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
@@ -309,7 +312,7 @@ def learn_first_frame(
     labels = make_labels(centers.numpy(), config)
     model = TargetModel.learn_first_frame(samples, labels, config, generator, networks.precision)
     jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
-    return Target(box, model, modulation, jitter.numpy())
+    return Target(box, model, modulation, appearance, jitter.numpy())
 
 
 class Look(NamedTuple):
@@ -329,10 +332,12 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
     looks = [look for of_target in of_targets for look in of_target]
     seen = locate(image, looks, networks)
     findings = [interpret(row, look.aim, width, height) for row, look in zip(fetch(seen), looks, strict=True)]
+    findings = [compare(found, look, looks, seen) for found, look in zip(findings, looks, strict=True)]
     results, first = [], 0
     for target, of_target in zip(targets, of_targets, strict=True):
         result, chosen = decide(target, findings[first : first + len(of_target)], config)
         learn(target, seen.samples[first + chosen], of_target[chosen].aim.region, result, config)
+        keep_appearance(result, of_target[chosen], looks, seen)
         results.append(result)
         first += len(of_target)
     return results
@@ -354,6 +359,11 @@ def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
     return [[Look(o[0].target, o[0].aim._replace(region=next(shared)))] if len(o) == 1 else o for o in looks]
 
 
+def search_regions(looks: Sequence[Look]) -> list[Region]:
+    """The search regions of one frame, each once, as their crops and features are numbered."""
+    return list(dict.fromkeys(look.aim.region for look in looks))
+
+
 def locate(image: Tensor, looks: Sequence[Look], networks: Networks) -> Observation:
     """What each look at an image (H, W, 3) uint8 shows; looks of one search region share its crop and its features."""
     return networks.execution.see(*prepare(image, looks), networks)
@@ -361,7 +371,7 @@ def locate(image: Tensor, looks: Sequence[Look], networks: Networks) -> Observat
 
 def prepare(image: Tensor, looks: Sequence[Look]) -> tuple[list[Tensor], Numbers, list[Sight]]:
     """What the frame step works on: the search regions' pixels, the looks' numbers, and what targets are known by."""
-    regions = list(dict.fromkeys(look.aim.region for look in looks))
+    regions = search_regions(looks)
     numbers = upload_aims([look.aim for look in looks], regions, image)
     sights = [as_sight(look, regions.index(look.aim.region)) for look in looks]
     return [gather(image, taps) for taps in numbers.taps], numbers, sights
@@ -373,6 +383,29 @@ def as_sight(look: Look, crop: int) -> Sight:
     whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
     ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
     return Sight(target.model.classifier, target.modulation, crop, config.use_hann_window, ascent)
+
+
+def compare(finding: Finding, look: Look, looks: Sequence[Look], seen: Observation) -> Finding:
+    """The finding with its likeness to the target, where a search hangs on that alone."""
+    config, target = look.aim.config, look.target
+    if target.search is None or not config.redetection or not is_worth_comparing(finding, config):
+        return finding
+    thing = glimpse(finding.box, look, looks, seen)
+    return finding._replace(likeness=target.appearance.likeness(thing))
+
+
+def keep_appearance(result: TrackResult, look: Look, looks: Sequence[Look], seen: Observation) -> None:
+    """Keeps what the target looks like in a sure frame, now and then, for a search that may come."""
+    config, target = look.aim.config, look.target
+    if config.redetection and target.frame % INTERVAL == 0 and _is_sure(result, config) and not target.probation:
+        target.appearance.keep(glimpse(result.box, look, looks, seen))
+
+
+def glimpse(box: Box, look: Look, looks: Sequence[Look], seen: Observation) -> Glimpse:
+    """A thing at a box in the image, as one of the frame's looks saw it."""
+    aim, number = look.aim, search_regions(looks).index(look.aim.region)
+    in_crop = boxes.image_to_crop(np.array(box), np.array(aim.region), aim.config.crop_size)
+    return Glimpse.of(seen.features.stride8[number : number + 1], tuple(in_crop.tolist()))
 
 
 def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:
@@ -431,10 +464,13 @@ def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, c
 
 def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool:
     """Whether a frame's sample is learned: after the target was away, only if another one would be taken for it too."""
-    if result.state is not TrackState.TRACKING:
-        return False
-    is_sure = result.score >= config.redetection_score and result.iou >= config.redetection_iou
-    return target.probation == 0 or is_sure
+    return result.state is TrackState.TRACKING and (target.probation == 0 or _is_sure(result, config))
+
+
+def _is_sure(result: TrackResult, config: TrackerConfig) -> bool:
+    """Whether a target would be taken up for such a score and IoU."""
+    is_tracking = result.state is TrackState.TRACKING
+    return is_tracking and result.score >= config.redetection_score and result.iou >= config.redetection_iou
 
 
 def make_labels(centers: np.ndarray, config: TrackerConfig) -> np.ndarray:

@@ -111,6 +111,8 @@ TABLE = (
     _tracker("redetection", "Search the whole image for a lost target, region by region."),
     _tracker("redetection_score", "Score from which a place found in the search is convincing.", (0.0, 1.0)),
     _tracker("redetection_iou", "Predicted overlap from which a place found in the search is convincing.", (0.0, 1.0)),
+    _tracker("redetection_likeness", "Likeness to the target, as a share of its own, from which a place is convincing.",
+             (0.0, 2.0)),
     _tracker("redetection_frames", "Images in a row in which a place must be convincing to be taken up.", (1, 100)),
     _tracker("redetection_regions", "Regions searched in each image; more find the target sooner and take longer.",
              (2, 64)),

@@ -124,7 +124,8 @@ _ALLOWED = {
     f"{thing.__module__}.{thing.__qualname__}": thing
     for thing in (torch.Generator, np.ndarray, np.dtype, np._core.multiarray._reconstruct)
 }
-_STATE_MODULES = {f"atom_core.{name}" for name in ("config", "iou_net", "redetection", "target_model", "tracker")}
+_OF_STATE = ("appearance", "config", "iou_net", "redetection", "target_model", "tracker")
+_STATE_MODULES = {f"atom_core.{name}" for name in _OF_STATE}
 
 
 def _data_class(name: str) -> type:

@@ -21,7 +21,12 @@ from atom_core.redetection import (
 )
 
 CONFIG = TrackerConfig(
-    redetection=True, redetection_score=0.5, redetection_iou=0.6, redetection_frames=3, redetection_regions=2
+    redetection=True,
+    redetection_score=0.5,
+    redetection_iou=0.6,
+    redetection_likeness=0.9,
+    redetection_frames=3,
+    redetection_regions=2,
 )
 NOT_FOUND, UNCERTAIN = LocalizationState.NOT_FOUND, LocalizationState.UNCERTAIN
 HARD_NEGATIVE, NORMAL = LocalizationState.HARD_NEGATIVE, LocalizationState.NORMAL
@@ -168,3 +173,8 @@ def test_a_candidate_that_is_outdone_gives_way() -> None:
 )
 def test_what_convinces(score, iou, state, convincing) -> None:
     assert is_convincing(Finding(LAST, score, iou, state), CONFIG) is convincing
+
+
+@pytest.mark.parametrize(("likeness", "convincing"), [(0.9, True), (1.2, True), (0.89, False), (float("nan"), False)])
+def test_what_looks_otherwise_does_not_convince(likeness, convincing) -> None:
+    assert is_convincing(sure()._replace(likeness=likeness), CONFIG) is convincing
