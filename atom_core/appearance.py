@@ -29,7 +29,7 @@ BINS = 5  # a side
 KEPT = 16  # descriptions beside the first frame's; the oldest is dropped for a new one
 INTERVAL = 5  # frames from one that is kept to the next
 _USUAL = 0.85  # a target's likeness to itself, as long as only one frame of it is known
-_LEAST = 0.78  # the same of a target that changes so much that anything might be like it
+_LEAST = 0.83  # the same of a target that changes so much that anything might be like it
 _DRIFTED = 0.5  # likeness to the earlier ones below which a frame is taken to show another thing
 # A channel that hardly varies about the first target, as share of the mean deviation: else its noise would decide.
 _MIN_DEVIATION = 0.1
@@ -78,7 +78,7 @@ class Appearance:
 
     @property
     def own_likeness(self) -> float:
-        """How like the target is to itself, from one frame that was kept to the next; 0.78 or more."""
+        """How like the target is to itself, from one frame that was kept to the next; 0.83 or more."""
         return max(_LEAST, sum(self.steady) / len(self.steady) if self.steady else _USUAL)
 
     def keep(self, glimpse: Glimpse) -> None:

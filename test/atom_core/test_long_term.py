@@ -1,0 +1,81 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A target that leaves and comes back, with the shipped network: drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from atom_core import weights
+from atom_core.config import TrackerConfig
+from atom_core.tracker import AtomTracker, TrackResult, TrackState
+
+UNSEEN = {TrackState.LOST, TrackState.SEARCHING}
+SIDE = 40  # px, of the drawn objects
+CONFIG = TrackerConfig(redetection=True, redetection_regions=6)  # more views a frame: fewer frames
+
+
+@pytest.fixture(scope="module")
+def network() -> weights.Network:
+    return weights.load("default")
+
+
+def followed(network: weights.Network, images: Sequence[np.ndarray], box: Sequence[float]) -> AtomTracker:
+    """A tracker that was given a target in the first image and has seen the others."""
+    tracker = AtomTracker(network, torch.device("cpu"), CONFIG)
+    tracker.initialize(images[0], box)
+    for image in images[1:]:
+        assert tracker.track(image).state is TrackState.TRACKING
+    return tracker
+
+
+def has_no_box(result: TrackResult, last: TrackResult) -> bool:
+    """Whether a result says that its box is no observation, and repeats the last known place."""
+    return result.state in UNSEEN and result.iou == 0 and result.box == pytest.approx(last.box, abs=1e-3)
+
+
+def texture(seed: int) -> np.ndarray:
+    cells = np.random.default_rng(seed).integers(0, 256, (5, 5, 3))
+    return np.kron(cells, np.ones((8, 8, 1))).astype(np.uint8)
+
+
+def drawn(*objects: tuple[int, int, int]) -> np.ndarray:
+    """A textured background with an object of texture `seed` at each (seed, x, y)."""
+    cells = np.random.default_rng(99).integers(60, 120, (30, 40, 3))
+    image = np.kron(cells, np.ones((8, 8, 1))).astype(np.uint8)
+    for seed, x, y in objects:
+        image[y : y + SIDE, x : x + SIDE] = texture(seed)
+    return image
+
+
+def drawn_target(network: weights.Network) -> AtomTracker:
+    images = [drawn((1, 40 + 3 * step, 60)) for step in range(7)]
+    return followed(network, images, (39.5, 59.5, SIDE, SIDE))
+
+
+@pytest.mark.parametrize("look_alike", [2, 3])
+def test_another_thing_is_not_taken_for_the_target_but_for_its_looks(network, look_alike: int) -> None:
+    """The same scene with the looks not asked for shows that all else speaks for the other thing."""
+    states = {}
+    for likeness in (0.0, 0.9):
+        tracker = drawn_target(network)
+        tracker.config = TrackerConfig(redetection=True, redetection_regions=6, redetection_likeness=likeness)
+        gone = [tracker.track(drawn()) for _ in range(2)]
+        states[likeness] = [tracker.track(drawn((look_alike, 220, 150))).state for _ in range(12)]
+        assert {result.state for result in gone} <= UNSEEN
+    assert TrackState.TRACKING in states[0.0]
+    assert set(states[0.9]) <= UNSEEN
+    back = [tracker.track(drawn((look_alike, 220, 150), (1, 60, 170))) for _ in range(12)]
+    x, y, _, _ = back[-1].box
+    assert back[-1].state is TrackState.TRACKING and abs(x - 59.5) < 5 and abs(y - 169.5) < 5
+
+
+def test_switched_off_it_is_lost_where_it_was(network) -> None:
+    tracker = drawn_target(network)
+    last = tracker.track(drawn())
+    tracker.config = TrackerConfig(redetection=False)
+    results = [tracker.track(drawn((1, 260, 190))) for _ in range(12)]
+    assert last.state is TrackState.LOST
+    assert all(has_no_box(result, last) and result.state is TrackState.LOST for result in results)
