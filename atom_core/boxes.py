@@ -97,6 +97,11 @@ def crop_to_score(pixels: Array) -> Array:
     return pixels / SCORE_STRIDE - SCORE_OFFSET
 
 
+def longest_side(image_width: int, image_height: int) -> float:
+    """The longest side, px, that a target's box may have: twice the image's longer side."""
+    return 2.0 * max(image_width, image_height)
+
+
 def keep_in_image(box: Box, image_width: int, image_height: int, min_side: float, margin: float) -> Box:
     """The box moved and bounded so that it stays trackable.
 
@@ -104,11 +109,11 @@ def keep_in_image(box: Box, image_width: int, image_height: int, min_side: float
         box: in image px.
         image_width: px.
         image_height: px.
-        min_side: image px; each side is at least this long. No side is longer than twice the image's longer side.
+        min_side: image px; each side is at least this long, and at most `longest_side`.
         margin: share of the box's width (height) that stays inside the image, or half the image's where that is less;
             the box moves to keep it. The box overlaps the image for every margin above 0.
     """
-    longest = 2.0 * max(image_width, image_height)
+    longest = longest_side(image_width, image_height)
     x, width = _keep_in_line(box[0], box[2], image_width, min_side, longest, margin)
     y, height = _keep_in_line(box[1], box[3], image_height, min_side, longest, margin)
     return x, y, width, height

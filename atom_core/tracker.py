@@ -512,7 +512,7 @@ def check_image(image: np.ndarray) -> None:
 
 
 def check_box(box: Sequence[float], image_width: int, image_height: int, min_side: float) -> None:
-    """Raises ValueError unless the box is (x, y, width, height), finite, large enough and overlaps the image."""
+    """Raises ValueError unless the box is (x, y, width, height), finite, of a usable size and overlaps the image."""
     try:
         x, y, width, height = (float(v) for v in box)
     except (TypeError, ValueError) as error:
@@ -522,5 +522,8 @@ def check_box(box: Sequence[float], image_width: int, image_height: int, min_sid
         raise ValueError(f"{given} is not finite; expected four finite numbers")
     if width < min_side or height < min_side:
         raise ValueError(f"{given} is too small; expected at least {min_side:g} px a side")
+    longest = boxes.longest_side(image_width, image_height)
+    if max(width, height) > longest:
+        raise ValueError(f"{given} is too large; expected at most {longest:g} px a side, twice the image's longer one")
     if x >= image_width or y >= image_height or x + width <= 0 or y + height <= 0:
         raise ValueError(f"{given} lies outside the image of {image_width} x {image_height} px")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import cv2
 import numpy as np
 
+from atom_ros.picture_size import picture_size
+
 if TYPE_CHECKING:  # not at run time: messages from a bag are read where there is no ROS, and have the same fields
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
@@ -77,7 +79,7 @@ def to_rgb(message: ImageMessage) -> np.ndarray:
     """Decodes an image message.
 
     Args:
-        message: an Image in one of `ENCODINGS`, or a CompressedImage that OpenCV can decode (jpeg, png and others).
+        message: an Image in one of `ENCODINGS`, or a CompressedImage (jpeg or png, whatever its format says).
             16-bit colour and mono16 are scaled from their full range. 16UC1 and 32FC1 (depth, thermal) have no fixed
             range: percentiles 1 to 99 of their valid values become black to white, and invalid ones (0, NaN,
             infinite) black.
@@ -201,6 +203,10 @@ def _stretch(values: np.ndarray) -> np.ndarray:
 def _decompress(message: CompressedImage) -> np.ndarray:
     # A camera's EXIF orientation must not turn the image under the box.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture_size(bytes(message.data))
+    except ValueError as error:
+        raise ValueError(f"compressed image (format '{message.format}') cannot be decoded: {error}") from error
     try:
         image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
     except cv2.error as error:

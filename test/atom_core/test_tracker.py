@@ -217,6 +217,8 @@ def test_wrong_images_are_named(network, scene, image, message) -> None:
         ((10, 10, float("inf"), 5), "not finite"),
         ((10, 10, 0, 5), "too small; expected at least 2 px"),
         ((10, 10, 5, -5), "too small"),
+        ((-300, 10, 641, 20), "too large; expected at most 640 px"),
+        ((-0.5, -0.5, 20, 1e300), "too large"),
         ((320, 10, 20, 20), "outside the image of 320 x 240 px"),
         ((-30, 10, 20, 20), "outside the image"),
         ((1, 2, 3), "four numbers"),
