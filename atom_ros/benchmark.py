@@ -53,7 +53,7 @@ from atom_tracker.srv import RemoveTarget, SetTarget
 
 _NAMESPACE = "/benchmark"
 _PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
-_TIMEOUT = 180.0  # s, for the node to load and to learn a target on a busy machine
+_TIMEOUT = 300.0  # s, for the node to load and to learn a target on a busy machine
 _TARGET = 0.15  # side of the target, as a share of the image's height
 _PHASES = ("idle", "tracking", "services", "delay")
 _CYCLE = 60  # images after which the target is back where it began
@@ -191,10 +191,10 @@ class Listener:
 def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
     """Runs one camera from beginning to end; returns what was seen."""
     context = multiprocessing.get_context("spawn")
-    go = context.Event()
+    go, seen = context.Event(), context.Event()
     width, height = arguments.size
     images = round(arguments.fps * arguments.seconds)
-    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.camera, go))
+    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.camera, go, seen))
     with _environment(_PROFILES, arguments.profiles):
         camera.start()
     figures = {}
@@ -203,6 +203,7 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> d
         listener.wait_until(lambda: len(listener.samples) >= 3, "the first Track messages")
         if phase != "idle":
             listener.set_target(target_box(0, width, height))
+        seen.set()
         _settle(listener)
         before = dict(listener.counts)
         listener.clear()
@@ -322,8 +323,10 @@ def _settle(listener: Listener) -> None:
     listener.wait_until(is_settled, "the end of the images")
 
 
-def run_camera(width: int, height: int, fps: float, images: int, reliability: str, go: Event) -> None:
-    """The camera's process: the first image until every subscriber is there and `go` is set, then all of them.
+def run_camera(
+    width: int, height: int, fps: float, images: int, reliability: str, go: Event, seen: Event | None = None
+) -> None:
+    """The camera's process: the first image until `seen` is set (or for a few seconds), and after `go` all of them.
 
     The frame_id ends with the image's number in the scene.
     """
@@ -338,9 +341,11 @@ def run_camera(width: int, height: int, fps: float, images: int, reliability: st
         publisher.publish(message)
 
     wait_until(lambda: publisher.get_subscription_count() > 0, "the node's subscription")
-    for _ in range(20):
+    for _ in range(20 if seen is None else 1000):
         publish(messages[0])
         time.sleep(0.2)
+        if seen is not None and seen.is_set():
+            break
     go.wait()
     start = time.monotonic()
     for i in range(images):

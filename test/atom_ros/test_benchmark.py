@@ -75,7 +75,7 @@ def test_every_phase_accounts_for_every_image(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     command = [sys.executable, "-m", "atom_ros.benchmark", "--size", "160x120", "--fps", "25", "--seconds", "2"]
     command += ["--phases", "services", "delay", "--device", "cpu", "--output", str(output)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=2 * TIMEOUT, check=False)
     assert run.returncode == 0, run.stderr
     results = json.loads(output.read_text())
     assert results["machine"]["cpu_cores"] >= 1
