@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint fuzz shell clean distclean
+.PHONY: help env demo test lint fuzz soak shell clean distclean
 
 # The interpreter that .venv is made with: Python 3.11 or 3.12.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
@@ -35,6 +35,9 @@ lint: env  ## check the style only
 
 fuzz: env  ## send the node 10 000 malformed and hostile messages and requests
 	@$(OPEN) python test/atom_ros/fuzz.py $(ARGS)
+
+soak: env  ## run camera and node for MINUTES=10, and report memory, delays and drops
+	@$(OPEN) python -m atom_ros.soak $(or $(MINUTES),10) $(ARGS)
 
 shell: env  ## open a shell in the environment, to run nodes by hand
 	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash') -i

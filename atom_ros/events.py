@@ -38,6 +38,13 @@ class StateLog:
                     self._write(f"Target {report.target_id}: {_change(before, report)}")
                     self._states[report.target_id] = report.status
 
+    def forget(self, target_id: int | None = None) -> None:
+        """A target, or all, was removed by a request: the next image may be long in coming."""
+        with self._lock:
+            gone = list(self._states) if target_id is None else self._states.keys() & {target_id}
+            for number in gone:
+                self._write(f"Target {number}: {self._states.pop(number).name} -> removed")
+
     def clear(self) -> None:
         """Forgets all targets, as after a deactivation."""
         with self._lock:

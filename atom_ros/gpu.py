@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 _MEGABYTE = 1_000_000
-_STATM = Path("/proc/self/statm")  # Linux
 
 # Out of memory; and, in newer versions of PyTorch, whatever else the device reports. The latter leaves the process
 # without this GPU, so only the CPU is left to go on with.
@@ -33,10 +32,10 @@ def free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def process_megabytes() -> float:
-    """Memory of this process that is in RAM, in MB; NaN where the system does not tell."""
-    try:
-        pages = int(_STATM.read_text().split()[1])
+def process_megabytes(pid: int | None = None) -> float:
+    """Memory of a process, by default this one, that is in RAM, in MB; NaN where the system does not tell."""
+    try:  # as Linux tells it
+        pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return float("nan")
     return pages * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE

@@ -309,9 +309,9 @@ class TrackerNode(LifecycleNode):
             worker = self._active_worker()
             if request.target_id == 0:
                 response.success, response.message = True, _cleared(worker.clear_targets())
-                self._outputs.forget()
+                self._forget()
             elif worker.remove_target(request.target_id):
-                self._outputs.forget(request.target_id)
+                self._forget(request.target_id)
                 response.success, response.message = True, f"target {request.target_id} removed"
             else:
                 followed = ", ".join(map(str, worker.target_ids)) or "none"
@@ -324,10 +324,15 @@ class TrackerNode(LifecycleNode):
         try:
             response.message = _cleared(self._active_worker().clear_targets())
             response.success = True
-            self._outputs.forget()
+            self._forget()
         except RuntimeError as error:
             response.message = self._refusal(error)
         return response
+
+    def _forget(self, target_id: int | None = None) -> None:
+        """Deletes what is shown and told of a target, or of all, without waiting for the next image."""
+        self._outputs.forget(target_id)
+        self._state_log.forget(target_id)
 
     def _active_worker(self) -> Worker:
         if self._worker is None:

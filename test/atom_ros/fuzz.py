@@ -5,7 +5,7 @@
 The node runs as a process, as a user starts it. In each round come one to eight hostile items (see hostile.py), then a
 good image. Every request must be answered, and the good target found where it is; an item after which this does not
 happen in time counts as a hang. In the end the process must still be there, end at Ctrl-C with status 0, and have grown
-by no more than `--growth` since the first fifth of the items.
+by no more than `--growth` in the second half.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ CYCLE = 60  # images, after which the good target is back where it began
 PERIOD = 100_000_000  # ns from one good image to the next
 TIMEOUT = 120.0  # s for an answer or a Track; what takes longer is called a hang
 NEAR = 12.0  # px from the target's true centre
-PATIENCE = 5  # good images after which the target must be found again: hostile ones may show nothing of it
+# Good images after which the target must be found again. In a valid image that shows nothing but noise the tracker may
+# take something for it, and then has to search the whole image.
+PATIENCE = 60
 GOOD_TARGET = 1  # its number
 
 
@@ -57,14 +59,16 @@ class Result:
     kinds: collections.Counter[str] = field(default_factory=collections.Counter)
     rounds: int = 0
     not_at_once: int = 0  # rounds whose first good image did not show the target, but a later one did
+    most_images: int = 1  # good images in the round that took most of them
     slowest_answer: float = 0.0  # s
     slowest_track: float = 0.0  # s
     memory: list[float] = field(default_factory=list)  # MB of the process, after each round
 
     def growth(self) -> float:
-        """MB from the second tenth of the rounds to the last one, by their medians."""
-        tenth = max(1, len(self.memory) // 10)
-        return statistics.median(self.memory[-tenth:]) - statistics.median(self.memory[tenth : 2 * tenth])
+        """MB from the first fifth of the second half to its last one, by their medians; by then all targets are there."""
+        half = self.memory[len(self.memory) // 2 :]
+        fifth = max(1, len(half) // 5)
+        return statistics.median(half[-fifth:]) - statistics.median(half[:fifth])
 
     def summary(self) -> str:
         """Lines for a person."""
@@ -77,7 +81,7 @@ class Result:
             [
                 *lines,
                 f"{sum(self.kinds.values())} hostile items, {self.rounds} good images waited for; "
-                f"in {self.not_at_once} rounds the target was found only in a later image",
+                f"in {self.not_at_once} rounds it took more than one to find the target, at most {self.most_images}",
                 f"slowest answer {self.slowest_answer:.2f} s, slowest Track {self.slowest_track:.2f} s",
                 f"memory, MB, by tenths: {course}",
             ]
@@ -155,8 +159,9 @@ class Fuzz:
             self.result.slowest_track = max(self.result.slowest_track, time.monotonic() - start)
             if track.target_id == GOOD_TARGET and self._is_near(track):
                 self.result.not_at_once += attempt > 0
+                self.result.most_images = max(self.result.most_images, attempt + 1)
                 return
-            seen.append(track)
+            seen.append((track.status, track.confidence, track.x, track.y))
         raise self._error(f"the good target is not found again: {seen}")
 
     def _show(self) -> Image | CompressedImage:
@@ -228,7 +233,14 @@ def run(items: int, seed: int, compressed: bool, folder: Path, *ros_arguments: s
     process = TrackerProcess(
         folder / "tracker.log",
         *("-r", "__ns:=/fuzz", "-p", "qos.reliability:=reliable", "-p", "qos.depth:=100", "-p", "max_targets:=5"),
-        *("-p", "buffer.megabytes:=16", "-p", f"image_transport:={'compressed' if compressed else 'raw'}"),
+        *(
+            "-p",
+            "tracker.redetection:=true",
+            "-p",
+            "buffer.megabytes:=16",
+            "-p",
+            f"image_transport:={'compressed' if compressed else 'raw'}",
+        ),
         *ros_arguments,
     )
     robot = Robot("/fuzz")
@@ -267,7 +279,7 @@ def main() -> int:
             return 1
     print(result.summary())
     growth = result.growth()
-    print(f"grown by {growth:.0f} MB; {time.monotonic() - start:.0f} s; 0 exits, 0 hangs")
+    print(f"grown by {growth:.0f} MB in the second half; {time.monotonic() - start:.0f} s; 0 exits, 0 hangs")
     return int(growth > arguments.growth)
 
 

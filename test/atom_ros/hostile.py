@@ -47,7 +47,7 @@ STRINGS = ("", " ", "nonsense", "\n", "%s%n", "../../etc/passwd", "BGR8", "rgb8 
 _MARK = "M" * 32  # stands for what becomes bytes that are no UTF-8
 
 # Any value of these leaves the good target alone; of the others only values are sent that must be refused.
-_HARMLESS = ("click_timeout", "stamp_tolerance", "catch_up_seconds", "use_sim_time", "tracker.redetection_score")
+_HARMLESS = ("click_timeout", "stamp_tolerance", "catch_up_seconds", "use_sim_time")
 _LEAVE_ACTIVE = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN)
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from atom_ros.gpu import process_megabytes
 from atom_tracker.msg import Track
 
 TIMEOUT = 300.0  # s; generous, for a machine that is busy with other work
@@ -56,8 +56,7 @@ class TrackerProcess:
 
     def megabytes(self) -> float:
         """Memory of the process that is in RAM."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return process_megabytes(self._process.pid)
 
     def stop(self) -> int:
         """Ctrl-C; returns the exit status."""

@@ -36,6 +36,18 @@ def test_a_line_for_each_change_and_none_for_an_image() -> None:
     assert log.states == {}
 
 
+def test_a_request_removes_at_once() -> None:
+    lines: list[str] = []
+    log = StateLog(lines.append)
+    log.update([_report(number, Status.TRACKING) for number in (1, 2, 3)])
+    log.forget(2)
+    log.forget(9)
+    assert log.states == {1: Status.TRACKING, 3: Status.TRACKING}
+    log.forget()
+    assert lines[3:] == [f"Target {number}: TRACKING -> removed" for number in (2, 1, 3)]
+    assert log.states == {}
+
+
 def test_the_states_in_words() -> None:
     assert summary({}) == "IDLE"
     assert summary({4: Status.SEARCHING}) == "SEARCHING"

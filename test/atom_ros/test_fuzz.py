@@ -24,6 +24,12 @@ def test_the_node_stands_what_no_node_should_get(tmp_path: Path, compressed: boo
     assert max(result.memory) - result.memory[0] < 500.0
 
 
+def test_growth_is_that_of_the_second_half() -> None:
+    # The second half's first fifth is 40 and 42, its last one 50 and 54.
+    assert fuzz.Result(memory=[0] * 10 + [40, 42, 9, 9, 9, 9, 9, 9, 50, 54]).growth() == 52 - 41
+    assert fuzz.Result(memory=[7]).growth() == 0
+
+
 def test_a_seed_gives_the_same_items() -> None:
     good = image_message(Header(), scene(0, 64, 48), "bgr8")
     first, again, other = (Hostile(seed, good) for seed in (5, 5, 6))

@@ -258,6 +258,17 @@ def test_what_rclpy_raises_at_is_refused_in_an_answer(make_rig: Callable[..., Ri
     assert rig.show().status == Track.IDLE
 
 
+def test_the_diagnostics_know_of_a_removal_before_the_next_image(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(max_targets=3).start()
+    assert [rig.set_target().target_id for _ in range(3)] == [1, 2, 3]
+    rig.show()
+    wait_until(lambda: rig.robot.diagnostics()["state"] == "1: TRACKING, 2: TRACKING, 3: TRACKING", "all targets")
+    assert rig.call(RemoveTarget, "remove_target", target_id=2).success
+    wait_until(lambda: rig.robot.diagnostics()["state"] == "1: TRACKING, 3: TRACKING", "two targets")
+    assert rig.call(Trigger, "clear_target").success
+    wait_until(lambda: rig.robot.diagnostics()["state"] == "IDLE", "no target")
+
+
 def test_a_renamed_node_takes_its_names_along(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig("eye", "-r", "__node:=eye", "-r", "image:=cameras/left", "-r", "~/track:=found")
     rig._camera = rig.robot.camera(Image, "cameras/left")
