@@ -32,7 +32,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import rclpy
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -44,7 +43,6 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from atom_core.evaluation.store import describe_machine, write_whole
 from atom_ros.benchmark_figures import Sample, Spread, delay_figures, overhead_figures
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
 from atom_ros.images import image_message
@@ -85,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
         tracker.terminate()
         tracker.wait()
     if arguments.output:
+        from atom_core.evaluation.store import write_whole
+
         write_whole(arguments.output, json.dumps(results, indent=1, allow_nan=False))
         print(f"written: {arguments.output}")
     return 0
@@ -284,6 +284,10 @@ def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str
 
 def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, object]:
     """What the figures depend on, and room for them."""
+    import torch  # here, since the camera's process needs none of it, and would take seconds more to start
+
+    from atom_core.evaluation.store import describe_machine
+
     return {
         "run": {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
