@@ -65,7 +65,7 @@ class Result:
     memory: list[float] = field(default_factory=list)  # MB of the process, after each round
 
     def growth(self) -> float:
-        """MB from the first fifth of the second half to its last one, by their medians; by then all targets are there."""
+        """MB from the first to the last fifth of the second half, by their medians; by then all targets are there."""
         half = self.memory[len(self.memory) // 2 :]
         fifth = max(1, len(half) // 5)
         return statistics.median(half[-fifth:]) - statistics.median(half[:fifth])
