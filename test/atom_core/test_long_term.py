@@ -1,17 +1,21 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A target that leaves and comes back, with the shipped network: drawn."""
+"""A target that leaves and comes back, with the shipped network: on the demo's street, and drawn."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from atom_core import weights
 from atom_core.config import TrackerConfig
+from atom_core.evaluation.frames import open_video
 from atom_core.tracker import AtomTracker, TrackResult, TrackState
 
+STREET = Path(__file__).parents[2] / "demo" / "street"
 UNSEEN = {TrackState.LOST, TrackState.SEARCHING}
 SIDE = 40  # px, of the drawn objects
 CONFIG = TrackerConfig(redetection=True, redetection_regions=6)  # more views a frame: fewer frames
@@ -20,6 +24,30 @@ CONFIG = TrackerConfig(redetection=True, redetection_regions=6)  # more views a 
 @pytest.fixture(scope="module")
 def network() -> weights.Network:
     return weights.load("default")
+
+
+@pytest.fixture(scope="module")
+def street() -> tuple[list[np.ndarray], np.ndarray]:
+    """A woman in red crosses a street among people in black; and her boxes."""
+    boxes = np.loadtxt(STREET / "groundtruth_rect.txt", delimiter=",")
+    return list(open_video(STREET / "street.mp4")), boxes
+
+
+def without(image: np.ndarray, box: Sequence[float]) -> np.ndarray:
+    """The image with the strip of road beside a box in the box's place."""
+    x, y, width, height = (round(v) for v in box)
+    covered = image.copy()
+    left, right = max(0, x - 6), x + width + 6
+    covered[y - 6 : y + height + 6, left:right] = image[y - 6 : y + height + 6, right : right + 1]
+    return covered
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
 def followed(network: weights.Network, images: Sequence[np.ndarray], box: Sequence[float]) -> AtomTracker:
@@ -34,6 +62,26 @@ def followed(network: weights.Network, images: Sequence[np.ndarray], box: Sequen
 def has_no_box(result: TrackResult, last: TrackResult) -> bool:
     """Whether a result says that its box is no observation, and repeats the last known place."""
     return result.state in UNSEEN and result.iou == 0 and result.box == pytest.approx(last.box, abs=1e-3)
+
+
+def test_a_camera_that_looks_away_and_back(network, street) -> None:
+    """Away is a house wall. She stands on a street with others in it, and is taken up where she is."""
+    images, boxes = street
+    tracker = followed(network, images[:7], boxes[0])
+    away = cv2.resize(images[0][:192, :256], (768, 576))
+    gone = [tracker.track(away) for _ in range(4)]
+    assert all(has_no_box(result, gone[0]) for result in gone)
+    back = [tracker.track(images[7]) for _ in range(8)]
+    assert back[-1].state is TrackState.TRACKING
+    assert all(has_no_box(r, gone[0]) or overlap(r.box, boxes[7]) > 0.5 for r in back)
+
+
+def test_people_who_walk_by_are_not_taken_for_the_one_who_left(network, street) -> None:
+    """She is covered by the road beside her."""
+    images, boxes = street
+    tracker = followed(network, images[60:67], boxes[60])
+    gone = [tracker.track(without(images[i], boxes[i])) for i in range(67, 77)]
+    assert all(has_no_box(result, gone[0]) for result in gone)
 
 
 def texture(seed: int) -> np.ndarray:

@@ -216,6 +216,12 @@ def _set_max_targets(robot: Robot, count: int) -> object:
     return robot.call(SetParameters, "tracker/set_parameters", request).results[0]
 
 
+def _set_redetection(robot: Robot, on: bool) -> object:
+    value = ParameterValue(type=1, bool_value=on)
+    request = SetParameters.Request(parameters=[Parameter(name="tracker.redetection", value=value)])
+    return robot.call(SetParameters, "tracker/set_parameters", request).results[0]
+
+
 def _remove_target(robot: Robot, target_id: int) -> RemoveTarget.Response:
     return robot.call(RemoveTarget, "tracker/remove_target", RemoveTarget.Request(target_id=target_id))
 
@@ -382,6 +388,27 @@ def test_thresholds_change_live_and_stay_in_their_range(robot: Robot, camera: Ca
     finally:
         assert _set_parameters(robot, SetParameters, not_found_threshold=0.25).results[0].successful
     wait_until(lambda: camera.show().status == Track.TRACKING, "the old threshold to take effect")
+
+
+def test_a_target_that_left_is_taken_up_where_it_comes_back(robot: Robot, camera: Camera, target: int) -> None:
+    """With the search switched on: no box as long as it is away, then TRACKING on the other side of the image."""
+    before = camera.x, camera.y
+    assert _set_redetection(robot, True).successful
+    try:
+        wait_until(lambda: camera.show(visible=False).status == Track.SEARCHING, "the search to begin")
+        camera.x, camera.y = (230, 160) if camera.x < WIDTH / 2 else (30, 20)
+        shown: list[Track] = []
+
+        def is_back() -> bool:
+            shown.append(camera.show())
+            return shown[-1].status == Track.TRACKING
+
+        wait_until(is_back, "the target to be taken up")
+        assert all(track.status == Track.SEARCHING and _is_without_box(track) for track in shown[:-1])
+        assert len(shown) >= 3 and shown[-1].target_id == target and _distance(shown[-1], camera) < 12
+    finally:
+        camera.x, camera.y = before
+        assert _set_redetection(robot, False).successful
 
 
 def test_parameters_are_set_all_or_none(robot: Robot, camera: Camera) -> None:
