@@ -5,5 +5,7 @@
 import os
 
 # On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame, and OpenMP's would by default go on
-# spinning after their work, on cores that the others need. This is read when PyTorch is first imported.
+# spinning after their work, on cores that the others need. A few microseconds of it are kept: the learning's operations
+# are short, and waking a thread for each takes longer. Both are read when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
