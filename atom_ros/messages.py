@@ -18,15 +18,19 @@ except ImportError:  # an optional package: without it the node publishes no det
     Detection2DArray = None
 
 _NO_BOX = (math.nan,) * 4
+_LONGEST = (2**31 - 1) * 1_000_000_000  # ns that a Duration can hold
 
 
 def track_message(report: Report, now: int) -> Track:
-    """Makes the Track message of a report; `now` is the node's time in nanoseconds, for the latency."""
+    """Makes the Track message of a report; `now` is the node's time in nanoseconds, for the latency.
+
+    An image stamped before 1970 may be older than a Duration can tell: its latency is then the longest there is.
+    """
     message = Track(header=report.frame.message.header, target_id=report.target_id, status=int(report.status))
     message.x, message.y, message.width, message.height = map(float, report.box or _NO_BOX)
     message.confidence = float(report.confidence)
     message.iou = float(report.iou)
-    message.latency = Duration(nanoseconds=now - report.frame.stamp).to_msg()
+    message.latency = Duration(nanoseconds=min(now - report.frame.stamp, _LONGEST)).to_msg()
     message.processing_ms = float(report.processing_ms)
     return message
 

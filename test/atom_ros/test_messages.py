@@ -53,6 +53,13 @@ def test_track_without_a_target() -> None:
     assert all(math.isnan(v) for v in (track.x, track.y, track.width, track.height, track.iou, track.confidence))
 
 
+def test_latency_of_an_image_from_before_1970_is_the_longest_there_is() -> None:
+    frame = _frame()
+    frame.message.header.stamp.sec = -(2**31)
+    latency = track_message(Report(frame, 0), now=1_764_000_000_000_000_000).latency
+    assert (latency.sec, latency.nanosec) == (2**31 - 1, 0)
+
+
 def test_latency_is_negative_where_the_camera_is_ahead() -> None:
     latency = track_message(Report(_frame(), 0), now=100_800_000_000).latency
     assert latency.sec + latency.nanosec / 1e9 == pytest.approx(-0.1)
