@@ -136,9 +136,9 @@ def test_requests_are_answered_while_the_tracker_is_busy(make_rig: Callable[...,
     # Until the gate opens, the tracker's thread does nothing else.
     assert rig.call(RemoveTarget, "remove_target", target_id=2).message == "target 2 removed"
     assert "followed now: 1, 3" in rig.call(RemoveTarget, "remove_target", target_id=2).message
-    refused = rig.call(SetTarget, "set_target", x=50.0, y=50.0, width=9.0, height=9.0)
+    refused = rig.call(SetTarget, "set_target", x=50.0, y=50.0, width=3.0, height=3.0)
     assert not refused.success and "outside the image of 2 x 2" in refused.message
-    unknown = rig.call(SetTarget, "set_target", target_id=2, width=9.0, height=9.0)
+    unknown = rig.call(SetTarget, "set_target", target_id=2, width=3.0, height=3.0)
     assert not unknown.success and "there is no target 2; followed now: 1, 3" in unknown.message
     assert rig.call(GetParameters, "get_parameters", names=["max_targets"]).values[0].integer_value == 5
     assert rig.state() == State.PRIMARY_STATE_ACTIVE
