@@ -273,7 +273,7 @@ def test_a_request_that_cannot_be_met_is_refused_while_the_tracker_is_busy(rig: 
     for box, stamp, target_id, error, words in (
         (BOX, 50 * NANOSECONDS, 0, LookupError, "no image within"),
         ((0.0, 0.0, math.nan, 1.0), 0, 0, ValueError, "not finite"),
-        ((9.0, 9.0, 5.0, 5.0), 0, 0, ValueError, "outside the image of 2 x 2"),
+        ((9.0, 9.0, 3.0, 3.0), 0, 0, ValueError, "outside the image of 2 x 2"),
         (BOX, 0, 9, LookupError, "there is no target 9; followed now: none"),
     ):
         refused = rig.worker.set_target(box, stamp, target_id)
