@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from atom_core.backbone import Features
 from atom_core.frame_step import FrameNetworks, Numbers, Observation, Sight, see
 
 MODES = ("auto", "on", "off")
@@ -24,12 +24,8 @@ _REPLAYS = 3  # CUDA graphs are recorded at the second run of what was compiled,
 _TOLERANCE = 0.05  # of the peaks' scores, between captured and not: what half precision may differ by
 
 
-class Example(Protocol):
-    """Frames to capture: a function that makes one frame's arguments for `see` anew at each call."""
-
-    def __call__(self) -> tuple[Sequence[Tensor], Numbers, Sequence[Sight]]:
-        """Pixels, numbers and sights of a frame with one search region and one sight."""
-        ...
+# Makes the arguments of `see` anew at each call, for one search region and one sight: pixels, numbers, sights.
+Example = Callable[[], tuple[Sequence[Tensor], Numbers, Sequence[Sight]]]
 
 
 class Execution:
@@ -56,6 +52,10 @@ class Execution:
     def state(self) -> str:
         """How frames are run: "captured", or "eager" and why."""
         return f"eager: {self._reason}" if self._reason else "captured"
+
+    def renew(self) -> None:
+        """Has the step captured anew at the next target, if that is wanted."""
+        self.is_settled = not self._is_wanted
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -117,7 +117,7 @@ class Execution:
         results, samples, features = zip(*seen, strict=True)
         of_crop = {sight.crop: one for sight, one in zip(sights, features, strict=True)}
         joined = [torch.cat([of_crop[crop][i] for crop in range(len(pixels))]) for i in range(2)]
-        return Observation(torch.cat(results), [sample for (sample,) in samples], type(features[0])(*joined))
+        return Observation(torch.cat(results), [sample for (sample,) in samples], Features(*joined))
 
 
 def _see_through(networks: FrameNetworks) -> Callable[..., Observation]:
@@ -144,7 +144,7 @@ def _constants(pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sigh
 
 
 def _cloned(seen: Observation) -> Observation:
-    features = type(seen.features)(*(f.clone() for f in seen.features))
+    features = Features(*(f.clone() for f in seen.features))
     return Observation(seen.results.clone(), [sample.clone() for sample in seen.samples], features)
 
 

@@ -156,14 +156,18 @@ def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) ->
 
 def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
     """Whether a view shows the target beyond doubt: score, predicted IoU, no rival, and the looks."""
-    likely = is_worth_comparing(finding, config)
-    return likely and finding.likeness >= config.redetection_likeness
+    return is_worth_comparing(finding, config) and finding.likeness >= config.redetection_likeness
 
 
 def is_worth_comparing(finding: Finding, config: TrackerConfig) -> bool:
     """Whether all but the looks is convincing, which are compared only then."""
     found = finding.state in (LocalizationState.NORMAL, LocalizationState.HARD_NEGATIVE)
-    return found and finding.score >= config.redetection_score and finding.iou >= config.redetection_iou
+    return found and reaches_thresholds(finding.score, finding.iou, config)
+
+
+def reaches_thresholds(score: float, iou: float, config: TrackerConfig) -> bool:
+    """Whether score and predicted IoU are those from which a target is taken up."""
+    return score >= config.redetection_score and iou >= config.redetection_iou
 
 
 def _is_same(a: Box, b: Box) -> bool:

@@ -34,7 +34,7 @@ from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interp
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState
 from atom_core.openvino_refiner import OpenVinoRefiner
-from atom_core.redetection import Finding, Search, is_worth_comparing, judge, plan
+from atom_core.redetection import Finding, Search, is_worth_comparing, judge, plan, reaches_thresholds
 from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
@@ -271,19 +271,15 @@ def new_target(
 def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> None:
     """Learns a target in an image of noise and follows it into the next: every stage runs once, and is captured."""
     image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    networks.execution.renew()
     target = new_target(image, (140, 100, 40, 40), networks, config, device)
     with torch.no_grad():
-        uploaded = upload(image, device)
-        capture_step(uploaded, target, networks, config)
-        follow(uploaded, [target], networks, config)
+        follow(upload(image, device), [target], networks, config)
 
 
 def capture_step(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> None:
     """Has the frame step captured on an image (H, W, 3) of a target, if that is wanted."""
-    look = Look(
-        target,
-        Aim(boxes.search_region(target.place, config.search_area_factor), target.place, target.jitter[0], config),
-    )
+    look = look_at_place(target, target.jitter[0], config)
     networks.execution.capture(lambda: prepare(image, [look]), networks)
 
 
@@ -346,10 +342,14 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
 def look_at(target: Target, image_width: int, image_height: int, config: TrackerConfig) -> list[Look]:
     """Where to look for a target in the next image: about its last place, and if it is lost, elsewhere as well."""
     if target.search is None or not config.redetection:
-        region = boxes.search_region(target.place, config.search_area_factor)
-        return [Look(target, Aim(region, target.place, target.next_jitter(), config))]
+        return [look_at_place(target, target.next_jitter(), config)]
     views = plan(target.search, image_width, image_height, config)
     return [Look(target, Aim(view.region, view.box, target.next_jitter(), view.config)) for view in views]
+
+
+def look_at_place(target: Target, jitter: np.ndarray, config: TrackerConfig) -> Look:
+    """About the target's last place."""
+    return Look(target, Aim(boxes.search_region(target.place, config.search_area_factor), target.place, jitter, config))
 
 
 def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
@@ -469,8 +469,7 @@ def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool
 
 def _is_sure(result: TrackResult, config: TrackerConfig) -> bool:
     """Whether a target would be taken up for such a score and IoU."""
-    is_tracking = result.state is TrackState.TRACKING
-    return is_tracking and result.score >= config.redetection_score and result.iou >= config.redetection_iou
+    return result.state is TrackState.TRACKING and reaches_thresholds(result.score, result.iou, config)
 
 
 def make_labels(centers: np.ndarray, config: TrackerConfig) -> np.ndarray:

@@ -26,8 +26,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -63,25 +65,15 @@ def main(argv: list[str] | None = None) -> int:
     """Measures, prints a few lines for each phase, and returns the exit status."""
     arguments = _parse_arguments(argv)
     results = _describe(arguments, sys.argv[1:] if argv is None else argv)
-    command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
-    for name in ("weights", "device"):
-        command += ["-p", f"{name}:={getattr(arguments, name)}"]
-    command += ["-p", f"qos.reliability:={arguments.reliability}"]
-    tracker = subprocess.Popen(command)
-    rclpy.init()
-    listener = Listener(tracker)
+    parameters = {name: getattr(arguments, name) for name in ("weights", "device")}
     try:
-        for phase in arguments.phases:
-            results["phases"][phase] = _measure(listener, phase, arguments)
-            print("\n".join(_lines(phase, results["phases"][phase], arguments)), flush=True)
+        with running_node(parameters | {"qos.reliability": arguments.reliability}) as (_, listener):
+            for phase in arguments.phases:
+                results["phases"][phase] = _measure(listener, phase, arguments)
+                print("\n".join(_lines(phase, results["phases"][phase], arguments)), flush=True)
     except (RuntimeError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    finally:
-        listener.close()
-        rclpy.try_shutdown()
-        tracker.terminate()
-        tracker.wait()
     if arguments.output:
         from atom_core.evaluation.store import write_whole
 
@@ -93,13 +85,13 @@ def main(argv: list[str] | None = None) -> int:
 class Listener:
     """Receives what the node publishes and calls its services, in a thread of its own."""
 
-    def __init__(self, tracker: subprocess.Popen, namespace: str = _NAMESPACE) -> None:
+    def __init__(self, tracker: subprocess.Popen) -> None:
         self._tracker = tracker
         self.samples: list[Sample] = []
         self.newest: Track | None = None
         self.counts: dict[str, int] = {}  # of the newest diagnostics
         self.last_arrival = 0.0  # time.monotonic()
-        self._node = Node("listener", namespace=namespace)
+        self._node = Node("listener", namespace=_NAMESPACE)
         self._node.create_subscription(Track, "tracker/track", self._on_track, 100)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._clients = {}
@@ -107,16 +99,6 @@ class Listener:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
-
-    @property
-    def overhead_ms(self) -> list[float]:
-        """Of each image since `clear`, from its publication to its Track less the tracker's own time."""
-        return [sample.overhead_ms for sample in self.samples]
-
-    @property
-    def processing_ms(self) -> list[float]:
-        """Of each image since `clear`, the tracker's own time."""
-        return [sample.processing_ms for sample in self.samples]
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits; raises RuntimeError if the tracker's process ends meanwhile, TimeoutError if that takes too long."""
@@ -188,32 +170,67 @@ class Listener:
         self.counts = {key: int(values[key]) for key in _COUNTS}
 
 
+@contextlib.contextmanager
+def running_node(parameters: dict[str, str]) -> Iterator[tuple[subprocess.Popen, Listener]]:
+    """The node's process with these parameters, and who listens to it."""
+    command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    tracker = subprocess.Popen(command)
+    rclpy.init()
+    listener = Listener(tracker)
+    try:
+        yield tracker, listener
+    finally:
+        listener.close()
+        rclpy.try_shutdown()
+        tracker.terminate()
+        tracker.wait()
+
+
+class Camera(NamedTuple):
+    """The camera's process, see `run_camera`."""
+
+    process: SpawnProcess
+    seen: Event
+    go: Event
+
+
+@contextlib.contextmanager
+def running_camera(
+    size: tuple[int, int], fps: float, images: int, reliability: str, profiles: Path | None = None
+) -> Iterator[Camera]:
+    """A camera, killed at the end; `profiles` of Fast DDS are its own alone."""
+    context = multiprocessing.get_context("spawn")
+    seen, go = context.Event(), context.Event()
+    process = context.Process(target=run_camera, args=(*size, fps, images, reliability, seen, go))
+    with _environment(_PROFILES, profiles):
+        process.start()
+    try:
+        yield Camera(process, seen, go)
+    finally:
+        process.kill()
+        process.join()
+
+
 def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
     """Runs one camera from beginning to end; returns what was seen."""
-    context = multiprocessing.get_context("spawn")
-    go, seen = context.Event(), context.Event()
-    width, height = arguments.size
     images = round(arguments.fps * arguments.seconds)
-    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, arguments.camera, go, seen))
-    with _environment(_PROFILES, arguments.profiles):
-        camera.start()
     figures = {}
-    try:
+    with running_camera(arguments.size, arguments.fps, images, arguments.camera, arguments.profiles) as camera:
         listener.clear()
         listener.wait_until(lambda: len(listener.samples) >= 3, "the first Track messages")
         if phase != "idle":
-            listener.set_target(target_box(0, width, height))
-        seen.set()
+            listener.set_target(target_box(0, *arguments.size))
+        camera.seen.set()
         _settle(listener)
         before = dict(listener.counts)
         listener.clear()
-        go.set()
+        camera.go.set()
         if phase == "services":
             figures["services_ms"] = _call_services(listener, arguments)
-        camera.join()
+        camera.process.join()
         _settle(listener)
-    finally:
-        camera.kill()
     counts = {key: listener.counts[key] - before[key] for key in before}
     figures |= {"published": images, "lost": images - counts["received"], **counts}
     if not listener.samples:
@@ -327,10 +344,8 @@ def _settle(listener: Listener) -> None:
     listener.wait_until(is_settled, "the end of the images")
 
 
-def run_camera(
-    width: int, height: int, fps: float, images: int, reliability: str, go: Event, seen: Event | None = None
-) -> None:
-    """The camera's process: the first image until `seen` is set (or for a few seconds), and after `go` all of them.
+def run_camera(width: int, height: int, fps: float, images: int, reliability: str, seen: Event, go: Event) -> None:
+    """The camera's process: the first image until `seen` is set (or for some minutes), and after `go` all of them.
 
     The frame_id ends with the image's number in the scene.
     """
@@ -345,10 +360,9 @@ def run_camera(
         publisher.publish(message)
 
     wait_until(lambda: publisher.get_subscription_count() > 0, "the node's subscription")
-    for _ in range(20 if seen is None else 1000):
+    for _ in range(1000):
         publish(messages[0])
-        time.sleep(0.2)
-        if seen is not None and seen.is_set():
+        if seen.wait(0.2):
             break
     go.wait()
     start = time.monotonic()
@@ -394,7 +408,8 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def _size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT, for argparse."""
     found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT such as 640x480")
@@ -409,7 +424,7 @@ def _file(text: str) -> Path:
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=_size, default=(640, 480), help="of the images, WIDTHxHEIGHT (640x480)")
+    parser.add_argument("--size", type=image_size, default=(640, 480), help="of the images, WIDTHxHEIGHT (640x480)")
     parser.add_argument("--fps", type=float, default=30.0, help="images a second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase (%(default)s)")
     parser.add_argument(

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import multiprocessing
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,16 +19,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import rclpy
 
-from atom_ros.benchmark import Listener, run_camera, target_box
+from atom_ros.benchmark import Listener, image_size, running_camera, running_node, target_box
 from atom_ros.benchmark_figures import Spread
 from atom_ros.gpu import process_megabytes
 from atom_tracker.msg import Track
 
-_NAMESPACE = "/benchmark"  # that of the benchmark's camera
 _PATIENCE = 60.0  # s without a Track
-_SPARE = 300.0  # s that the camera may go on longer than is measured: the node has to load and learn first
+_SPARE = 300.0  # s that the camera may go on longer than is measured: lines may be late
 _SEEN = (Track.TRACKING, Track.UNCERTAIN)
 
 
@@ -80,21 +76,12 @@ def slope(lines: Sequence[Line]) -> float:
 def main(argv: list[str] | None = None) -> int:
     """Runs, prints and returns the exit status: 1 if the memory grew by more than `--growth`, or nothing came."""
     arguments = _parse_arguments(argv)
-    command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
-    command += ["-p", f"weights:={arguments.weights}", "-p", f"device:={arguments.device}"]
-    tracker = subprocess.Popen(command)
-    rclpy.init()
-    listener = Listener(tracker, _NAMESPACE)
     try:
-        lines = _soak(listener, tracker.pid, arguments)
+        with running_node({"weights": arguments.weights, "device": arguments.device}) as (tracker, listener):
+            lines = _soak(listener, tracker.pid, arguments)
     except (RuntimeError, TimeoutError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
-    finally:
-        listener.close()
-        rclpy.try_shutdown()
-        tracker.terminate()
-        tracker.wait()
     if arguments.csv:
         _write(arguments.csv, lines)
     grown = growth(lines)
@@ -109,17 +96,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[Line]:
     """Runs the camera; returns the lines, which it prints as they come."""
-    context = multiprocessing.get_context("spawn")
-    go = context.Event()
-    (width, height), images = arguments.size, math.ceil(arguments.fps * (60 * arguments.minutes + _SPARE))
-    camera = context.Process(target=run_camera, args=(width, height, arguments.fps, images, "reliable", go))
-    camera.start()
-    go.set()
+    images = math.ceil(arguments.fps * (60 * arguments.minutes + _SPARE))
     lines: list[Line] = []
-    try:
+    with running_camera(arguments.size, arguments.fps, images, "reliable") as camera:
         listener.wait_until(lambda: listener.newest is not None and bool(listener.counts), "the first Track messages")
-        image = int(listener.newest.header.frame_id.split()[-1])
-        listener.set_target(target_box(image, width, height), listener.newest.header.stamp)
+        listener.set_target(target_box(0, *arguments.size))
+        camera.seen.set()
+        camera.go.set()
         listener.clear()
         start, counts = time.monotonic(), dict(listener.counts)
         while (left := start + 60 * arguments.minutes - time.monotonic()) > 0:
@@ -129,9 +112,6 @@ def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[L
             lines.append(_line(listener, (time.monotonic() - start) / 60, process_megabytes(pid), counts, now))
             counts = now
             print(lines[-1], flush=True)
-    finally:
-        camera.kill()
-        camera.join()
     return lines
 
 
@@ -165,10 +145,10 @@ def _write(path: Path, lines: Sequence[Line]) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, height = (int(number) for number in text.split("x"))
-    if min(width, height) < 16:
-        raise ValueError("too small to show a target")
-    return width, height
+    size = image_size(text)
+    if min(size) < 16:
+        raise argparse.ArgumentTypeError(f"'{text}' is too small to show a target; expected 16 px a side or more")
+    return size
 
 
 def _positive(text: str) -> float:

@@ -154,14 +154,16 @@ def test_modes() -> None:
 
 
 @pytest.fixture
-def traced(monkeypatch) -> None:
+def traced(monkeypatch) -> list:
     """torch.compile traces as for capturing, and leaves the graph as it is: large networks take long to compile."""
-    compile_ = torch.compile
+    compile_, compiled = torch.compile, []
 
     def trace(function, fullgraph, dynamic, mode):
+        compiled.append(function)
         return compile_(function, fullgraph=fullgraph, dynamic=dynamic, backend="eager")
 
     monkeypatch.setattr(torch, "compile", trace)
+    return compiled
 
 
 def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> None:
@@ -173,7 +175,7 @@ def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> 
     several = MultiTracker(network, CPU, config, capture="on")
     assert tracker.execution == several.execution == "eager: not captured yet"
     several.warm_up()
-    assert several.execution == "captured"
+    assert several.execution == "captured" and len(traced) == 1  # capturing takes long, and once is enough
     for one in (plain, tracker):
         one.initialize(images[0], BOXES[0])
     assert tracker.execution == "captured" and plain.execution == "eager: capture is off"
