@@ -102,6 +102,19 @@ def longest_side(image_width: int, image_height: int) -> float:
     return 2.0 * max(image_width, image_height)
 
 
+def rescale(box: Box, old_size: tuple[int, int], new_size: tuple[int, int]) -> Box:
+    """A box (image px) of one image in the px of another of the same view, for sizes (width, height).
+
+    Both show the same width of the view about the same centre, as images do that were scaled, or of which a camera
+    leaves out strips above and below.
+    """
+    scale = new_size[0] / old_size[0]
+    x, y = (
+        (at - (old - 1) / 2) * scale + (new - 1) / 2 for at, old, new in zip(box[:2], old_size, new_size, strict=True)
+    )
+    return x, y, box[2] * scale, box[3] * scale
+
+
 def keep_in_image(box: Box, image_width: int, image_height: int, min_side: float, margin: float) -> Box:
     """The box moved and bounded so that it stays trackable.
 

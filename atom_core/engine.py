@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atom_core.backbone import Backbone, Features
 
@@ -34,7 +37,7 @@ def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine:
         ValueError: if the engine is unknown, or OpenVINO is asked for on another device than the CPU.
         ModuleNotFoundError: if OpenVINO is asked for and not installed.
     """
-    return _openvino(backbone, crop_size) if is_openvino(device, engine) else backbone
+    return _openvino(backbone, crop_size) if is_openvino(device, engine) else fold_batch_norm(backbone)
 
 
 def is_openvino(device: torch.device, engine: str) -> bool:
@@ -44,6 +47,28 @@ def is_openvino(device: torch.device, engine: str) -> bool:
     if engine == "openvino" and device.type != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU, not on {device}; use 'auto' or 'torch'")
     return engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino") is not None)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """A copy in which convolutions have taken in the batch normalisation that follows them; kept for the next who asks.
+
+    Args:
+        module: in evaluation mode; in it and its parts, what comes after a convolution among the children does so in
+            the forward pass.
+    """
+    return _fold(module, next(module.parameters()).device)
+
+
+@lru_cache(maxsize=16)
+def _fold(module: nn.Module, device: torch.device) -> nn.Module:
+    """The device is part of the key alone: a module that has been moved is copied anew."""
+    folded = copy.deepcopy(module)
+    for part in folded.modules():
+        for (name, conv), (next_name, norm) in pairwise(list(part.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(conv, norm))
+                setattr(part, next_name, nn.Identity())
+    return folded
 
 
 def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:

@@ -77,6 +77,11 @@ class Search:
         return self.candidate is None and self.missed <= _NEAR_LOSS
 
 
+def rescale(search: Search, old_size: tuple[int, int], new_size: tuple[int, int]) -> Search:
+    """The same search in images of another size (width, height), see `boxes.rescale`; a candidate starts anew."""
+    return dataclasses.replace(search, place=boxes.rescale(search.place, old_size, new_size), candidate=None)
+
+
 class Verdict(NamedTuple):
     """What one frame of a search came to."""
 

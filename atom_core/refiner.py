@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from atom_core.backbone import Features
+from atom_core.engine import fold_batch_norm
 from atom_core.iou_net import IoUNet, Modulation, TestMaps
 from atom_core.iou_surface import FoldedHead, Geometry, IoUSurface
 
@@ -76,7 +77,7 @@ class TorchRefiner:
     """By PyTorch, on any device, with static shapes and no host read.
 
     Attributes:
-        iou_net: in evaluation mode.
+        iou_net: in evaluation mode, see `fold_batch_norm`.
         head: its layers behind the pooling, in `precision`.
         geometry: float32, on the same device.
         precision: of the convolutions and matrix products.
@@ -91,7 +92,8 @@ class TorchRefiner:
     def of(cls, iou_net: IoUNet, crop_size: int, precision: torch.dtype = torch.float32) -> TorchRefiner:
         """Of a network on its device, for crops of a size."""
         like = iou_net.iou_predictor.bias
-        return cls(iou_net, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
+        folded = fold_batch_norm(iou_net)
+        return cls(folded, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
 
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atom_core import boxes, weights
+from atom_core import boxes, redetection, weights
 from atom_core.appearance import INTERVAL, Appearance, Glimpse
 from atom_core.augment import dropout_samples, first_frame_crops
 from atom_core.backbone import Features
@@ -235,7 +235,8 @@ def upload(image: np.ndarray, device: torch.device) -> Tensor:
 class Target:
     """All that is known of one target."""
 
-    place: Box  # image px, in any state the last known
+    place: Box  # px of an image of `image_size`, in any state the last known
+    image_size: tuple[int, int]  # width and height
     model: TargetModel  # tells the object from its look-alikes, learned online
     modulation: Modulation  # what the IoU predictor keeps of the first frame
     appearance: Appearance  # what it looks like, to know it again after a loss
@@ -250,6 +251,14 @@ class Target:
         """Drawn once for many frames, so that none of them draws anew."""
         self.drawn += 1
         return self.jitter[(self.drawn - 1) % len(self.jitter)]
+
+    def resize_image(self, width: int, height: int) -> None:
+        """Has the target where it was, now in px of images of this size."""
+        size = width, height
+        if size != self.image_size:
+            self.place = boxes.rescale(self.place, self.image_size, size)
+            self.search = self.search and redetection.rescale(self.search, self.image_size, size)
+            self.image_size = size
 
 
 def new_target(
@@ -308,7 +317,7 @@ def learn_first_frame(
     labels = make_labels(centers.numpy(), config)
     model = TargetModel.learn_first_frame(samples, labels, config, generator, networks.precision)
     jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
-    return Target(box, model, modulation, appearance, jitter.numpy())
+    return Target(box, (image.shape[1], image.shape[0]), model, modulation, appearance, jitter.numpy())
 
 
 class Look(NamedTuple):
@@ -324,6 +333,8 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
     One pass of the backbone and one host read serve all targets and all places where they are looked for.
     """
     height, width, _ = image.shape
+    for target in targets:
+        target.resize_image(width, height)
     of_targets = share_regions([look_at(target, width, height, config) for target in targets])
     looks = [look for of_target in of_targets for look in of_target]
     seen = locate(image, looks, networks)

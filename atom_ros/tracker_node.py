@@ -37,7 +37,15 @@ from atom_ros.answering import answer_always
 from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
-from atom_ros.gpu import GPU_ERRORS, describe, free_gpu_memory, gpu_megabytes, process_megabytes
+from atom_ros.gpu import (
+    GPU_ERRORS,
+    describe,
+    free_gpu_memory,
+    gpu_megabytes,
+    keep_loaded,
+    process_megabytes,
+    release_loaded,
+)
 from atom_ros.image_input import ImageInput
 from atom_ros.images import ImageMessage
 from atom_ros.outputs import Outputs
@@ -124,6 +132,7 @@ class TrackerNode(LifecycleNode):
         self.get_logger().info(
             f"Loaded network {self._tracker.network_name} on {self._tracker.device} ({self._tracker.execution})"
         )
+        keep_loaded()
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -200,6 +209,7 @@ class TrackerNode(LifecycleNode):
             self._outputs.destroy()
         self._outputs = self._tracker = None
         self._fault = ""
+        release_loaded()
         free_gpu_memory()
 
     # The tracker and its device

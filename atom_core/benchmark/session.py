@@ -44,6 +44,10 @@ def _is_sure(result: TrackResult) -> bool:
     return result.state is TrackState.TRACKING and not result.hard_negative
 
 
+def _is_gone(result: TrackResult) -> bool:
+    return result.state in (TrackState.LOST, TrackState.SEARCHING)
+
+
 KINDS = (
     Kind("plain", Cast.TARGET, _NEVER, _SURE, _is_sure),
     Kind("update", Cast.TARGET, _ALWAYS, _SURE, _is_sure),
@@ -54,7 +58,7 @@ KINDS = (
         _SURE | {"hard_negative_threshold": 0.0},
         lambda result: result.hard_negative,
     ),
-    Kind("lost", Cast.NOBODY, _NEVER, {"not_found_threshold": 1.0}, lambda result: result.state is TrackState.LOST),
+    Kind("lost", Cast.NOBODY, _NEVER, {"not_found_threshold": 1.0}, _is_gone),
 )
 
 

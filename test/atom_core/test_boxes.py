@@ -178,6 +178,26 @@ def test_score_map_inverts(cell):
     assert boxes.crop_to_score(boxes.score_to_crop(f64(cell))).item() == pytest.approx(cell, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("old_size", "new_size", "expected"),
+    [
+        ((640, 480), (640, 480), (99.5, 79.5, 40, 30)),
+        ((640, 480), (1280, 960), (199.5, 159.5, 80, 60)),  # pixel 100 begins where pixels 200 and 201 do
+        ((640, 480), (320, 240), (49.5, 39.5, 20, 15)),
+        ((640, 480), (640, 360), (99.5, 19.5, 40, 30)),  # 60 lines left out above, and 60 below
+        ((640, 360), (1280, 960), (199.5, 279.5, 80, 60)),  # 480 lines; they are 60 more above; all that twice
+    ],
+)
+def test_rescale_by_hand(old_size, new_size, expected):
+    assert boxes.rescale((99.5, 79.5, 40, 30), old_size, new_size) == pytest.approx(expected)
+
+
+@given(box_strategy(), st.tuples(*[st.integers(1, 4000)] * 2), st.tuples(*[st.integers(1, 4000)] * 2))
+def test_rescale_inverts_itself(box, old_size, new_size):
+    there = boxes.rescale(box, old_size, new_size)
+    assert boxes.rescale(there, new_size, old_size) == pytest.approx(box, abs=1e-6, rel=1e-9)
+
+
 def test_keep_in_image_by_hand():
     def keep(*box):
         return boxes.keep_in_image(box, 100, 60, min_side=2.0, margin=0.3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from atom_core.backbone import build_backbone
-from atom_core.engine import accelerate
+from atom_core.engine import accelerate, fold_batch_norm
 
 CPU = torch.device("cpu")
 SIDE = 64
@@ -58,10 +58,23 @@ def test_openvino_takes_views_and_keeps_earlier_results(pair):
     torch.testing.assert_close(kept, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
 
 
-def test_torch_is_the_backbone_itself():
-    backbone = build_backbone("efficientnet_lite0")
-    assert accelerate(backbone, CPU, SIDE, "torch") is backbone
-    assert accelerate(backbone, torch.device("meta"), SIDE, "auto") is backbone
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
+def test_torch_is_the_backbone_without_its_batch_normalisation(name):
+    backbone = trained_like(name)
+    folded = accelerate(backbone, CPU, SIDE, "torch")
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+    crops = 255 * torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    for ours, theirs in zip(folded(crops), backbone(crops), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
+
+
+def test_a_folded_module_exists_once_on_each_device():
+    backbone = trained_like("efficientnet_lite0")
+    folded = fold_batch_norm(backbone)
+    assert fold_batch_norm(backbone) is folded
+    moved = accelerate(backbone.to("meta"), torch.device("meta"), SIDE)
+    assert next(moved.parameters()).is_meta
+    assert not next(folded.parameters()).is_meta
 
 
 @needs_openvino

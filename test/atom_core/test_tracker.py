@@ -173,10 +173,27 @@ def own_bytes(tracker: AtomTracker) -> int:
 
 
 def test_the_image_may_change_its_size(network, scene) -> None:
+    """Twice as large, and with 30 lines cut off above and below."""
     tracker = new_tracker(network)
     tracker.initialize(drawn(scene, (200, 150)), (199.5, 149.5, SIZE, SIZE))
-    x, y, width, height = tracker.track(np.zeros((60, 80, 3), np.uint8)).box
-    assert x < 79.5 and y < 59.5 and x + width > -0.5 and y + height > -0.5
+    for image, expected in (
+        (drawn(scene, (206, 153)), (205.5, 152.5, SIZE, SIZE)),
+        (drawn(scene, (212, 156)).repeat(2, 0).repeat(2, 1), (423.5, 311.5, 2 * SIZE, 2 * SIZE)),
+        (drawn(scene, (218, 159))[30:-30], (217.5, 128.5, SIZE, SIZE)),
+    ):
+        result = tracker.track(image)
+        assert result.state is TrackState.TRACKING
+        assert result.box == pytest.approx(expected, abs=8 if expected[2] > SIZE else 4)
+
+
+def test_a_target_lost_in_one_size_is_found_in_another(network, scene) -> None:
+    tracker = new_tracker(network)
+    tracker.initialize(drawn(scene, (200, 150)), (199.5, 149.5, SIZE, SIZE))
+    for image in (drawn(scene), drawn(scene)[::2, ::2]):
+        assert tracker.track(image).state in {TrackState.LOST, TrackState.SEARCHING}
+    results = [tracker.track(drawn(scene, (200, 150)).repeat(2, 0).repeat(2, 1)) for _ in range(5)]
+    assert results[-1].state is TrackState.TRACKING
+    assert results[-1].box == pytest.approx((399.5, 299.5, 2 * SIZE, 2 * SIZE), abs=8)
 
 
 def test_a_small_foreign_image_does_not_move_a_target_away(network, scene) -> None:
