@@ -71,8 +71,11 @@ class TrackerConfig:
     top_proposals: int = 3  # the result is the mean of this many boxes of highest predicted IoU
     min_box_side: float = 2.0  # image px; ours: the authors clamp nothing
 
+    # Whether what is found is the target (ours; see atom_core.redetection).
+    recognition: float = 0.6  # share of the usual evidence below which it is another thing; 0 takes whatever is found
+
     # Search after a loss (ours; see atom_core.redetection). A view is one search region of one frame.
-    redetection: bool = False  # search the whole image for a lost target
+    redetection: bool = True  # search the whole image for a lost target
     redetection_score: float = 0.5  # peak score from which a view is convincing
     redetection_iou: float = 0.6  # predicted IoU from which a view is convincing
     redetection_likeness: float = 0.9  # from which a view is convincing; 1 is how like the target is to itself
@@ -148,6 +151,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_aspect_ratio": (1.0, 100.0),
     "top_proposals": (1, 1000),
     "min_box_side": (0.1, 100.0),
+    "recognition": (0.0, 1.0),
     "redetection_score": (0.0, 1.0),
     "redetection_iou": (0.0, 1.0),
     "redetection_likeness": (0.0, 2.0),
@@ -166,5 +170,6 @@ _VOT = TrackerConfig(
     distractor_threshold=100.0,
     hard_negative_threshold=0.3,
     near_limit=0.7,
+    recognition=0.0,
     redetection=False,
 )

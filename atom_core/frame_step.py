@@ -136,14 +136,24 @@ def interpret(result: np.ndarray, aim: Aim, image_width: int, image_height: int)
     """What one result (6 + 5 * P,) says of the target; the box is kept in the image."""
     config, size, region = aim.config, aim.config.crop_size, np.array(aim.region)
     state, is_second = classify(*result[:4], config)
-    box, iou = aim.expected, 0.0
-    if state is not LocalizationState.NOT_FOUND:
-        climbed = result[_FACTS:].astype(np.float64)
-        best = select(climbed[: 4 * config.proposals].reshape(-1, 4), climbed[4 * config.proposals :], config)
-        found = boxes.from_center(result[4:_FACTS].astype(np.float64), aim.size) if best is None else best.box
-        box, iou = boxes.crop_to_image(found, region, size).tolist(), best.iou if best else 0.0
-    box = boxes.keep_in_image(box, image_width, image_height, config.min_box_side, config.position_margin)
-    return Finding(box, float(result[int(is_second)]), iou, state)
+    score = float(result[int(is_second)])
+    if state is LocalizationState.NOT_FOUND:
+        return missed(aim, score, image_width, image_height)
+    climbed = result[_FACTS:].astype(np.float64)
+    best = select(climbed[: 4 * config.proposals].reshape(-1, 4), climbed[4 * config.proposals :], config)
+    found = boxes.from_center(result[4:_FACTS].astype(np.float64), aim.size) if best is None else best.box
+    box = _keep(boxes.crop_to_image(found, region, size).tolist(), config, image_width, image_height)
+    return Finding(box, score, best.iou if best else 0.0, state)
+
+
+def missed(aim: Aim, score: float, image_width: int, image_height: int) -> Finding:
+    """That the target is not where it was looked for; the box is the expected one, kept in the image."""
+    box = _keep(aim.expected, aim.config, image_width, image_height)
+    return Finding(box, score, 0.0, LocalizationState.NOT_FOUND)
+
+
+def _keep(box: Box, config: TrackerConfig, image_width: int, image_height: int) -> Box:
+    return boxes.keep_in_image(box, image_width, image_height, config.min_box_side, config.position_margin)
 
 
 def _stack(tensors: Sequence[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ have been seen, the same is done for a larger and for a smaller target, and then
     judge: what they showed -> what is known now, and whether the target is taken up again
 
 A target is taken up only after it was convincing in several frames in a row, at one place, and looked like the target
-(`atom_core.appearance`).
+(`atom_core.appearance`). At the last place, soon after the loss, less is asked for: it has seldom gone far.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ from atom_core.localize import LocalizationState
 # (a tenth of the side) is cut off there, and the networks' own borders reach in.
 BLIND_BORDER = 0.12
 SCALES = (1.0, 1.4, 1 / 1.4)  # of the target, one sweep over the image each
-_NEAR_LOSS = 1  # frames after the loss in which the last place is treated as if nothing had happened
+_FLICKER = 1  # frames after the loss in which the last place is treated as if nothing had happened
+_SOON = 30  # frames after the loss in which a target at the last place is taken up at once where it is recognised
+_SOON_RECOGNITION = 0.1  # what is asked for beyond TrackerConfig.recognition then
+_SCORE_WEIGHT = 0.6  # of the score beside the likeness in `evidence`
+_SURE_SCORE = 0.7  # from which a thing is not compared with the target
 _SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
 _SAME_SIZE = 1.5  # ratio of their sides
 
@@ -67,14 +71,20 @@ class Search:
     """What is known of a lost target."""
 
     place: Box  # last known
+    usual: float = 0.0  # evidence, before the loss
     missed: int = 1  # frames in a row without the target
     tiles: int = 0  # looked at since the loss
     candidate: Candidate | None = None
 
     @property
-    def is_near_loss(self) -> bool:
+    def is_flicker(self) -> bool:
         """Whether the target may still be at its last place, as if nothing had happened."""
-        return self.candidate is None and self.missed <= _NEAR_LOSS
+        return self.candidate is None and self.missed <= _FLICKER
+
+    @property
+    def is_soon(self) -> bool:
+        """Whether it may still be about its last place, behind something."""
+        return self.candidate is None and self.missed <= _SOON
 
 
 def rescale(search: Search, old_size: tuple[int, int], new_size: tuple[int, int]) -> Search:
@@ -97,7 +107,7 @@ def plan(search: Search, image_width: int, image_height: int, config: TrackerCon
     region = boxes.search_region(box, config.search_area_factor)
     walk = sweep(search.place, image_width, image_height, config)
     tiles = [walk[(search.tiles + i) % len(walk)] for i in range(config.redetection_regions - 1)]
-    first = config if search.is_near_loss else _without_near_places(config)
+    first = config if search.is_soon else _without_near_places(config)
     return [View(region, box, first), *tiles]
 
 
@@ -136,17 +146,24 @@ def _centers(length: int, side: float) -> list[float]:
 def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) -> Verdict:
     """What a frame of a search came to.
 
-    Right after the loss, a target seen at its last place was never away. Otherwise it is taken up when one place was
-    convincing in `redetection_frames` frames in a row. Of several such places the one of highest score counts; a
-    candidate that another place outdoes, or that is not seen again, has to start anew.
+    Right after the loss, a target seen at its last place was never away; a little later it is taken up there where it
+    is recognised. Otherwise it is taken up when one place was convincing in `redetection_frames` frames in a row. Of
+    several such places the one of highest score counts; a candidate that another place outdoes, or that is not seen
+    again, has to start anew.
 
     Args:
         search: what was known.
         findings: of the views that `plan` gave for it.
         config: thresholds.
     """
-    if search.is_near_loss and findings[0].state != LocalizationState.NOT_FOUND:
+    if search.is_flicker and findings[0].state != LocalizationState.NOT_FOUND:
         return Verdict(None, 0)
+    if (
+        search.is_soon
+        and _is_found(findings[0])
+        and is_recognised(findings[0], search.usual, config, _SOON_RECOGNITION)
+    ):
+        return Verdict(None, 0, was_away=True)
     convincing = [i for i, finding in enumerate(findings) if is_convincing(finding, config)]
     best = max(convincing, key=lambda i: findings[i].score, default=None)
     candidate = None
@@ -156,7 +173,7 @@ def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) ->
         if candidate.frames >= config.redetection_frames:
             return Verdict(None, best, was_away=True)
     tiles = search.tiles + len(findings) - 1
-    return Verdict(Search(search.place, search.missed + 1, tiles, candidate))
+    return Verdict(dataclasses.replace(search, missed=search.missed + 1, tiles=tiles, candidate=candidate))
 
 
 def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
@@ -166,8 +183,35 @@ def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
 
 def is_worth_comparing(finding: Finding, config: TrackerConfig) -> bool:
     """Whether all but the looks is convincing, which are compared only then."""
-    found = finding.state in (LocalizationState.NORMAL, LocalizationState.HARD_NEGATIVE)
-    return found and reaches_thresholds(finding.score, finding.iou, config)
+    return _is_found(finding) and reaches_thresholds(finding.score, finding.iou, config)
+
+
+def may_be_another(finding: Finding, config: TrackerConfig) -> bool:
+    """Whether what is found where the target was is to be compared with it: a high score says that it is the same."""
+    return config.recognition > 0 and finding.score < _SURE_SCORE
+
+
+def is_recognised(finding: Finding, usual: float, config: TrackerConfig, more: float = 0.0) -> bool:
+    """Whether what is found is the target rather than another thing in its place; true where nothing is found.
+
+    A target turns and changes step by step; another thing takes its place from one frame to the next.
+
+    Args:
+        finding: compared with the target, unless its score spoke for it.
+        usual: evidence of the frames before.
+        config: has the share of it that is asked for.
+        more: asked for beyond that share.
+    """
+    return finding.state is LocalizationState.NOT_FOUND or evidence(finding) >= (config.recognition + more) * usual
+
+
+def evidence(finding: Finding) -> float:
+    """How much speaks for a thing being the target; looks and score make up for one another."""
+    return finding.likeness + _SCORE_WEIGHT * finding.score
+
+
+def _is_found(finding: Finding) -> bool:
+    return finding.state in (LocalizationState.NORMAL, LocalizationState.HARD_NEGATIVE)
 
 
 def reaches_thresholds(score: float, iou: float, config: TrackerConfig) -> bool:

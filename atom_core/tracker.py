@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import enum
 import math
+import statistics
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,16 +31,27 @@ from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
 from atom_core.crop import gather, sample_crop
 from atom_core.engine import BackboneFunction, accelerate, is_openvino
-from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interpret, upload_aims
+from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interpret, missed, upload_aims
 from atom_core.iou_net import IoUNet, Modulation
 from atom_core.localize import LocalizationState
 from atom_core.openvino_refiner import OpenVinoRefiner
-from atom_core.redetection import Finding, Search, is_worth_comparing, judge, plan, reaches_thresholds
+from atom_core.redetection import (
+    Finding,
+    Search,
+    evidence,
+    is_recognised,
+    judge,
+    may_be_another,
+    plan,
+    reaches_thresholds,
+)
 from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
 from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
 _JITTERS = 64  # frames after which the proposals' jitter is used again
+_FRAMES_OF_EVIDENCE = 5
+_FIRST_EVIDENCE = 1.3  # as long as only the first frame is known: less than in most second frames
 _PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -241,6 +253,7 @@ class Target:
     modulation: Modulation  # what the IoU predictor keeps of the first frame
     appearance: Appearance  # what it looks like, to know it again after a loss
     jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
+    evidence: list[float] = field(default_factory=lambda: [_FIRST_EVIDENCE])  # see `take_evidence`
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
@@ -252,9 +265,17 @@ class Target:
         self.drawn += 1
         return self.jitter[(self.drawn - 1) % len(self.jitter)]
 
-    def resize_image(self, width: int, height: int) -> None:
-        """Has the target where it was, now in px of images of this size."""
-        size = width, height
+    @property
+    def usual_evidence(self) -> float:
+        """What speaks for the target from frame to frame, see `redetection.evidence`."""
+        return statistics.median(self.evidence)
+
+    def take_evidence(self, amount: float) -> None:
+        """Takes what spoke for the target in a frame in which it was seen."""
+        self.evidence = [*self.evidence, amount][-_FRAMES_OF_EVIDENCE:]
+
+    def resize_image(self, size: tuple[int, int]) -> None:
+        """Has the target where it was, now in px of images of this size (width, height)."""
         if size != self.image_size:
             self.place = boxes.rescale(self.place, self.image_size, size)
             self.search = self.search and redetection.rescale(self.search, self.image_size, size)
@@ -332,14 +353,18 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
 
     One pass of the backbone and one host read serve all targets and all places where they are looked for.
     """
-    height, width, _ = image.shape
+    size = image.shape[1], image.shape[0]
     for target in targets:
-        target.resize_image(width, height)
-    of_targets = share_regions([look_at(target, width, height, config) for target in targets])
+        target.resize_image(size)
+    of_targets = share_regions([look_at(target, *size, config) for target in targets])
     looks = [look for of_target in of_targets for look in of_target]
     seen = locate(image, looks, networks)
-    findings = [interpret(row, look.aim, width, height) for row, look in zip(fetch(seen), looks, strict=True)]
+    findings = [interpret(row, look.aim, *size) for row, look in zip(fetch(seen), looks, strict=True)]
     findings = [compare(found, look, looks, seen) for found, look in zip(findings, looks, strict=True)]
+    findings = [
+        found if is_recognised(found, look.target.usual_evidence, config) else missed(look.aim, found.score, *size)
+        for found, look in zip(findings, looks, strict=True)
+    ]
     results, first = [], 0
     for target, of_target in zip(targets, of_targets, strict=True):
         result, chosen = decide(target, findings[first : first + len(of_target)], config)
@@ -397,18 +422,20 @@ def as_sight(look: Look, crop: int) -> Sight:
 
 
 def compare(finding: Finding, look: Look, looks: Sequence[Look], seen: Observation) -> Finding:
-    """The finding with its likeness to the target, where a search hangs on that alone."""
+    """The finding with its likeness to the target, unless nothing is found, or score and place say enough."""
     config, target = look.aim.config, look.target
-    if target.search is None or not config.redetection or not is_worth_comparing(finding, config):
+    is_lost = target.search is not None and config.redetection
+    if finding.state is LocalizationState.NOT_FOUND or not (is_lost or may_be_another(finding, config)):
         return finding
     thing = glimpse(finding.box, look, looks, seen)
     return finding._replace(likeness=target.appearance.likeness(thing))
 
 
 def keep_appearance(result: TrackResult, look: Look, looks: Sequence[Look], seen: Observation) -> None:
-    """Keeps what the target looks like in a sure frame, now and then, for a search that may come."""
+    """Keeps what the target looks like in a sure frame, now and then, to know it again."""
     config, target = look.aim.config, look.target
-    if config.redetection and target.frame % INTERVAL == 0 and _is_sure(result, config) and not target.probation:
+    is_wanted = config.redetection or config.recognition > 0
+    if is_wanted and target.frame % INTERVAL == 0 and _is_sure(result, config) and not target.probation:
         target.appearance.keep(glimpse(result.box, look, looks, seen))
 
 
@@ -422,18 +449,20 @@ def glimpse(box: Box, look: Look, looks: Sequence[Look], seen: Observation) -> G
 def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:
     """What the findings of a target's looks come to, and the number of the one in which it is, or was expected."""
     searched, target.search = target.search if config.redetection else None, None
-    if searched is None:
-        result = _as_result(findings[0])
-        if result.state is TrackState.LOST and config.redetection:
-            target.search = Search(target.place)
-        return result, 0
-    verdict = judge(searched, findings, config)
-    target.search = verdict.search
-    if verdict.search is not None:
-        return TrackResult(searched.place, findings[0].score, 0.0, TrackState.SEARCHING, False), 0
-    if verdict.was_away:
-        target.probation = config.update_interval + 1  # this frame is the first
-    return _as_result(findings[verdict.finding]), verdict.finding
+    chosen = 0
+    if searched is not None:
+        verdict = judge(searched, findings, config)
+        target.search, chosen = verdict.search, verdict.finding
+        if verdict.search is not None:
+            return TrackResult(searched.place, findings[0].score, 0.0, TrackState.SEARCHING, False), 0
+        if verdict.was_away:
+            target.probation = config.update_interval + 1  # this frame is the first
+    finding = findings[chosen]
+    if finding.state is not LocalizationState.NOT_FOUND:
+        target.take_evidence(evidence(finding))
+    elif config.redetection:
+        target.search = Search(target.place, target.usual_evidence)
+    return _as_result(finding), chosen
 
 
 def _as_result(finding: Finding) -> TrackResult:

@@ -108,6 +108,8 @@ TABLE = (
     _tracker("hard_negative_learning_rate", "The same for an image in which a look-alike was seen.", (0.0, 1.0)),
     _tracker("update_interval", "Images between two updates of the target's model.", (1, 1_000_000)),
     _tracker("refinement_steps", "Steps in which the box is fitted to the target; fewer are faster.", (0, 100)),
+    _tracker("recognition", "What is found is the target if score and looks reach this share of the usual (0: always).",
+             (0.0, 1.0)),
     _tracker("redetection", "Search the whole image for a lost target, region by region."),
     _tracker("redetection_score", "Score from which a place found in the search is convincing.", (0.0, 1.0)),
     _tracker("redetection_iou", "Predicted overlap from which a place found in the search is convincing.", (0.0, 1.0)),

@@ -19,7 +19,7 @@ from atom_core.tracker import AtomTracker, TrackResult, TrackState
 STREET = Path(__file__).parents[2] / "demo" / "street"
 UNSEEN = {TrackState.LOST, TrackState.SEARCHING}
 SIDE = 40  # px, of the drawn objects
-CONFIG = TrackerConfig(redetection=True, redetection_regions=6)  # more views a frame: fewer frames
+CONFIG = TrackerConfig(redetection_regions=6)  # more views a frame: fewer frames
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,29 @@ def test_a_camera_that_looks_away_and_back(network, street) -> None:
     assert all(has_no_box(r, gone[0]) or iou(torch.tensor(r.box), torch.tensor(boxes[7])) > 0.5 for r in back)
 
 
+OTHER_PICTURES = {
+    "upside down": lambda image: np.ascontiguousarray(image[::-1]),
+    "a part of it, enlarged": lambda image: cv2.resize(image[200:392, 400:656], (768, 576)),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_PICTURES.values(), ids=OTHER_PICTURES)
+def test_another_picture_in_which_the_classifier_finds_something(network, street, other) -> None:
+    """It is followed there where nobody asks what it looks like. In her own picture she is taken up at once."""
+    images, boxes = street
+    for recognition in (0.0, 0.6):
+        tracker = followed(network, images[:7], boxes[0])
+        tracker.config = TrackerConfig(recognition=recognition)
+        shown = [tracker.track(other(image)) for image in images[7:11]]
+        if recognition:
+            assert all(has_no_box(result, shown[0]) for result in shown)
+        else:
+            assert {result.state for result in shown} == {TrackState.TRACKING}
+    back = [tracker.track(image) for image in images[11:13]]
+    assert {result.state for result in back} == {TrackState.TRACKING}
+    assert all(iou(torch.tensor(r.box), torch.tensor(b)) > 0.5 for r, b in zip(back, boxes[11:13], strict=True))
+
+
 def test_people_who_walk_by_are_not_taken_for_the_one_who_left(network, street) -> None:
     """She is covered by the road beside her."""
     images, boxes = street
@@ -102,7 +125,7 @@ def test_another_thing_is_not_taken_for_the_target_but_for_its_looks(network, lo
     states = {}
     for likeness in (0.0, 0.9):
         tracker = drawn_target(network)
-        tracker.config = TrackerConfig(redetection=True, redetection_regions=6, redetection_likeness=likeness)
+        tracker.config = TrackerConfig(redetection_regions=6, redetection_likeness=likeness)
         gone = [tracker.track(drawn()) for _ in range(2)]
         states[likeness] = [tracker.track(drawn((look_alike, 220, 150))).state for _ in range(12)]
         assert {result.state for result in gone} <= UNSEEN

@@ -15,7 +15,9 @@ from atom_core.redetection import (
     Finding,
     Search,
     is_convincing,
+    is_recognised,
     judge,
+    may_be_another,
     plan,
     sweep,
 )
@@ -98,10 +100,10 @@ def test_a_plan_looks_at_the_candidate_instead_of_the_last_place() -> None:
     assert first.box == ELSEWHERE and tile == sweep(LAST, 640, 480, CONFIG)[3]
 
 
-def test_only_right_after_the_loss_a_place_near_the_middle_is_preferred() -> None:
-    near = [view.config.near_limit for view in plan(Search(LAST), 320, 240, CONFIG)]
-    later = [view.config.near_limit for view in plan(Search(LAST, missed=2), 320, 240, CONFIG)]
-    assert (near, later) == ([0.8, 0.0], [0.0, 0.0])
+def test_only_soon_after_the_loss_a_place_near_the_middle_is_preferred() -> None:
+    soon = [view.config.near_limit for view in plan(Search(LAST, missed=30), 320, 240, CONFIG)]
+    later = [view.config.near_limit for view in plan(Search(LAST, missed=31), 320, 240, CONFIG)]
+    assert (soon, later) == ([0.8, 0.0], [0.0, 0.0])
 
 
 def test_a_place_outside_a_smaller_image_is_moved_into_it() -> None:
@@ -115,25 +117,58 @@ def test_right_after_the_loss_the_last_place_needs_no_proof(state) -> None:
     assert verdict == (None, 0, False)
 
 
-def test_later_it_does() -> None:
-    weak = Finding(LAST, 0.3, 0.1, NORMAL)
-    verdict = judge(Search(LAST, missed=2, tiles=1), [weak, nothing()], CONFIG)
-    assert verdict.search == Search(LAST, missed=3, tiles=2)
+@pytest.mark.parametrize(
+    ("missed", "likeness", "state", "taken"),
+    [
+        (2, 0.81, NORMAL, True),  # 0.81 + 0.6 * 0.3 = 0.99, of the (0.6 + 0.1) * 1.4 = 0.98 that are asked for
+        (30, 0.81, HARD_NEGATIVE, True),
+        (2, 0.79, NORMAL, False),
+        (2, 0.81, UNCERTAIN, False),
+        (31, 0.81, NORMAL, False),  # as anywhere: a score of 0.3 is not convincing
+    ],
+)
+def test_soon_after_it_has_to_be_recognised(missed, likeness, state, taken) -> None:
+    seen = Finding(LAST, 0.3, 0.1, state, likeness)
+    verdict = judge(Search(LAST, 1.4, missed, tiles=1), [seen, nothing()], CONFIG)
+    assert verdict == ((None, 0, True) if taken else (Search(LAST, 1.4, missed + 1, tiles=2), 0, False))
+
+
+def test_a_candidate_has_to_convince_even_soon_after_the_loss() -> None:
+    search = Search(LAST, 1.4, 2, 1, Candidate(ELSEWHERE, 1))
+    assert judge(search, [sure(), nothing()], CONFIG).search == Search(LAST, 1.4, 3, 2, Candidate(ELSEWHERE, 2))
+
+
+@pytest.mark.parametrize(
+    ("score", "likeness", "usual", "recognised"),
+    [(0.5, 0.55, 1.4, True), (0.5, 0.53, 1.4, False), (0.4, 0.61, 1.4, True), (0.5, 0.31, 1.0, True)],
+)
+def test_looks_and_score_make_up_for_one_another(score, likeness, usual, recognised) -> None:
+    """likeness + 0.6 * score, of 0.6 of the usual."""
+    thing = Finding(LAST, score, 0.0, NORMAL, likeness)
+    assert is_recognised(thing, usual, CONFIG) is recognised
+    assert is_recognised(thing, usual, TrackerConfig(recognition=0.0))
+    assert is_recognised(thing._replace(state=NOT_FOUND), usual, CONFIG), "it is none, so it is no other thing"
+
+
+def test_only_a_thing_of_low_score_is_compared() -> None:
+    low, high = sure(score=0.69), sure(score=0.7)
+    assert may_be_another(low, CONFIG) and not may_be_another(high, CONFIG)
+    assert not may_be_another(low, TrackerConfig(recognition=0.0))
 
 
 def test_it_is_taken_up_after_three_convincing_frames_at_one_place() -> None:
     search = Search(LAST, missed=7, tiles=6)
     search = judge(search, [nothing(), sure()], CONFIG).search
-    assert search == Search(LAST, 8, 7, Candidate(ELSEWHERE, 1))
+    assert search == Search(LAST, 0.0, 8, 7, Candidate(ELSEWHERE, 1))
     moved = (310.0, 204.0, 22.0, 20.0)
     search = judge(search, [sure(moved), nothing()], CONFIG).search
-    assert search == Search(LAST, 9, 8, Candidate(moved, 2))
+    assert search == Search(LAST, 0.0, 9, 8, Candidate(moved, 2))
     assert judge(search, [sure(moved), nothing()], CONFIG) == (None, 0, True)
 
 
 def test_one_frame_is_enough_where_one_is_asked_for() -> None:
     once = TrackerConfig(redetection_frames=1)
-    assert judge(Search(LAST, 7, 6), [nothing(), sure()], once) == (None, 1, True)
+    assert judge(Search(LAST, 0.0, 7, 6), [nothing(), sure()], once) == (None, 1, True)
 
 
 @pytest.mark.parametrize(
@@ -144,18 +179,18 @@ def test_one_frame_is_enough_where_one_is_asked_for() -> None:
     ],
 )
 def test_a_candidate_that_jumps_or_grows_starts_anew(box) -> None:
-    search = Search(LAST, 9, 8, Candidate(ELSEWHERE, 2))
-    assert judge(search, [sure(box), nothing()], CONFIG).search == Search(LAST, 10, 9, Candidate(box, 1))
+    search = Search(LAST, 0.0, 9, 8, Candidate(ELSEWHERE, 2))
+    assert judge(search, [sure(box), nothing()], CONFIG).search == Search(LAST, 0.0, 10, 9, Candidate(box, 1))
 
 
 def test_a_candidate_that_is_not_seen_again_is_dropped() -> None:
-    search = Search(LAST, 9, 8, Candidate(ELSEWHERE, 2))
-    assert judge(search, [nothing(ELSEWHERE), nothing()], CONFIG).search == Search(LAST, 10, 9)
+    search = Search(LAST, 0.0, 9, 8, Candidate(ELSEWHERE, 2))
+    assert judge(search, [nothing(ELSEWHERE), nothing()], CONFIG).search == Search(LAST, 0.0, 10, 9)
 
 
 def test_a_candidate_that_is_outdone_gives_way() -> None:
     other = (20.0, 20.0, 20.0, 20.0)
-    search = Search(LAST, 9, 8, Candidate(ELSEWHERE, 2))
+    search = Search(LAST, 0.0, 9, 8, Candidate(ELSEWHERE, 2))
     assert judge(search, [sure(score=0.6), sure(other, 0.7)], CONFIG).search.candidate == Candidate(other, 1)
 
 

@@ -235,8 +235,6 @@ def run(items: int, seed: int, compressed: bool, folder: Path, *ros_arguments: s
         *("-r", "__ns:=/fuzz", "-p", "qos.reliability:=reliable", "-p", "qos.depth:=100", "-p", "max_targets:=5"),
         *(
             "-p",
-            "tracker.redetection:=true",
-            "-p",
             "buffer.megabytes:=16",
             "-p",
             f"image_transport:={'compressed' if compressed else 'raw'}",

@@ -234,10 +234,10 @@ def test_a_set_of_parameters_is_taken_whole_or_not_at_all(make_rig: Callable[...
     kept = rig.call(GetParameters, "get_parameters", names=names).values
     assert (kept[0].integer_value, kept[1].double_value) == (1, 0.05)
 
-    good = message(stamp_tolerance=0.5, max_targets=7, tracker__redetection=True)
+    good = message(stamp_tolerance=0.5, max_targets=7, tracker__redetection=False)
     assert rig.call(SetParametersAtomically, "set_parameters_atomically", parameters=good).result.successful
     assert rig.call(GetParameters, "get_parameters", names=names).values[0].integer_value == 7
-    wait_until(lambda: rig.trackers["auto"].config.redetection, "the tracker's new configuration")
+    wait_until(lambda: not rig.trackers["auto"].config.redetection, "the tracker's new configuration")
 
 
 def test_what_rclpy_raises_at_is_refused_in_an_answer(make_rig: Callable[..., Rig]) -> None:

@@ -268,9 +268,9 @@ def test_a_target_is_followed_through_each_image(robot: Robot, camera: Camera) -
 
 
 def test_the_target_is_lost_and_found_again(camera: Camera, target: int) -> None:
-    for _ in range(3):
+    for status in (Track.LOST, Track.SEARCHING, Track.SEARCHING):
         track = camera.show(visible=False)
-        assert (track.status, track.target_id) == (Track.LOST, target)
+        assert (track.status, track.target_id) == (status, target)
         assert _is_without_box(track)
         assert track.confidence < 0.25
     track = camera.show()
@@ -380,7 +380,7 @@ def test_the_debug_image_is_drawn_while_somebody_looks(robot: Robot, camera: Cam
 def test_thresholds_change_live_and_stay_in_their_range(robot: Robot, camera: Camera, target: int) -> None:
     assert _set_parameters(robot, SetParameters, not_found_threshold=1.0).results[0].successful
     try:
-        wait_until(lambda: camera.show().status == Track.LOST, "the new threshold to take effect")
+        wait_until(lambda: camera.show().status == Track.SEARCHING, "the new threshold to take effect")
         for value in (1.5, math.nan, -math.inf):
             refused = _set_parameters(robot, SetParameters, not_found_threshold=value).results[0]
             assert not refused.successful and "Min: -1.0, Max: 1.0" in refused.reason
@@ -391,9 +391,8 @@ def test_thresholds_change_live_and_stay_in_their_range(robot: Robot, camera: Ca
 
 
 def test_a_target_that_left_is_taken_up_where_it_comes_back(robot: Robot, camera: Camera, target: int) -> None:
-    """With the search switched on: no box as long as it is away, then TRACKING on the other side of the image."""
+    """No box as long as it is away, then TRACKING on the other side of the image."""
     before = camera.x, camera.y
-    assert _set_redetection(robot, True).successful
     try:
         wait_until(lambda: camera.show(visible=False).status == Track.SEARCHING, "the search to begin")
         camera.x, camera.y = (230, 160) if camera.x < WIDTH / 2 else (30, 20)
@@ -408,7 +407,14 @@ def test_a_target_that_left_is_taken_up_where_it_comes_back(robot: Robot, camera
         assert len(shown) >= 3 and shown[-1].target_id == target and _distance(shown[-1], camera) < 12
     finally:
         camera.x, camera.y = before
-        assert _set_redetection(robot, False).successful
+
+
+def test_with_the_search_switched_off_it_stays_lost(robot: Robot, camera: Camera, target: int) -> None:
+    assert _set_redetection(robot, False).successful
+    try:
+        assert [camera.show(visible=False).status for _ in range(3)] == [Track.LOST] * 3
+    finally:
+        assert _set_redetection(robot, True).successful
 
 
 def test_parameters_are_set_all_or_none(robot: Robot, camera: Camera) -> None:
