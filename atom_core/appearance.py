@@ -9,7 +9,8 @@ region is taken, and it is divided by its deviation there: what target and surro
 either. Two descriptions are alike by their cosine. How much is much, the target itself says: the frames in which it was
 surely seen are alike by so much, and a thing must be nearly as like the best of them (`Appearance.likeness`).
 
-A frame that is kept costs one copy of a few cells. They are pooled when they are first needed, in a search.
+A frame that is kept costs one copy of a few cells on the device. All else is computed when it is first needed, on the
+host: for so few numbers a launch costs more than the work.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from atom_core.boxes import Box
-from atom_core.prroi_pool import prroi_pool
 
 STRIDE = 8  # of the features, crop px a cell
 BINS = 5  # a side
@@ -31,6 +32,7 @@ INTERVAL = 5  # frames from one that is kept to the next
 _USUAL = 0.85  # a target's likeness to itself, as long as only one frame of it is known
 _LEAST = 0.83  # the same of a target that changes so much that anything might be like it
 _DRIFTED = 0.5  # likeness to the earlier ones below which a frame is taken to show another thing
+_SHORTEST = 1e-12  # a description's length, not to divide by 0
 # A channel that hardly varies about the first target, as share of the mean deviation: else its noise would decide.
 _MIN_DEVIATION = 0.1
 
@@ -56,24 +58,24 @@ class Appearance:
     """The looks of one target.
 
     Attributes:
-        mean: (1, C, 1, 1), of each channel in the first frame's search region.
-        deviation: (1, C, 1, 1), likewise.
+        mean: (C, 1, 1), of each channel in the first frame's search region.
+        deviation: (C, 1, 1), likewise.
         unread: frames that were kept and not described yet, the latest last.
         known: descriptions (D,), the first frame's first, then the latest last.
         steady: how like each of them but the first was to those before it.
     """
 
-    mean: Tensor
-    deviation: Tensor
+    mean: np.ndarray
+    deviation: np.ndarray
     unread: list[Glimpse] = field(default_factory=list)
-    known: list[Tensor] = field(default_factory=list)
+    known: list[np.ndarray] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
 
     @classmethod
     def of_first_frame(cls, features: Tensor, box: Box) -> Appearance:
         """Of the first frame's crop: features (1, C, h, w) at stride 8, box in crop px."""
-        deviation, mean = torch.std_mean(features.float(), dim=(2, 3), keepdim=True)
-        deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny
+        deviation, mean = torch.stack(torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)).cpu().numpy()
+        deviation = deviation + _MIN_DEVIATION * deviation.mean() + np.finfo(np.float32).tiny
         return cls(mean, deviation, [Glimpse.of(features, box)])
 
     @property
@@ -89,20 +91,26 @@ class Appearance:
     def likeness(self, glimpse: Glimpse) -> float:
         """How much a thing looks like the target, as a share of the target's likeness to itself; can be negative.
 
-        One host read, and one more for each frame that was kept since the last call.
+        One host read, and once more one for each frame that was kept since the last call.
         """
         for kept in self.unread:
             self._learn(self.describe(kept))
         self.unread = []
         return self._best(self.describe(glimpse)) / self.own_likeness
 
-    def describe(self, glimpse: Glimpse) -> Tensor:
+    def describe(self, glimpse: Glimpse) -> np.ndarray:
         """The description (D,) of a thing, of length 1, or 0 where the box is empty."""
-        normal = (glimpse.cells.float() - self.mean) / self.deviation
-        box = normal.new_tensor(glimpse.box).view(1, 1, 4)
-        return torch.nn.functional.normalize(prroi_pool(normal, box, BINS, 1 / STRIDE, glimpse.origin).flatten(), dim=0)
+        normal = (glimpse.cells[0].float().cpu().numpy() - self.mean) / self.deviation
+        along_x, along_y = (
+            _bin_weights(start / STRIDE - first, length / STRIDE, cells)
+            for start, length, first, cells in zip(
+                glimpse.box[:2], glimpse.box[2:], glimpse.origin, normal.shape[:0:-1], strict=True
+            )
+        )
+        pooled = (along_y @ normal @ along_x.T).ravel()  # precise RoI pooling, but for the area: only directions count
+        return pooled / max(float(np.linalg.norm(pooled)), _SHORTEST)
 
-    def _learn(self, description: Tensor) -> None:
+    def _learn(self, description: np.ndarray) -> None:
         """Adds a description, unless the tracker had drifted to something else; of those after the first, 16 stay."""
         if not self.known:
             self.known = [description]
@@ -112,8 +120,15 @@ class Appearance:
             self.known = [self.known[0], *[*self.known[1:], description][-KEPT:]]
             self.steady = [*self.steady, alike][-KEPT:]
 
-    def _best(self, description: Tensor) -> float:
-        return (torch.stack(self.known) @ description).max().item()
+    def _best(self, description: np.ndarray) -> float:
+        return float((np.stack(self.known) @ description).max())
+
+
+def _bin_weights(start: float, extent: float, cells: int) -> np.ndarray:
+    """(BINS, cells): the integral of each cell's hat function over each bin, see `atom_core.prroi_pool`."""
+    edges = start + max(extent, 0.0) / BINS * np.arange(BINS + 1)
+    distance = np.clip(edges[:, None] - np.arange(cells), -1, 1)
+    return np.diff(distance - 0.5 * distance * np.abs(distance), axis=0).astype(np.float32)
 
 
 def _span(start: float, length: float, cells: int) -> tuple[int, int]:

@@ -37,7 +37,12 @@ class Kind:
 
 
 _ALWAYS, _NEVER = 1, 1_000_000  # frames between updates
-_SURE = {"not_found_threshold": -1.0, "distractor_threshold": 100.0, "hard_negative_threshold": 100.0}
+_SURE = {
+    "not_found_threshold": -1.0,
+    "distractor_threshold": 100.0,
+    "hard_negative_threshold": 100.0,
+    "recognition": 0.0,
+}
 
 
 def _is_sure(result: TrackResult) -> bool:

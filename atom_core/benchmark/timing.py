@@ -47,6 +47,7 @@ STAGES = (
     Stage("refinement", Networks, "refine"),
     Stage("fetch", tracker, "fetch"),
     Stage("interpretation", tracker, "interpret"),
+    Stage("interpretation", tracker, "compare"),
     Stage("memory", SampleMemory, "insert"),
     Stage("learning", TargetModel, "learn_first_frame"),
     Stage("learning", TargetModel, "update"),
