@@ -58,15 +58,15 @@ class Appearance:
     """The looks of one target.
 
     Attributes:
-        mean: (C, 1, 1), of each channel in the first frame's search region.
+        mean: (C, 1, 1), of each channel in the first frame's search region; on the device, like the features.
         deviation: (C, 1, 1), likewise.
         unread: frames that were kept and not described yet, the latest last.
         known: descriptions (D,), the first frame's first, then the latest last.
         steady: how like each of them but the first was to those before it.
     """
 
-    mean: np.ndarray
-    deviation: np.ndarray
+    mean: Tensor
+    deviation: Tensor
     unread: list[Glimpse] = field(default_factory=list)
     known: list[np.ndarray] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
@@ -74,8 +74,8 @@ class Appearance:
     @classmethod
     def of_first_frame(cls, features: Tensor, box: Box) -> Appearance:
         """Of the first frame's crop: features (1, C, h, w) at stride 8, box in crop px."""
-        deviation, mean = torch.stack(torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)).cpu().numpy()
-        deviation = deviation + _MIN_DEVIATION * deviation.mean() + np.finfo(np.float32).tiny
+        deviation, mean = torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)
+        deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny
         return cls(mean, deviation, [Glimpse.of(features, box)])
 
     @property
@@ -100,7 +100,7 @@ class Appearance:
 
     def describe(self, glimpse: Glimpse) -> np.ndarray:
         """The description (D,) of a thing, of length 1, or 0 where the box is empty."""
-        normal = (glimpse.cells[0].float().cpu().numpy() - self.mean) / self.deviation
+        normal = ((glimpse.cells[0].float() - self.mean) / self.deviation).cpu().numpy()
         along_x, along_y = (
             _bin_weights(start / STRIDE - first, length / STRIDE, cells)
             for start, length, first, cells in zip(

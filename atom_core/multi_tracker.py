@@ -18,6 +18,7 @@ from atom_core.tracker import (
     TrackResult,
     check_image,
     choose_device,
+    finish_learning,
     follow,
     new_target,
     prepare_networks,
@@ -140,6 +141,10 @@ class MultiTracker:
         with torch.no_grad():
             results = follow(upload(image, self.device), list(chosen.values()), self._networks, self.config)
         return dict(zip(chosen, results, strict=True))
+
+    def finish_frame(self) -> None:
+        """Learns what the last frame left to learn, see `AtomTracker.finish_frame`."""
+        finish_learning(list(self._targets.values()))
 
     def warm_up(self) -> None:
         """Runs every stage once, see `AtomTracker.warm_up`; the targets are kept."""

@@ -181,6 +181,14 @@ class AtomTracker:
         with torch.no_grad():
             return follow(upload(image, self.device), [self._target], self._networks, self.config)[0]
 
+    def finish_frame(self) -> None:
+        """Learns what the last frame left to learn: the filter's update, which takes longer than the frame.
+
+        The next `track` does it otherwise. This is for who passes the result on first, and has time until then.
+        """
+        if self._target is not None:
+            finish_learning([self._target])
+
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first real frame is not slower; the target is kept.
 
@@ -257,6 +265,7 @@ class Target:
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     learned: bool = False  # whether the memory holds samples that the filter has not seen
+    due: int = 0  # iterations of an update that the last frame left to be done
     search: Search | None = None  # while it is lost, and looked for in the whole image
     probation: int = 0  # frames to come in which only what is convincing is learned: it has just been taken up again
 
@@ -349,10 +358,12 @@ class Look(NamedTuple):
 
 
 def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config: TrackerConfig) -> list[TrackResult]:
-    """Finds each target in an image (H, W, 3) uint8 and learns from it.
+    """Finds each target in an image (H, W, 3) uint8 and learns from it, but for updates of filters.
 
-    One pass of the backbone and one host read serve all targets and all places where they are looked for.
+    They are left for the time after the result, see `finish_learning`. One pass of the backbone and one host read serve
+    all targets and all places where they are looked for.
     """
+    finish_learning(targets)
     size = image.shape[1], image.shape[0]
     for target in targets:
         target.resize_image(size)
@@ -479,7 +490,7 @@ _TRACK_STATES = {
 
 
 def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, config: TrackerConfig) -> None:
-    """Takes the frame into the target: its box and, if it is sure, its sample; updates the filter when that is due.
+    """Takes the frame into the target: its box and, if it is sure, its sample; says when an update is due.
 
     The sample (1, D, h, h) is that of a search region.
     """
@@ -494,12 +505,19 @@ def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, c
         target.model.memory.insert(sample, make_labels(center[None], config), rate)
         target.learned = True
     if result.hard_negative and target.probation == 0:
-        target.model.update(config.hard_negative_cg_iterations)
-        target.learned = False
+        target.due, target.learned = config.hard_negative_cg_iterations, False
     elif target.learned and target.frame % config.update_interval == 0:
-        target.model.update(config.update_cg_iterations)
-        target.learned = False
+        target.due, target.learned = config.update_cg_iterations, False
     target.probation = max(0, target.probation - 1)
+
+
+def finish_learning(targets: Sequence[Target]) -> None:
+    """Updates the filters for which the last frame left that to be done."""
+    with torch.no_grad():
+        for target in targets:
+            if target.due:
+                target.model.update(target.due)
+                target.due = 0
 
 
 def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool:

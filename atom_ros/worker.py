@@ -188,6 +188,7 @@ class Worker:
             frame = self._next_frame()
             if frame is not None:
                 self._process(frame)
+                self._finish(frame)
 
     def _next_frame(self) -> Frame | None:
         """The next of the older frames while catching up, otherwise the newest frame."""
@@ -217,6 +218,13 @@ class Worker:
             if given is not None and given.frame is frame:
                 reports[number] = given
         self._report(frame, reports, image)
+
+    def _finish(self, frame: Frame) -> None:
+        """Has the tracker learn what it left, now that the reports are out."""
+        try:
+            self._use_tracker(lambda tracker: tracker.finish_frame())
+        except Exception as error:  # the boundary, as above
+            self._fail(frame, error)
 
     def _follow(self, frame: Frame, targets: dict[int, FollowedTarget]) -> tuple[np.ndarray | None, dict[int, Report]]:
         if not targets:
@@ -323,6 +331,9 @@ class _Stopped:
         raise RuntimeError("the GPU has failed; activate the node again")
 
     add = track
+
+    def finish_frame(self) -> None:
+        """Nothing is left to learn."""
 
 
 def _milliseconds_since(start: float) -> float:

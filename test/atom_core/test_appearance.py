@@ -27,7 +27,7 @@ def test_mean_and_deviation_by_hand() -> None:
 def test_a_description_by_hand() -> None:
     """Constant maps: (7 - 5) / 2 = 1 and (-3 - 1) / 1 = -4 in all 25 bins, of length sqrt(25 * 17)."""
     maps = torch.tensor([7.0, -3.0]).view(1, 2, 1, 1).expand(1, 2, 36, 36)
-    appearance = Appearance(np.array([5.0, 1.0]).reshape(2, 1, 1), np.array([2.0, 1.0]).reshape(2, 1, 1))
+    appearance = Appearance(torch.tensor([5.0, 1.0]).view(2, 1, 1), torch.tensor([2.0, 1.0]).view(2, 1, 1))
     first, second = np.split(appearance.describe(Glimpse.of(maps, BOX)), [BINS**2])
     np.testing.assert_allclose(first, np.full(25, 1 / 425**0.5), rtol=1e-5)
     np.testing.assert_allclose(second, np.full(25, -4 / 425**0.5), rtol=1e-5)
@@ -41,7 +41,7 @@ def test_the_cells_that_are_cut_out_are_all_that_the_box_lies_on(box) -> None:
     """As the whole map pooled in float64, where nothing outside the map is added."""
     maps = features(0)
     appearance = Appearance.of_first_frame(maps, BOX)
-    normal = torch.from_numpy((maps.numpy() - appearance.mean) / appearance.deviation).double()
+    normal = ((maps - appearance.mean) / appearance.deviation).double()
     wished = prroi_pool(normal, torch.tensor([[box]], dtype=torch.float64), BINS, 1 / 8).flatten()
     described = appearance.describe(Glimpse.of(maps, box))
     np.testing.assert_allclose(described, wished / wished.norm(), atol=1e-5)

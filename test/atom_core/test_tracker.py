@@ -27,6 +27,7 @@ from atom_core.tracker import (
     TrackResult,
     TrackState,
     choose_device,
+    finish_learning,
     learn,
     learn_first_frame,
     locate,
@@ -98,6 +99,22 @@ def test_lost_and_uncertain_frames_teach_nothing(network, scene) -> None:
         tracker.track(drawn(scene))
     assert memory.stored == stored
     assert torch.equal(tracker._target.model.filter, filter_before)
+
+
+def test_an_update_waits_until_the_result_is_out_and_makes_no_difference(network, scene) -> None:
+    """One tracker is told to finish each frame, the other does so when the next comes; the tenth frame is an update."""
+    images = [drawn(scene, (100 + 3 * step, 80)) for step in range(13)]
+    told, other = new_tracker(network), new_tracker(network)
+    for tracker in (told, other):
+        tracker.initialize(images[0], (99.5, 79.5, SIZE, SIZE))
+    for step, image in enumerate(images[1:], 1):
+        before = told._target.model.filter.clone()
+        assert told.track(image) == other.track(image)
+        assert torch.equal(told._target.model.filter, before)
+        told.finish_frame()
+        assert torch.equal(told._target.model.filter, before) == (step != 10)
+        told.finish_frame()  # once more is nothing more
+    assert torch.equal(told._target.model.filter, other._target.model.filter)
 
 
 def test_a_planted_look_alike_is_trained_against(network, scene) -> None:
@@ -316,8 +333,10 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
         seen = locate(image, look_at(target, 640, 480, config), networks)
         for hard_negative in (True, False):
             learn(target, seen.samples[0], (0, 0, 288), found(hard_negative), config)
+            finish_learning([target])
         target.frame = config.update_interval - 1
         learn(target, seen.samples[0], (0, 0, 288), found(), config)
+        finish_learning([target])
     assert seen.results.device == meta and seen.results.shape == (1, 6 + 5 * config.proposals)
     assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):
@@ -352,7 +371,8 @@ def test_a_frame_asks_little_of_the_device(network, scene) -> None:
     tracker.warm_up()
     _, plain = counted(lambda: tracker.track(drawn(scene, (103, 81))), tracker.device)
     before = tracker._target.model.filter
-    _, updating = counted(lambda: tracker.track(drawn(scene, (106, 82))), tracker.device)
+    tracker.track(drawn(scene, (106, 82)))
+    _, updating = counted(lambda: tracker.track(drawn(scene, (109, 83))), tracker.device)  # begins with the update
     assert not torch.equal(tracker._target.model.filter, before)
     assert plain.operations <= 60 and updating.operations <= 140
     assert plain.host_reads == updating.host_reads == 1

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class NumberTracker:
         self.added_on: list[int] = []
         self.tracked: list[int] = []  # numbers of the images
         self.tracked_ids: list[tuple[int, ...]] = []  # targets followed in each of them
+        self.on_finish: Callable[[], None] = lambda: None
         self.gate = threading.Event()
         self.gate.set()
         self.busy = threading.Event()
@@ -50,6 +51,9 @@ class NumberTracker:
         self.tracked_ids.append(tuple(target_ids))
         assert set(target_ids) <= set(self.target_ids)
         return {n: TrackResult(BOX, float(number), 0.5, TrackState.TRACKING, False) for n in target_ids}
+
+    def finish_frame(self) -> None:
+        self.on_finish()
 
     def remove(self, target_id: int) -> bool:
         had = target_id in self.target_ids

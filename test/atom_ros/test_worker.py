@@ -104,6 +104,30 @@ def test_idle_reports_have_no_box_and_cost_no_decoding(rig: Rig) -> None:
     assert rig.tracker.tracked == []
 
 
+def test_what_a_frame_leaves_to_learn_is_learned_when_its_report_is_out(rig: Rig) -> None:
+    rig.show()
+    _result(rig.worker.set_target(BOX, 0))
+    finished = []
+    rig.tracker.on_finish = lambda: finished.append((rig.tracker.tracked[-1], rig.reported()[-1]))
+    rig.show(3)
+    wait_until(lambda: len(finished) == 3, "the end of the third frame")
+    assert finished == [(2, 2), (3, 3), (4, 4)]
+
+
+def test_a_failure_in_it_is_counted_and_the_next_image_is_processed(rig: Rig) -> None:
+    rig.show()
+    _result(rig.worker.set_target(BOX, 0))
+
+    def fail() -> None:
+        rig.tracker.on_finish = lambda: None
+        raise RuntimeError("learning failed")
+
+    rig.tracker.on_finish = fail
+    rig.show(2)
+    assert rig.reported() == [1, 2, 3]
+    assert rig.statistics.snapshot().failed == 1
+
+
 def test_the_newest_image_wins_and_the_others_are_counted(rig: Rig) -> None:
     rig.show()
     _result(rig.worker.set_target(BOX, 0))
