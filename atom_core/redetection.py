@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from atom_core import boxes
 from atom_core.boxes import Box, Region
@@ -111,23 +114,74 @@ def plan(search: Search, image_width: int, image_height: int, config: TrackerCon
     return [View(region, box, first), *tiles]
 
 
+class Tiles(NamedTuple):
+    """Tiles of an image for a target of one size, in rings about its last place; of each ring the nearest first.
+
+    A tiny target in a large image has hundreds of thousands, so a tile is made when it is looked at.
+    """
+
+    columns: np.ndarray  # centres from the last place's, image px
+    rows: np.ndarray
+    rings_x: np.ndarray  # the ring of each column: its distance in regions' sides, rounded
+    rings_y: np.ndarray
+    until: np.ndarray  # number of tiles in each ring and those within it
+
+    @classmethod
+    def of(cls, columns: np.ndarray, rows: np.ndarray, side: float) -> Tiles:
+        """Of a grid of centres, for regions of a side."""
+        rings_x, rings_y = (np.rint(np.abs(offsets) / side).astype(int) for offsets in (columns, rows))
+        rings = np.arange(max(rings_x.max(), rings_y.max()) + 1)
+        until = (rings_x <= rings[:, None]).sum(1) * (rings_y <= rings[:, None]).sum(1)
+        return cls(columns, rows, rings_x, rings_y, until)
+
+    def at(self, number: int) -> tuple[float, float]:
+        """The centre of a tile, from the last place's."""
+        ring = int(np.searchsorted(self.until, number, side="right"))
+        beside = itertools.product(self.rows[self.rings_y <= ring], self.columns[self.rings_x == ring])
+        above = itertools.product(self.rows[self.rings_y == ring], self.columns[self.rings_x < ring])
+        of_ring = sorted(((x, y) for y, x in (*beside, *above)), key=lambda offset: math.hypot(*offset))
+        return of_ring[number - (int(self.until[ring - 1]) if ring else 0)]
+
+
+@dataclass(frozen=True)
+class Sweep(Sequence):
+    """All views of the image, for each of `SCALES` in turn, see `sweep`."""
+
+    place: Box
+    tiles: tuple[Tiles, ...]
+    config: TrackerConfig
+
+    def __len__(self) -> int:
+        return sum(int(tiles.until[-1]) for tiles in self.tiles)
+
+    def __getitem__(self, number: int) -> View:
+        left = number
+        for tiles, scale in zip(self.tiles, SCALES, strict=True):
+            if 0 <= left < tiles.until[-1]:
+                return self._view(*tiles.at(left), scale)
+            left -= int(tiles.until[-1])
+        raise IndexError(f"there are {len(self)} views, and none of number {number}")
+
+    def _view(self, dx: float, dy: float, scale: float) -> View:
+        x, y, width, height = self.place
+        w, h = width * scale, height * scale
+        box = float(x + width / 2 + dx - w / 2), float(y + height / 2 + dy - h / 2), w, h
+        return View(boxes.search_region(box, self.config.search_area_factor), box, self.config)
+
+
 @functools.lru_cache(maxsize=32)
-def sweep(place: Box, image_width: int, image_height: int, config: TrackerConfig) -> tuple[View, ...]:
+def sweep(place: Box, image_width: int, image_height: int, config: TrackerConfig) -> Sweep:
     """All tiles of the image, for each of `SCALES` in turn, in rings about the last known place.
 
     Every place in the image lies in a tile of each scale, `BLIND_BORDER` of its side away from its border.
     """
     x, y, width, height = place
-    expected = []
+    tiles = []
     for scale in SCALES:
-        w, h = width * scale, height * scale
-        side = config.search_area_factor * math.sqrt(w * h)
-        rows, columns = _centers(image_height, side), _centers(image_width, side)
-        offsets = [(a - x - width / 2, b - y - height / 2) for b in rows for a in columns]
-        offsets.sort(key=lambda o: (round(max(abs(o[0]), abs(o[1])) / side), math.hypot(*o)))
-        expected += [(x + width / 2 + a - w / 2, y + height / 2 + b - h / 2, w, h) for a, b in offsets]
-    of_search = _without_near_places(config)
-    return tuple(View(boxes.search_region(box, config.search_area_factor), box, of_search) for box in expected)
+        side = config.search_area_factor * math.sqrt(width * height) * scale
+        columns = _centers(image_width, side) - (x + width / 2)
+        tiles.append(Tiles.of(columns, _centers(image_height, side) - (y + height / 2), side))
+    return Sweep(place, tuple(tiles), _without_near_places(config))
 
 
 @functools.lru_cache(maxsize=8)
@@ -136,11 +190,11 @@ def _without_near_places(config: TrackerConfig) -> TrackerConfig:
     return dataclasses.replace(config, near_limit=0.0)
 
 
-def _centers(length: int, side: float) -> list[float]:
+def _centers(length: int, side: float) -> np.ndarray:
     """Centres of the fewest tiles in a row whose inner parts cover `length` px, evenly spread."""
     inner = (1 - 2 * BLIND_BORDER) * side
     count = max(1, math.ceil(length / inner))
-    return [(i + 0.5) * length / count - 0.5 for i in range(count)]
+    return (np.arange(count) + 0.5) * length / count - 0.5
 
 
 def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) -> Verdict:

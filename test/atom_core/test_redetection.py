@@ -3,6 +3,8 @@
 """Where a lost target is looked for, and when it is believed to be back; worked out by hand, without networks."""
 
 import itertools
+import math
+import tracemalloc
 
 import pytest
 
@@ -73,7 +75,7 @@ def test_every_place_of_the_image_is_well_inside_a_tile_of_each_scale(place, wid
 
 def test_the_sweep_widens() -> None:
     """320 px by inner parts of 76 px: five columns 64 px apart, at 31.5, 95.5, ...; 240 px: four rows at 29.5, ..."""
-    views = sweep(LAST, 320, 240, CONFIG)[: 5 * 4]
+    views = [sweep(LAST, 320, 240, CONFIG)[i] for i in range(5 * 4)]
     centers = [(view.box[0] + 10, view.box[1] + 10) for view in views]
     assert sorted({x for x, _ in centers}) == [31.5, 95.5, 159.5, 223.5, 287.5]
     assert sorted({y for _, y in centers}) == [29.5, 89.5, 149.5, 209.5]
@@ -84,6 +86,36 @@ def test_the_sweep_widens() -> None:
     assert views[0].region == (46.0, 40.0, 100.0)  # 95.5 + 0.5 - 50, and 89.5 + 0.5 - 50
 
 
+def test_rings_by_brute_force() -> None:
+    """Sorted by ring, then by distance, all tiles at once, as they were before they were made one by one."""
+    place, side = (200.0, 37.0, 12.0, 30.0), 5 * math.sqrt(12 * 30)
+    views = list(sweep(place, 641, 97, CONFIG))
+    assert len(views) == len(sweep(place, 641, 97, CONFIG))
+    first = [view for view in views if view.box[2] == 12.0]
+    offsets = [(v.box[0] - place[0], v.box[1] - place[1]) for v in first]
+    keys = [(round(max(abs(dx), abs(dy)) / side), math.hypot(dx, dy)) for dx, dy in offsets]
+    assert keys == sorted(keys) and keys[-1][0] == 4
+    assert len(set(offsets)) == len(offsets) == 9 * 2  # 641 px by inner parts of 72 px, 97 px by two
+
+
+def test_there_is_no_view_beyond_the_last() -> None:
+    views = sweep(LAST, 320, 240, CONFIG)
+    for number in (-1, len(views)):
+        with pytest.raises(IndexError, match=f"there are {len(views)} views, and none of number {number}"):
+            views[number]
+
+
+def test_a_tiny_target_in_a_large_image_costs_little() -> None:
+    """A quarter of a million tiles of the first scale alone: none of them is made but that which is looked at."""
+    tracemalloc.start()
+    try:
+        views = sweep((1000.0, 1000.0, 2.0, 2.0), 4000, 4000, CONFIG)
+        assert len(views) > 250_000 and views[200_000].box[2] == 2.0
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_plan_holds_the_last_place_and_the_next_tiles() -> None:
     walk = sweep(LAST, 320, 240, CONFIG)
     first, tile = plan(Search(LAST), 320, 240, CONFIG)
@@ -91,7 +123,7 @@ def test_a_plan_holds_the_last_place_and_the_next_tiles() -> None:
     assert tile == walk[0]
     more = TrackerConfig(redetection_regions=4)
     views = plan(Search(LAST, missed=9, tiles=len(walk) - 1), 320, 240, more)
-    assert [view.region for view in views[1:]] == [walk[-1].region, walk[0].region, walk[1].region]
+    assert [view.region for view in views[1:]] == [walk[len(walk) - 1].region, walk[0].region, walk[1].region]
 
 
 def test_a_plan_looks_at_the_candidate_instead_of_the_last_place() -> None:
