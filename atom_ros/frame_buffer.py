@@ -16,8 +16,9 @@ Size and encoding may change from one image to the next; each image is decoded a
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from builtin_interfaces.msg import Time
@@ -48,6 +49,7 @@ class Frame:
 
     sequence: int  # 1 for the first image that was not ignored
     message: ImageMessage
+    received: float = field(default_factory=time.perf_counter, compare=False)  # s, of time.perf_counter
 
     @property
     def stamp(self) -> int:

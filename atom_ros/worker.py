@@ -99,6 +99,7 @@ class Worker:
         self._targets = Targets(last_target_id)
         self._processed = 0  # the highest sequence number that was dealt with
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
+        self._learned = 0.0, 0.0  # time.perf_counter() when learning after a frame began, and when it ended
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._thread.start()
 
@@ -221,10 +222,17 @@ class Worker:
 
     def _finish(self, frame: Frame) -> None:
         """Has the tracker learn what it left, now that the reports are out."""
+        start = time.perf_counter()
         try:
             self._use_tracker(lambda tracker: tracker.finish_frame())
         except Exception as error:  # the boundary, as above
             self._fail(frame, error)
+        self._learned = start, time.perf_counter()
+
+    def _waited_for_learning(self, frame: Frame) -> float:
+        """Milliseconds that the frame had to wait since the tracker was learning: they are the tracker's as well."""
+        begin, end = self._learned
+        return 1000.0 * max(0.0, end - max(begin, frame.received))
 
     def _follow(self, frame: Frame, targets: dict[int, FollowedTarget]) -> tuple[np.ndarray | None, dict[int, Report]]:
         if not targets:
@@ -234,7 +242,7 @@ class Worker:
         start = time.perf_counter()
         # Those that the tracker has: a move to the CPU may cost one.
         results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in t.target_ids]))
-        elapsed = _milliseconds_since(start)
+        elapsed = _milliseconds_since(start) + self._waited_for_learning(frame)
         for number, result in results.items():
             if result.state is TrackState.TRACKING:
                 targets[number].sure = (frame, result.box)

@@ -5,6 +5,7 @@
 import array
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 
@@ -112,6 +113,28 @@ def test_what_a_frame_leaves_to_learn_is_learned_when_its_report_is_out(rig: Rig
     rig.show(3)
     wait_until(lambda: len(finished) == 3, "the end of the third frame")
     assert finished == [(2, 2), (3, 3), (4, 4)]
+
+
+def test_an_image_that_comes_meanwhile_waits_and_is_told_how_long(rig: Rig) -> None:
+    rig.show()
+    _result(rig.worker.set_target(BOX, 0))
+    learning, learned = threading.Event(), threading.Event()
+
+    def learn() -> None:
+        rig.tracker.on_finish = lambda: None
+        learning.set()
+        assert learned.wait(60)
+
+    rig.tracker.on_finish = learn
+    rig.put()
+    assert learning.wait(60)
+    rig.put()
+    time.sleep(0.2)
+    learned.set()
+    wait_until(lambda: rig.reported()[-1] == 3, "the report of the image that waited")
+    rig.show()
+    waits = [report.processing_ms >= 200 for report in rig.reports[-3:]]
+    assert waits == [False, True, False]
 
 
 def test_a_failure_in_it_is_counted_and_the_next_image_is_processed(rig: Rig) -> None:
