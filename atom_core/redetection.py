@@ -130,9 +130,9 @@ class Tiles(NamedTuple):
     def of(cls, columns: np.ndarray, rows: np.ndarray, side: float) -> Tiles:
         """Of a grid of centres, for regions of a side."""
         rings_x, rings_y = (np.rint(np.abs(offsets) / side).astype(int) for offsets in (columns, rows))
-        rings = np.arange(max(rings_x.max(), rings_y.max()) + 1)
-        until = (rings_x <= rings[:, None]).sum(1) * (rings_y <= rings[:, None]).sum(1)
-        return cls(columns, rows, rings_x, rings_y, until)
+        count = max(rings_x.max(), rings_y.max()) + 1
+        until_x, until_y = (np.cumsum(np.bincount(rings, minlength=count)) for rings in (rings_x, rings_y))
+        return cls(columns, rows, rings_x, rings_y, until_x * until_y)
 
     def at(self, number: int) -> tuple[float, float]:
         """The centre of a tile, from the last place's."""
