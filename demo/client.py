@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 from atom_core.annotations import read_boxes
 from atom_core.evaluation.sequences import GROUND_TRUTH
 from atom_ros.frame_buffer import to_nanoseconds
+from atom_ros.report import Status
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 from demo.spin import require, spin_for
@@ -37,8 +38,6 @@ CLIP_DEADLINE = 1800.0  # s, for the whole clip
 QUIET = 3.0  # s without a Track, after which nothing more is expected from a camera that has gone
 ATTEMPTS = 10  # to set the target
 RETRY_PERIOD = 0.5  # s
-
-_STATES = {Track.IDLE: "IDLE", Track.TRACKING: "TRACKING", Track.UNCERTAIN: "UNCERTAIN", Track.LOST: "LOST"}
 
 
 class Client(Node):
@@ -114,7 +113,7 @@ class Client(Node):
                 "received_ns": received,
                 "frame_id": track.header.frame_id,
                 "target_id": track.target_id,
-                "state": _STATES[track.status],
+                "state": Status(track.status).name,
                 "box": None if any(map(math.isnan, box)) else box,
                 "confidence": None if math.isnan(track.confidence) else track.confidence,
                 "iou": None if math.isnan(track.iou) else track.iou,

@@ -13,7 +13,8 @@ import numpy as np
 
 from atom_core.evaluation import metrics
 
-GIVEN, TRACKING, UNCERTAIN, LOST, DROPPED = "GIVEN", "TRACKING", "UNCERTAIN", "LOST", "DROPPED"
+GIVEN, TRACKING, UNCERTAIN, LOST = "GIVEN", "TRACKING", "UNCERTAIN", "LOST"
+SEARCHING, DROPPED = "SEARCHING", "DROPPED"
 GOOD_OVERLAP = 0.5  # a frame is a success above this
 LAST_FRAMES = 20  # the target is lost for good if none of the last so many processed frames is a success
 
@@ -27,17 +28,22 @@ class Frame:
     index: int
     state: str  # GIVEN: the target was set here; DROPPED: published, but never processed
     reference: Box
-    box: Box | None = None  # None also when LOST: an old place is not an observation
-    overlap: float = math.nan  # with the reference; 0 when LOST
+    box: Box | None = None  # None also when gone: an old place is not an observation
+    overlap: float = math.nan  # with the reference; 0 when gone
     confidence: float = math.nan
     iou: float = math.nan  # predicted
     processing_ms: float = math.nan  # the tracker's own time
     overhead_ms: float = math.nan  # from publication to the Track's arrival, less processing_ms
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the tracker says that it does not see the target."""
+        return self.state in (LOST, SEARCHING)
+
+    @property
     def is_scored(self) -> bool:
         """Whether a Track came for it; the frame with the given box does not count."""
-        return self.state in (TRACKING, UNCERTAIN, LOST)
+        return self.state in (TRACKING, UNCERTAIN, LOST, SEARCHING)
 
 
 def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], references: np.ndarray) -> list[Frame]:
@@ -96,7 +102,7 @@ def summarize(frames: Sequence[Frame], occlusion: range) -> dict[str, Any]:
         "ms_per_frame": _spread([frame.processing_ms for frame in scored]),
         "node_overhead_ms": _spread([frame.overhead_ms for frame in scored]),
         "scored_frames": len(scored),
-        "lost_frames": sum(frame.state == LOST for frame in scored),
+        "lost_frames": sum(frame.is_gone for frame in scored),
         "uncertain_frames": sum(frame.state == UNCERTAIN for frame in scored),
         "recovered_after_occlusion": bool(after) and bool(np.mean(after) > 0.5),
         "lost_for_good": not any(frame.overlap > GOOD_OVERLAP for frame in scored[-LAST_FRAMES:]),

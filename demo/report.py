@@ -22,13 +22,14 @@ from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
 from atom_core.video import VideoWriter
-from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, TRACKING, UNCERTAIN, Box, Frame
+from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, Frame
 
 STATE_COLORS = {  # RGB
     GIVEN: (86, 180, 233),
     TRACKING: (60, 220, 60),
     UNCERTAIN: (255, 190, 0),
     LOST: (255, 60, 60),
+    SEARCHING: (230, 110, 230),
     DROPPED: (150, 150, 150),
 }
 STATE_WORDS = {
@@ -36,6 +37,7 @@ STATE_WORDS = {
     TRACKING: "tracking",
     UNCERTAIN: "uncertain",
     LOST: "lost",
+    SEARCHING: "searching",
     DROPPED: "dropped",
 }
 STRIP_HEIGHT = 52  # px, below the picture in the video
@@ -60,7 +62,7 @@ def annotate(image: np.ndarray, frame: Frame, last_index: int) -> np.ndarray:
     color = _bgr(frame.state)
     picture = image.copy()
     _draw_boxes(picture, frame, scale=1.0, origin=(0.0, 0.0))
-    if frame.state == LOST:
+    if frame.is_gone:
         cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), color, 5)
     strip = np.full((STRIP_HEIGHT, image.shape[1], 3), _DARK, np.uint8)
     cv2.rectangle(strip, (0, 0), (7, STRIP_HEIGHT - 1), color, cv2.FILLED)
@@ -205,7 +207,7 @@ def _tile(image: np.ndarray, frame: Frame) -> np.ndarray:
     _draw_boxes(tile, frame, scale, (float(left), float(top)))
     color = _bgr(frame.state)
     cv2.rectangle(tile, (0, 0), (width - 1, 30), _DARK, cv2.FILLED)
-    cv2.rectangle(tile, (0, 0), (width - 1, height - 1), color if frame.state == LOST else _DARK, 4)
+    cv2.rectangle(tile, (0, 0), (width - 1, height - 1), color if frame.is_gone else _DARK, 4)
     _write(tile, f"{frame.index}", (12, 22), 0.6, _WHITE)
     _write(tile, STATE_WORDS[frame.state].upper(), (62, 22), 0.6, color)
     if frame.box is not None and not _is_inside(frame.box, left, top, view):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demo import recording
-from demo.recording import DROPPED, GIVEN, LOST, TRACKING, UNCERTAIN
+from demo.recording import DROPPED, GIVEN, LOST, SEARCHING, TRACKING, UNCERTAIN
 
 REFERENCE = (10.0, 20.0, 10.0, 10.0)
 OCCLUSION = range(2, 4)
@@ -21,7 +21,7 @@ def published(count: int) -> list[dict]:
 
 def track(index: int, shift: float | None = 0.0, state: str = TRACKING, **changes) -> dict:
     """A Track of a box that lies `shift` px right of the reference; it took 4 ms, and 7 ms to arrive."""
-    found = state != LOST
+    found = state not in (LOST, SEARCHING)
     return {
         "stamp_ns": index * 1_000_000,
         "received_ns": index * 1_000_000 + 7_000_000,
@@ -106,7 +106,8 @@ def test_verdicts():
     followed = recording.summarize(merge(6, *(track(index) for index in range(1, 6))), OCCLUSION)
     assert "100% of 5 processed frames (mean overlap 1.00; 0 of 6 frames dropped)" in recording.verdict(followed)
     assert "found again after the sign" in recording.verdict(followed)
-    lost = recording.summarize(merge(6, track(4, state=LOST), track(5, state=LOST)), OCCLUSION)
+    lost = recording.summarize(merge(6, track(4, state=LOST), track(5, state=SEARCHING)), OCCLUSION)
+    assert lost["lost_frames"] == 2
     assert "0% of 2 processed frames (mean overlap 0.00; 3 of 6 frames dropped)" in recording.verdict(lost)
     assert "lost for good" in recording.verdict(lost)
     late = recording.summarize(merge(6, track(3), track(4, state=LOST), track(5, state=LOST)), OCCLUSION)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from demo import report
-from demo.recording import DROPPED, GIVEN, LOST, TRACKING, UNCERTAIN, Frame
+from demo.recording import DROPPED, GIVEN, LOST, SEARCHING, TRACKING, UNCERTAIN, Frame
 
 REFERENCE = (100.0, 80.0, 40.0, 60.0)
-GREEN, RED, WHITE = (60, 220, 60), (60, 60, 255), (255, 255, 255)  # BGR
+GREEN, RED, VIOLET, WHITE = (60, 220, 60), (60, 60, 255), (230, 110, 230), (255, 255, 255)  # BGR
 OCCLUSION = range(8, 12)
 
 
@@ -19,7 +19,7 @@ def picture() -> np.ndarray:
 def frame(state: str, index: int = 5) -> Frame:
     if state in (TRACKING, UNCERTAIN):
         return Frame(index, state, REFERENCE, (120.0, 90.0, 40.0, 60.0), 0.2632, 0.8, 0.6, 90.0, 5.0)
-    if state == LOST:
+    if state in (LOST, SEARCHING):
         return Frame(index, state, REFERENCE, None, 0.0, 0.1, float("nan"), 90.0, 5.0)
     return Frame(index, state, REFERENCE, REFERENCE if state == GIVEN else None)
 
@@ -38,12 +38,13 @@ def test_annotation_draws_both_boxes_and_leaves_the_input_alone():
     assert not image.any()
 
 
-def test_a_lost_target_has_no_box_but_a_frame_round_the_picture():
-    result = report.annotate(picture(), frame(LOST), last_index=140)
-    assert tuple(result[0, 0]) == tuple(result[150, 399]) == RED
+@pytest.mark.parametrize(("state", "color"), [(LOST, RED), (SEARCHING, VIOLET)])
+def test_a_target_that_is_gone_has_no_box_but_a_frame_round_the_picture(state, color):
+    result = report.annotate(picture(), frame(state), last_index=140)
+    assert tuple(result[0, 0]) == tuple(result[150, 399]) == color
     inside = result[10:290, 10:390]
     assert has(inside, WHITE)  # the reference
-    assert not has(inside, RED)
+    assert not has(inside, color)
 
 
 @pytest.mark.parametrize("state", [GIVEN, DROPPED])
