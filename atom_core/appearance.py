@@ -91,7 +91,7 @@ class Appearance:
     def likeness(self, glimpse: Glimpse) -> float:
         """How much a thing looks like the target, as a share of the target's likeness to itself; can be negative.
 
-        One host read, and once more one for each frame that was kept since the last call.
+        One host read, and one more for each frame that was kept since the last call.
         """
         for kept in self.unread:
             self._learn(self.describe(kept))

@@ -232,12 +232,8 @@ def judge(search: Search, findings: Sequence[Finding], config: TrackerConfig) ->
 
 def is_convincing(finding: Finding, config: TrackerConfig) -> bool:
     """Whether a view shows the target beyond doubt: score, predicted IoU, no rival, and the looks."""
-    return is_worth_comparing(finding, config) and finding.likeness >= config.redetection_likeness
-
-
-def is_worth_comparing(finding: Finding, config: TrackerConfig) -> bool:
-    """Whether all but the looks is convincing, which are compared only then."""
-    return _is_found(finding) and reaches_thresholds(finding.score, finding.iou, config)
+    is_likely = _is_found(finding) and reaches_thresholds(finding.score, finding.iou, config)
+    return is_likely and finding.likeness >= config.redetection_likeness
 
 
 def may_be_another(finding: Finding, config: TrackerConfig) -> bool:

@@ -259,7 +259,7 @@ class Target:
     image_size: tuple[int, int]  # width and height
     model: TargetModel  # tells the object from its look-alikes, learned online
     modulation: Modulation  # what the IoU predictor keeps of the first frame
-    appearance: Appearance  # what it looks like, to know it again after a loss
+    appearance: Appearance  # what it looks like, to know it again
     jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
     evidence: list[float] = field(default_factory=lambda: [_FIRST_EVIDENCE])  # see `take_evidence`
     drawn: int = 0  # rows of `jitter` that were used

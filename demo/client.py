@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from atom_core.annotations import read_boxes
 from atom_core.evaluation.sequences import GROUND_TRUTH
 from atom_ros.frame_buffer import to_nanoseconds
-from atom_ros.report import Status
+from atom_ros.target_client import STATUS_NAMES
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget
 from demo.spin import require, spin_for
@@ -113,7 +113,7 @@ class Client(Node):
                 "received_ns": received,
                 "frame_id": track.header.frame_id,
                 "target_id": track.target_id,
-                "state": Status(track.status).name,
+                "state": STATUS_NAMES[track.status],
                 "box": None if any(map(math.isnan, box)) else box,
                 "confidence": None if math.isnan(track.confidence) else track.confidence,
                 "iou": None if math.isnan(track.iou) else track.iou,
