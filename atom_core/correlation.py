@@ -48,7 +48,7 @@ class Correlation(NamedTuple):
     def responses(self, taps: Tensor) -> Tensor:
         """Taps (K*K, D) -> responses (N, H+K-1, W+K-1)."""
         each = torch.bmm(taps.expand(len(self.rows), -1, -1), self.rows.mT)  # (N, K*K, H*W)
-        return F.fold(each, (self.height + self.k - 1, self.width + self.k - 1), self.k)[:, 0]
+        return _shifted_sum(each.unflatten(2, (self.height, self.width)), self.k)
 
     def windows(self, responses: Tensor) -> Tensor:
         """What each tap of each cell meets in responses (N, H+K-1, W+K-1) -> (K*K, N*H*W).
@@ -71,6 +71,20 @@ class Correlation(NamedTuple):
     def surround(self, scores: Tensor) -> Tensor:
         """The transpose of `scores`: (N, H, W) with zeros about it (N, H+K-1, W+K-1)."""
         return F.pad(scores, ((self.k - 1) // 2, self.k // 2) * 2)
+
+
+def _shifted_sum(each: Tensor, k: int) -> Tensor:
+    """The sum of K*K maps (N, K*K, H, W), of which map K*i + j is shifted by i rows and j columns (N, H+K-1, W+K-1).
+
+    The same as fold, for which PyTorch takes three times as long on the CPU. With K-1 columns and rows of zeros behind
+    each map, a shift is a step back in memory, and what it fetches from beyond an edge are zeros.
+    """
+    n, height, width = len(each), each.shape[2] + k - 1, each.shape[3] + k - 1
+    padded = F.pad(each, (0, k - 1, 0, k - 1)).contiguous()
+    cells = height * width
+    shifted = padded.as_strided((n, k, k, cells), (k * k * cells, k * cells - width, cells - 1, 1))
+    # One dimension after the other: over both at once, PyTorch sums cell by cell.
+    return shifted.sum(2).sum(1).view(n, height, width)
 
 
 def apply_filter(samples: Tensor, taps: Tensor) -> Tensor:
