@@ -1,94 +1,134 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The IoU predictor's part of the frame step by OpenVINO, on the CPU: the same boxes as `refiner.TorchRefiner`.
+"""The IoU predictor's part of the frame step by OpenVINO, on the CPU: the same boxes as of the whole network.
 
-Three modules are compiled: the test branch's maps in the window that the proposals can reach, one step of the ascent,
-and the prediction at its end. In the step, the order of products that needs the fewest multiplications is the fastest:
-rows of the map pooled along y, then along x, then the linear layers, and the same backwards. All weights are constants
-that the engine can pack; the target's modulation is an input.
+Two modules are compiled: the test branch's maps in a window that the proposals climb in, and one step of the ascent.
+In the step, the order of products that needs the fewest multiplications is the fastest: rows of the map pooled along y,
+then along x, then the linear layers, and the same backwards. All weights are constants that the engine can pack; the
+target's modulation is an input. The window has the size that a frame's proposals need, and the engine takes any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atom_core.backbone import Features
-from atom_core.engine import compile_module, new_request
+from atom_core.engine import Request, compile_module
 from atom_core.iou_net import POOL3, POOL4, IoUNet, Modulation
-from atom_core.iou_surface import (
-    FoldedHead,
-    area,
-    bin_matrices,
-    edge_matrix,
-    edge_offset,
-    hat_integral,
-    side_lengths,
-)
-from atom_core.refiner import Ascent, window_origins, window_sizes
+from atom_core.iou_surface import FoldedHead, area, bin_matrices, edge_matrix, hat_integral, side_lengths
+from atom_core.refiner import Ascent
 
 if TYPE_CHECKING:
     import openvino
 
-_Function = Callable[..., Any]
-_MARGIN = 2  # cells that two 3x3 convolutions see beyond a window
+_HALO = 2  # cells that two 3x3 convolutions see beyond a window
+_MARGIN = 16.0  # crop px about the proposals: all but a few of a thousand ascents stay within it
+_BRANCHES = ((POOL3, 8), (POOL4, 16))  # bins a side and stride
+
+
+class Window(NamedTuple):
+    """The cells of both maps that boxes within some bounds can see."""
+
+    columns3: range
+    rows3: range
+    columns4: range
+    rows4: range
+
+    @classmethod
+    def about(cls, low: np.ndarray, high: np.ndarray, crop_size: int) -> Window:
+        """Of boxes between corners (2,) in crop px, or the nearest cells, where these lie outside the crop."""
+        spans = []
+        for _, stride in _BRANCHES:
+            last = crop_size // stride - 1
+            first_cells = np.clip(np.floor(low / stride), 0, last)
+            last_cells = np.clip(np.ceil(high / stride), first_cells, last)
+            spans += [range(int(a), int(b) + 1) for a, b in zip(first_cells, last_cells, strict=True)]
+        return cls(*spans)
+
+    @classmethod
+    def whole(cls, crop_size: int) -> Window:
+        """All cells."""
+        return cls(*(range(crop_size // stride) for _, stride in _BRANCHES for _ in range(2)))
+
+    def cut(self, features: Features) -> list[Tensor]:
+        """What `WindowedMaps` takes: of each branch the features with a halo, and where that is inside the map."""
+        parts = []
+        for of_stride, columns, rows in zip(features, self[::2], self[1::2], strict=True):
+            parts += _cut(of_stride.numpy(), columns, rows)
+        return [torch.from_numpy(part) for part in parts]
+
+    def cells(self) -> list[Tensor]:
+        """Numbers of the columns and rows, as `AscentStep` takes them."""
+        return [torch.from_numpy(np.array(span, np.float32)) for span in self]
+
+
+def _cut(features: np.ndarray, columns: range, rows: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (1, C, n, n) in a window and its halo, 0 outside the map; which columns and rows (and 1 more) are in."""
+    cells = features.shape[-1]
+    (x, y), (width, height) = (columns.start - _HALO, rows.start - _HALO), (len(columns), len(rows))
+    cut = np.zeros((1, features.shape[1], height + 2 * _HALO, width + 2 * _HALO), np.float32)
+    left, top = max(0, -x), max(0, -y)
+    part = features[:, :, max(0, y) : y + cut.shape[2], max(0, x) : x + cut.shape[3]]
+    cut[:, :, top : top + part.shape[2], left : left + part.shape[3]] = part
+    inside = [
+        ((at >= 0) & (at < cells)).astype(np.float32)
+        for at in (np.arange(span.start - 1, span.stop + 1) for span in (columns, rows))
+    ]
+    return cut, *inside
 
 
 class WindowedMaps(nn.Module):
     """The test branch's maps in a window, and nowhere else: exactly those of `IoUNet.test_maps`, cut."""
 
-    def __init__(self, net: IoUNet, cells: tuple[int, int], window: tuple[int, int]) -> None:
+    def __init__(self, net: IoUNet) -> None:
         super().__init__()
-        self.cells, self.window = cells, window
         blocks = (net.conv3_1t, net.conv3_2t), (net.conv4_1t, net.conv4_2t)
         self.branches = nn.ModuleList(
             nn.ModuleList(fuse_conv_bn_eval(block[0], block[1]) for block in pair) for pair in blocks
         )
 
-    def forward(self, stride8: Tensor, stride16: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (n, n * C) and (m, m * C), channels last, and the edges' offset (20,), see `edge_offset`."""
-        origins = window_origins(proposals[0], self.cells, self.window)
-        maps = [
-            self._map(features, origins[i], i).permute(1, 2, 0).flatten(1)
-            for i, features in enumerate((stride8, stride16))
-        ]
-        offset = edge_offset(tuple(origins[0].unbind()), tuple(origins[1].unbind()), proposals)
-        return maps[0], maps[1], offset
+    def forward(
+        self,
+        stride8: Tensor,
+        inside3_x: Tensor,
+        inside3_y: Tensor,
+        stride16: Tensor,
+        inside4_x: Tensor,
+        inside4_y: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Maps (rows, columns, 256), channels last, from what `Window.cut` gives."""
+        return self._map(stride8, inside3_x, inside3_y, 0), self._map(stride16, inside4_x, inside4_y, 1)
 
-    def _map(self, features: Tensor, origin: Tensor, branch: int) -> Tensor:
-        cells, window = self.cells[branch], self.window[branch]
+    def _map(self, cut: Tensor, inside_x: Tensor, inside_y: Tensor, branch: int) -> Tensor:
         first, second = self.branches[branch]
-        start = origin.long()[:, None]
-        columns, rows = start + torch.arange(window + 2 * _MARGIN)
-        cut = F.pad(features, (_MARGIN,) * 4).index_select(2, rows).index_select(3, columns)
         hidden = F.conv2d(cut, first.weight, first.bias).relu()  # a cell more than the window on each side
         # What lies beyond the map is 0 there, and not what the convolution made of it.
-        at = start + torch.arange(-1, window + 1)
-        inside_x, inside_y = ((at >= 0) & (at < cells)).float()
         hidden = hidden * (inside_y[:, None] * inside_x)
-        return F.conv2d(hidden, second.weight, second.bias).relu()[0]
+        return F.conv2d(hidden, second.weight, second.bias).relu()[0].permute(1, 2, 0)
 
 
 class AscentStep(nn.Module):
-    """One step of the ascent for P boxes; or, where it `climbs` no more, the prediction for them."""
+    """One step of the ascent for P boxes, and the prediction for them as they were before it."""
 
-    def __init__(self, net: IoUNet, window: tuple[int, int], proposals: int, climbs: bool) -> None:
+    def __init__(self, net: IoUNet, proposals: int) -> None:
         super().__init__()
-        self.window, self.count, self.climbs = window, proposals, climbs
+        self.count = proposals
         head = FoldedHead.fold(net)
         weight, by_position, by_side = bin_matrices()
         buffers = {
             "edges": edge_matrix(),
             "weight_of": weight.T,
-            "slope_of": torch.cat((by_position, by_side), dim=1).T,
-            "grid": torch.arange(window[0]),
+            "slope_of": torch.stack((by_position.T, by_side.T)),
             **head._asdict(),
+            "weight3": _by_unit(head.weight3, POOL3),
+            "weight4": _by_unit(head.weight4, POOL4),
         }
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor.float())
@@ -98,117 +138,150 @@ class AscentStep(nn.Module):
         boxes: Tensor,
         map3: Tensor,
         map4: Tensor,
-        offset: Tensor,
+        columns3: Tensor,
+        rows3: Tensor,
+        columns4: Tensor,
+        rows4: Tensor,
         modulation3: Tensor,
         modulation4: Tensor,
         step_length: Tensor,
-    ) -> Tensor:
-        """Boxes (P, 4), what `WindowedMaps` gives, modulation (1, 256) each, (1,) -> boxes or 2 * IoU - 1 (P,)."""
-        edges = (boxes @ self.edges + offset).view(self.count, 2, -1, 1)
-        distance = (edges - self.grid).clamp(-1, 1)  # (P, axis, E, n)
-        magnitude = distance.abs()
-        weights = self.weight_of @ hat_integral(distance, magnitude)  # (P, axis, 8, n)
-        slopes = (self.slope_of @ (1 - magnitude)).unflatten(2, (2, -1))  # (P, axis, position or side, 8, n)
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (P, 4), what `WindowedMaps` and `Window.cells` give, modulation (1, 256) each, (1,).
+
+        Returns:
+            boxes (P, 4) and 2 * IoU - 1 (P,).
+        """
+        edges = (boxes @ self.edges).view(self.count, 2, -1, 1)
         size = side_lengths(boxes)
         divisor = area(size)
-
         value, by_shape, of_area = self.output_bias, 0, 0
         branches = (
-            (map3, modulation3, self.weight3, slice(0, POOL3), slice(0, 256)),
-            (map4, modulation4, self.weight4, slice(POOL3, POOL3 + POOL4), slice(256, 512)),
+            (map3, (columns3, rows3), modulation3, self.weight3),
+            (map4, (columns4, rows4), modulation4, self.weight4),
         )
-        for i, (feature_map, modulation, layer, bins, part) in enumerate(branches):
-            cells = self.window[i]
-            x, y = (weights[:, axis, bins, :cells] for axis in (0, 1))  # (P, K, n)
-            rows, pooled = self._pool(feature_map, x, y, cells)
+        first_edge = first_bin = 0
+        for i, (feature_map, cells, modulation, layer) in enumerate(branches):
+            k = _BRANCHES[i][0]
+            edge, bin = slice(first_edge, first_edge + k + 1), slice(first_bin, first_bin + k)
+            first_edge, first_bin = edge.stop, bin.stop
+            part = slice(256 * i, 256 * (i + 1))
+            x, y = (self._weights(edges[:, axis, edge], cells[axis], edge, bin) for axis in (0, 1))
+            rows, pooled = self._pool(feature_map, x[0], y[0])
             sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / divisor
             hidden = sums + self.bias[part]
-            if not self.climbs:
-                value = value + hidden.relu() @ self.output[part]
-                continue
+            value = value + hidden.relu() @ self.output[part]
             at_sums = torch.where(hidden > 0, self.output[part], torch.zeros_like(hidden))
             of_area = of_area + (at_sums * sums).sum(1, keepdim=True)
             at_pooled = (at_sums @ layer).view(pooled.shape) * modulation
-            at_x, at_y = self._transposed(at_pooled, rows, feature_map, x, cells)
+            at_x, at_y = self._transposed(at_pooled, rows, feature_map, x[0])
             by_shape = by_shape + torch.stack(
-                [(slopes[:, axis, :, bins, :cells] * at[:, None]).sum((2, 3)) for axis, at in ((0, at_x), (1, at_y))],
-                dim=2,
+                [(slopes * at[:, None]).sum((2, 3)) for (_, slopes), at in ((x, at_x), (y, at_y))], dim=2
             )  # (P, position or side, axis)
-        if not self.climbs:
-            return value
         by_shape = by_shape * (size / divisor)[:, None]
         change = torch.cat((by_shape[:, 0], by_shape[:, 1] - of_area), dim=1)
-        return boxes + step_length * change
+        return boxes + step_length * change, value
 
-    def _pool(self, feature_map: Tensor, x: Tensor, y: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    def _weights(self, edges: Tensor, cells: Tensor, edge: slice, bin: slice) -> tuple[Tensor, Tensor]:
+        """Along one axis of n cells: the bins' weights (P, K, n) and their derivatives (P, position or side, K, n)."""
+        distance = (edges - cells).clamp(-1, 1)  # (P, E, n)
+        magnitude = distance.abs()
+        return (
+            self.weight_of[bin, edge] @ hat_integral(distance, magnitude),
+            self.slope_of[:, bin, edge] @ (1 - magnitude)[:, None],
+        )
+
+    def _pool(self, feature_map: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The map pooled along y (P, K, n, C), and along both (P, K, K, C)."""
         bins = x.shape[1]
-        rows = (y.reshape(self.count * bins, cells) @ feature_map).view(self.count, bins, cells, -1)
+        rows = (y.reshape(self.count * bins, -1) @ feature_map.flatten(1)).view(self.count, bins, -1, 256)
         return rows, x[:, None] @ rows
 
-    def _transposed(
-        self, at_pooled: Tensor, rows: Tensor, feature_map: Tensor, x: Tensor, cells: int
-    ) -> tuple[Tensor, Tensor]:
+    def _transposed(self, at_pooled: Tensor, rows: Tensor, feature_map: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """From the gradient at the pooled map to those at the weights along x and y (P, K, n)."""
         bins = x.shape[1]
         at_x = (at_pooled @ rows.transpose(2, 3)).sum(1)
         at_rows = (x.transpose(1, 2)[:, None] @ at_pooled).reshape(self.count * bins, -1)
-        return at_x, (at_rows @ feature_map.T).view(self.count, bins, cells)
+        return at_x, (at_rows @ feature_map.flatten(1).T).view(self.count, bins, -1)
+
+
+def _by_unit(weight: Tensor, bins: int) -> Tensor:
+    """Of `FoldedHead`, as the pooled maps' layout needs it: (256, K * K * C)."""
+    return weight.view(len(weight), bins**2, -1).permute(2, 1, 0).flatten(1).contiguous()
 
 
 class OpenVinoRefiner:
     """See `refiner.Refiner`. Compiles what it needs at the first call for a number of proposals.
 
-    The whole maps, for the rare long and thin target, are left to PyTorch: compiling for them, perhaps in the middle of
-    a video, would take seconds.
+    The maps are computed where the proposals are, and somewhat about them. Where the ascent leaves that, it is begun
+    again with the whole maps, so that the result is always theirs.
     """
 
     def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int) -> None:
-        self._net, self._channels = iou_net, channels
-        self._cells = crop_size // 8, crop_size // 16
-        self._functions: dict[tuple[tuple[int, int], int], tuple[_Function, _Function]] = {}
+        self._net, self._channels, self._crop_size = iou_net, channels, crop_size
+        self._functions: dict[int, tuple[Request, Request]] = {}
 
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
     ) -> tuple[Tensor, Tensor]:
         """See `Refiner`."""
-        maps, step, value = self._get(window_sizes(self._cells, ascent.whole), len(proposals))
-        seen = *maps(*features, proposals), *modulation, torch.tensor([ascent.step_length])
-        boxes = proposals
+        low, high = _bounds(proposals)
+        low, high = low - _MARGIN, high + _MARGIN
+        climbed = None
+        if np.isfinite(high - low).all():
+            window = Window.about(low, high, self._crop_size)
+            climbed = self._ascend(features, modulation, proposals, ascent, window, (low, high))
+        return climbed or self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
+
+    def _ascend(
+        self,
+        features: Features,
+        modulation: Modulation,
+        boxes: Tensor,
+        ascent: Ascent,
+        window: Window,
+        bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[Tensor, Tensor] | None:
+        """The ascent in a window; None if a box leaves the bounds (low, high)."""
+        maps, step = self._get(len(boxes))
+        seen = *maps(*window.cut(features)), *window.cells(), *modulation, torch.tensor([ascent.step_length])
+        climbed, value = step(boxes, *seen)
         for _ in range(ascent.steps):
-            boxes = step(boxes, *seen)
-        return boxes, value(boxes, *seen)
+            boxes = climbed
+            if bounds and not _within(boxes, *bounds):
+                return None
+            climbed, value = step.again(boxes)
+        return boxes, value
 
-    def _get(self, window: tuple[int, int], proposals: int) -> tuple[_Function, _Function, _Function]:
-        key = window, proposals
-        if key not in self._functions:
-            if window == self._cells:
-                steps = (AscentStep(self._net, *key, climbs) for climbs in (True, False))
-                self._functions[key] = WindowedMaps(self._net, self._cells, window), *steps
-            else:
-                maps, *steps = (new_request(one) for one in _compile(self._net, self._channels, self._cells, *key))
-                self._functions[key] = maps, *(_first_output(step) for step in steps)
-        return self._functions[key]
+    def _get(self, proposals: int) -> tuple[Request, Request]:
+        if proposals not in self._functions:
+            maps, step = _compile(self._net, self._channels, proposals)
+            self._functions[proposals] = Request(maps), Request(step)
+        return self._functions[proposals]
 
 
-def _first_output(run: _Function) -> _Function:
-    return lambda *inputs: run(*inputs)[0]
+def _bounds(boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest x and y (2,) of boxes (P, 4)."""
+    corners = boxes[:, :2].numpy()
+    return corners.min(0), (corners + boxes[:, 2:].numpy()).max(0)
+
+
+def _within(boxes: Tensor, low: np.ndarray, high: np.ndarray) -> bool:
+    lowest, highest = _bounds(boxes)
+    return bool((lowest >= low).all() and (highest <= high).all())
 
 
 @lru_cache(maxsize=8)
-def _compile(
-    net: IoUNet, channels: tuple[int, int], cells: tuple[int, int], window: tuple[int, int], proposals: int
-) -> tuple[openvino.CompiledModel, ...]:
-    """The maps, a step of the ascent, the prediction; one network's trackers share them."""
-    boxes, modulation = (proposals, 4), (1, 256)
-    features = [(1, c, n, n) for c, n in zip(channels, cells, strict=True)]
-    maps = [(n, n * 256) for n in window]
+def _compile(net: IoUNet, channels: tuple[int, int], proposals: int) -> tuple[openvino.CompiledModel, ...]:
+    """The maps and a step of the ascent, in windows of any size; one network's trackers share them."""
+    vector, modulation, any_size = (6,), (1, 256), (-1,)
+    features = [((1, c, 8, 8), vector, vector) for c in channels]
+    free = [((1, c, -1, -1), any_size, any_size) for c in channels]
+    maps, boxes, rest = (4, 4, 256), (proposals, 4), (modulation, modulation, (1,))
     return (
-        compile_module(WindowedMaps(net, cells, window), (*features, boxes)),
-        *(
-            compile_module(
-                AscentStep(net, window, proposals, climbs), (boxes, *maps, (20,), modulation, modulation, (1,))
-            )
-            for climbs in (True, False)
+        compile_module(WindowedMaps(net), (*features[0], *features[1]), (*free[0], *free[1])),
+        compile_module(
+            AscentStep(net, proposals),
+            (boxes, maps, maps, *((4,),) * 4, *rest),
+            (boxes, (-1, -1, 256), (-1, -1, 256), *(any_size,) * 4, *rest),
         ),
     )

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a crop's features and proposals to the ascended boxes: the IoU predictor's part of the frame step.
 
-Proposals reach only a part of the crop, so only a window of the test branch's maps about them is used. It holds what
-the proposals of a target of usual shape can climb to; for a longer and thinner one the whole maps are used.
+Proposals reach only a part of the crop, so only a window of the test branch's maps about them is used. Here it has one
+size, for static shapes. It holds what the proposals of a target of usual shape can climb to; for a longer and thinner
+one the whole maps are used. `atom_core.openvino_refiner` fits its window to the proposals.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Ascent(NamedTuple):
 
     steps: int
     step_length: float
-    whole: bool  # use the whole maps, see `needs_whole_maps`
+    whole: bool  # a window of one size would not do, see `needs_whole_maps`
 
 
 class Refiner(Protocol):
@@ -116,4 +117,4 @@ def _cut(maps: TestMaps, origins: Tensor, window: tuple[int, int]) -> TestMaps:
     for t, origin, cells in zip(maps[:2], origins, window, strict=True):
         columns, rows = (origin[:, None] + torch.arange(cells, device=t.device)).long()
         cut.append(t.index_select(2, rows).index_select(3, columns))
-    return TestMaps(*cut, tuple(origins[0].unbind()), tuple(origins[1].unbind()))
+    return TestMaps(*cut, *origins)

@@ -4,6 +4,7 @@
 
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,7 +77,39 @@ def test_a_long_target_needs_the_whole_maps(scene, refine):
         wanted = reference(scene, proposals, ascent)
         torch.testing.assert_close(refine(features, modulation, proposals, ascent)[0], wanted[0], atol=1e-3, rtol=0)
         cut = refine(features, modulation, proposals, ascent._replace(whole=False))[0]
-    assert (cut - wanted[0]).abs().amax() > 0.1  # a window would not do
+    if isinstance(refine, TorchRefiner):
+        assert (cut - wanted[0]).abs().amax() > 0.1  # a window of fixed size would not do
+    else:
+        torch.testing.assert_close(cut, wanted[0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("length", [60.0, -60.0, 1e30, float("nan")])
+def test_boxes_that_run_away_do_so_as_with_the_whole_network(scene, length):
+    """OpenVINO's window is left in the first step, or not to be had."""
+    refine, (_, features, modulation) = make("openvino", scene[0]), scene
+    ascent = Ascent(2, length, whole=False)
+    with torch.no_grad():
+        wanted = reference(scene, PROPOSALS, ascent)
+        found = refine(features, modulation, PROPOSALS, ascent)
+    assert not (wanted[0] - PROPOSALS).abs().amax() < 40  # beyond the window
+    if abs(length) < 100:
+        torch.testing.assert_close(found[0], wanted[0], atol=0.01, rtol=1e-3)
+        torch.testing.assert_close(found[1], wanted[1], atol=1e-3, rtol=0)
+    else:  # to where float32 has no say
+        assert found[0].shape == wanted[0].shape
+
+
+def test_the_window_holds_all_cells_that_boxes_within_its_bounds_can_see():
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    from atom_core.openvino_refiner import Window
+
+    # x 20..61, y 97..130: at stride 8 cells 2.5..7.625 and 12.125..16.25; at stride 16 1.25..3.8125 and 6.0625..8.125.
+    low, high = np.array((20.0, 97)), np.array((61.0, 130))
+    assert Window.about(low, high, SIZE) == (range(2, 9), range(12, 18), range(1, 5), range(6, 10))
+    # Beside the crop: the nearest cells.
+    assert Window.about(low - 500, high - 500, SIZE) == (range(1),) * 4
+    assert Window.about(low + 500, high + 500, SIZE) == (range(35, 36),) * 2 + (range(17, 18),) * 2
+    assert Window.whole(SIZE) == (range(36),) * 2 + (range(18),) * 2
 
 
 @pytest.mark.parametrize("steps", [0, 2])
