@@ -1,27 +1,33 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frame step captured once and replayed, or run operation by operation where that cannot be.
+"""The frame step and the filter's update, captured once and replayed, or else run operation by operation.
 
 On a GPU a plain frame is about a hundred small kernels, and launching each from Python takes longer than running it.
 torch.compile's "reduce-overhead" fuses them and has CUDA record them as one graph, which is then launched as a whole.
-Capturing takes a minute, so it happens when the tracker warms up (or else at its first target) and never while it
+Capturing takes minutes, so it happens when the tracker warms up (or else at its first target) and never while it
 follows one: a frame that does not fit what was captured is run operation by operation, and `Execution.state` says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from atom_core.backbone import Features
 from atom_core.frame_step import FrameNetworks, Numbers, Observation, Sight, see
+from atom_core.target_model import GiveLesson, Lesson, improve_filter
+
+Result = TypeVar("Result")
 
 MODES = ("auto", "on", "off")
 _REPLAYS = 3  # CUDA graphs are recorded at the second run of what was compiled, and replayed from the third on
 _TOLERANCE = 0.05  # of the peaks' scores, between captured and not: what half precision may differ by
+_FILTER_TOLERANCE = 0.01  # of an improved filter, as a share of its largest number
 
 
 # Makes the arguments of `see` anew at each call, for one search region and one sight: pixels, numbers, sights.
@@ -29,7 +35,7 @@ Example = Callable[[], tuple[Sequence[Tensor], Numbers, Sequence[Sight]]]
 
 
 class Execution:
-    """Runs `frame_step.see`.
+    """Runs `frame_step.see` and `target_model.improve_filter`.
 
     Args:
         mode: "on"; "off"; or "auto", which is "on" for CUDA.
@@ -45,6 +51,8 @@ class Execution:
         self._is_wanted = mode == "on" or (mode == "auto" and device.type == "cuda")
         self._replay: Callable[..., Observation] | None = None
         self._constants: tuple | None = None  # of the graph that was captured
+        self._updates: dict[int, Callable[[Lesson], Tensor]] = {}  # by their number of iterations
+        self._of_updates: tuple | None = None  # their constants
         self._reason = "not captured yet" if self._is_wanted else "capture is off"
         self.is_settled = not self._is_wanted  # whether `capture` has nothing left to try
 
@@ -60,36 +68,73 @@ class Execution:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Within it, frames are run operation by operation, so that their parts can be watched."""
-        replay, self._replay = self._replay, None
+        replay, updates = self._replay, self._updates
+        self._replay, self._updates = None, {}
         try:
             yield
         finally:
-            self._replay = replay
+            self._replay, self._updates = replay, updates
 
-    def capture(self, example: Example, networks: FrameNetworks) -> None:
-        """Compiles and records the step, if that is wanted. If it fails, frames are run as before, and `state` tells.
+    def capture(
+        self, example: Example, networks: FrameNetworks, lesson: GiveLesson, iterations: Collection[int]
+    ) -> None:
+        """Compiles and records the step and updates of so many iterations, if that is wanted.
+
+        If it fails, frames are run as before, and `state` tells.
+
+        Args:
+            example: of a frame.
+            networks: those of all frames to come.
+            lesson: of a target.
+            iterations: those of the updates to come.
 
         Raises:
             torch.OutOfMemoryError: if the device's memory is full.
         """
         if not self._is_wanted:
             return
-        self.is_settled, self._replay = True, None
+        self.is_settled, self._replay, self._updates = True, None, {}
         try:
-            replay = torch.compile(_see_through(networks), fullgraph=True, dynamic=False, mode="reduce-overhead")
-            for _ in range(_REPLAYS):
-                frame = example()
-                scores = _run(replay, *frame).results[:, :2].float().cpu()
-            expected = see(*frame, networks).results[:, :2].float().cpu()
+            replay = self._capture_step(example, networks)
+            updates = {n: self._capture_update(lesson, n) for n in sorted(set(iterations) - {0})}
         except torch.OutOfMemoryError:
             raise
+        except _Differs as error:
+            self._reason = f"captured, {error}"
         except Exception as error:  # compilers raise many kinds, and tracking can go on without
             self._reason = f"capturing failed with {type(error).__name__}: {_first_line(error)}"
-            return
+        else:
+            self._replay, self._constants, self._reason = replay, _constants(*example()), ""
+            self._updates, self._of_updates = updates, _constants_of(lesson(True))
+
+    def _capture_step(self, example: Example, networks: FrameNetworks) -> Callable[..., Observation]:
+        replay = _compile(_see_through(networks))
+        for _ in range(_REPLAYS):
+            frame = example()
+            scores = _run(replay, *frame).results[:, :2].float().cpu()
+        expected = see(*frame, networks).results[:, :2].float().cpu()
         if not torch.allclose(scores, expected, atol=_TOLERANCE):
-            self._reason = f"captured, the scores were {scores.tolist()} instead of {expected.tolist()}"
-            return
-        self._replay, self._constants, self._reason = replay, _constants(*frame), ""
+            raise _Differs(f"the scores were {scores.tolist()} instead of {expected.tolist()}")
+        return replay
+
+    def _capture_update(self, lesson: GiveLesson, iterations: int) -> Callable[[Lesson], Tensor]:
+        replay = _compile(partial(improve_filter, iterations=iterations))
+        for _ in range(_REPLAYS):
+            taps = _run(replay, lesson(True)).cpu()
+        expected = improve_filter(lesson(False), iterations).cpu()
+        error, scale = float((taps - expected).abs().amax()), float(expected.abs().amax())
+        if not error <= _FILTER_TOLERANCE * scale:
+            raise _Differs(f"an update of {iterations} iterations differed by {error:.2g} in a filter of {scale:.2g}")
+        return replay
+
+    def improve(self, lesson: GiveLesson, iterations: int) -> Tensor:
+        """See `target_model.improve_filter`."""
+        replay = self._updates.get(iterations)
+        if replay is not None:
+            whole = lesson(True)
+            if _constants_of(whole) == self._of_updates:
+                return _run(replay, whole).clone()  # the next replay writes in the same place
+        return improve_filter(lesson(False), iterations)
 
     def see(
         self, pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sight], networks: FrameNetworks
@@ -129,11 +174,17 @@ def _see_through(networks: FrameNetworks) -> Callable[..., Observation]:
     return see_captured
 
 
-def _run(
-    replay: Callable[..., Observation], pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sight]
-) -> Observation:
+class _Differs(Exception):
+    """What was captured computes something else."""
+
+
+def _compile(function: Callable[..., Result]) -> Callable[..., Result]:
+    return torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
+
+
+def _run(replay: Callable[..., Result], *arguments: Any) -> Result:
     torch.compiler.cudagraph_mark_step_begin()  # what the last replay returned is not needed any more
-    return replay(pixels, numbers, sights)
+    return replay(*arguments)
 
 
 def _constants(pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sight]) -> tuple:
@@ -141,6 +192,13 @@ def _constants(pixels: Sequence[Tensor], numbers: Numbers, sights: Sequence[Sigh
     (sight,) = sights
     shapes = tuple(tuple(t.shape) for t in (*pixels, *numbers, *sight.classifier, *sight.modulation))
     return shapes, sight.use_hann_window, sight.ascent
+
+
+def _constants_of(lesson: Lesson) -> tuple:
+    """The same of an update."""
+    shapes = tuple(tuple(t.shape) for t in lesson[:-1])
+    config = lesson.config
+    return shapes, config.filter_size, config.hinge_slope, config.filter_regularization
 
 
 def _cloned(seen: Observation) -> Observation:

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from atom_core import boxes
@@ -122,7 +123,7 @@ def _see_one(
     held_against = Limits.of(held)
     peaks = find_peaks(sight.classifier.scores(sample)[0, 0], held_against, sight.use_hann_window)
     position = target_position(peaks, held_against)
-    proposals = proposals + torch.cat((position, torch.zeros_like(position)))
+    proposals = proposals + F.pad(position, (0, 2))
     refined, predicted = networks.refine(features, sight.modulation, proposals, sight.ascent)
     return torch.cat((peaks.scores, peaks.near, position, refined.flatten(), predicted)), sample
 

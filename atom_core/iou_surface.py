@@ -12,6 +12,9 @@ Everything that depends on the box in a step is a function of its bins' edges:
 
 * the hat function's integral up to an edge, whose difference over a bin is the bin's weight of a cell;
 * the hat function itself, which is the integral's derivative in the edge.
+
+Both branches share one table, with zeros where one has nothing to say to the other's units, and small sums are written
+as products and sums instead of matrix products: so a compiler makes few kernels of a step (see `atom_core.capture`).
 """
 
 from __future__ import annotations
@@ -19,28 +22,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from atom_core.iou_net import POOL3, POOL4, IoUNet, LinearBlock, Modulation, TestMaps
-from atom_core.prroi_pool import Origin
 
 _BRANCHES = ((POOL3, 1 / 8), (POOL4, 1 / 16))  # bins a side and cells a crop px, at strides 8 and 16
 _EDGES = sum(bins + 1 for bins, _ in _BRANCHES)  # along one axis
 _BINS = sum(bins for bins, _ in _BRANCHES)
-# The products of a weight along y and one along x that a step needs: the pooling's own, and its derivatives in the
-# box's x, y, width and height. 0: the bin's weight; 1: its derivative in the position; 2: in the side.
-_ALONG_Y, _ALONG_X = (0, 0, 1, 0, 2), (0, 1, 0, 2, 0)
+_UNITS = 256  # of the layer behind each branch's pooling
 _SMALLEST = 1e-3  # crop px: a side below it counts as so long
 
 
 class FoldedHead(NamedTuple):
     """The predictor's layers behind the pooling, with batch normalisation folded in; the same for all targets.
 
-    Weights are on pooled maps in the order bin y, bin x, channel, summed, not averaged, over a bin of one crop px².
+    Weights are on pooled maps that are summed, not averaged, over a bin of one crop px².
     """
 
-    weight3: Tensor  # (256, 5 * 5 * C)
-    weight4: Tensor  # (256, 3 * 3 * C)
+    weight3: Tensor  # (C, 5 * 5 * 256): channel; bin y, bin x, unit
+    weight4: Tensor  # (C, 3 * 3 * 256)
     bias: Tensor  # (512,) of the two branches, one after the other
     output: Tensor  # (512,)
     output_bias: Tensor  # (1,)
@@ -60,7 +61,7 @@ def _fold(block: LinearBlock, bins: int, scale: float) -> tuple[Tensor, Tensor]:
     # Along each axis: a bin of a side in px has side * scale / bins cells, by which the integral is to be divided.
     weight = weight * (bins / scale) ** 2
     bias = (block.linear.bias - block.bn.running_mean) * gain + block.bn.bias
-    return weight.permute(0, 2, 3, 1).flatten(1).contiguous(), bias
+    return weight.permute(1, 2, 3, 0).flatten(1).contiguous(), bias
 
 
 def edge_matrix() -> Tensor:
@@ -106,47 +107,65 @@ def hat_integral(clamped: Tensor, magnitude: Tensor) -> Tensor:
 class Geometry(NamedTuple):
     """What no frame and no target changes."""
 
-    edges: Tensor  # (4, 20), see `edge_matrix`
-    bins: Tensor  # (20, 5 * 2 * 8): the hat function's integral and itself at an axis's edges -> its bins' weights
-    grid: Tensor  # (n,) cells of the longest axis
+    grid: Tensor  # (n, 1) cells of the longest axis
+    slopes: Tensor  # (E, 2) by how many cells an edge moves with the box's position and side, a px; so along y as x
+    of_integral: Tensor  # (3,), and (E, 3): what a weight and its derivatives take of the hat function's integral
+    of_hat: Tensor  # and of itself
+    sides: Tensor  # (4,) -1 for width and height, which the area holds
+    branch: Tensor  # (E,) long, of each edge
+    by_box: Tensor  # (4,) long: among products of a derivative along y and one along x (3 * 3), those of x, y, w, h
 
     @classmethod
     def of(cls, cells: int) -> Geometry:
-        """For maps of so many cells a side, at most; float64, on the CPU.
-
-        `bins` has, for each of the five products and for each axis, x first, the 8 bins' weights.
-        """
-        weight, by_position, by_side = bin_matrices()
-        zeros = torch.zeros_like(weight)
-        kinds = torch.cat((weight, zeros)), torch.cat((zeros, by_position)), torch.cat((zeros, by_side))
-        bins = torch.stack([torch.stack((kinds[x], kinds[y]), 1) for y, x in zip(_ALONG_Y, _ALONG_X, strict=True)], 1)
-        return cls(edge_matrix(), bins.flatten(1), torch.arange(cells, dtype=torch.float64))
+        """For maps of so many cells a side, at most; float64, on the CPU."""
+        slopes = edge_matrix()[0::2, :_EDGES].T.contiguous()  # of x and width
+        return cls(
+            torch.arange(cells, dtype=torch.float64)[:, None],
+            slopes,
+            torch.tensor([1.0, 0, 0], dtype=torch.float64),
+            F.pad(slopes, (1, 0)),
+            torch.tensor([0.0, 0, -1, -1], dtype=torch.float64),
+            torch.tensor([0] * (POOL3 + 1) + [1] * (POOL4 + 1)),
+            torch.tensor([1, 3, 2, 6]),
+        )
 
     def to(self, like: Tensor) -> Geometry:
         """On the device, and of the type, of another tensor."""
-        return Geometry(*(tensor.to(like) for tensor in self))
+        moved = (t.to(like if t.is_floating_point() else like.device) for t in self)
+        return Geometry(*moved)
+
+
+class _Weights(NamedTuple):
+    """A branch's weights along x or y for P boxes, in the first of the last three; then their derivatives in px."""
+
+    x: Tensor  # (P, n, K, 3): of a cell, a bin: the weight, its derivative in the box's position, and in its side
+    y: Tensor
 
 
 class IoUSurface(NamedTuple):
     """Predicted 2 * IoU - 1 of boxes (P, 4), in crop px, in one frame."""
 
-    tables: tuple[Tensor, Tensor]  # (n * 5 * n * 5, 256), (m * 3 * m * 3, 256): cell y, bin y, cell x, bin x
+    table: Tensor  # (n * n * 5 * 5 + m * m * 3 * 3, 512): cell y, cell x, bin y, bin x; the branches' units
+    cells: tuple[int, int]  # n and m, cells a side at strides 8 and 16
     head: FoldedHead
     geometry: Geometry
-    offset: Tensor  # (20,) the edges, in cells, of a box without size at the crop's origin: less the windows' origins
+    offset: Tensor  # (axis, n, E) from each cell to the edges of a box without size at the crop's origin, in cells
 
     @classmethod
     def tabulate(cls, head: FoldedHead, geometry: Geometry, modulation: Modulation, maps: TestMaps) -> IoUSurface:
         """Of the first target's modulation and of one crop's maps, square, or square windows of them."""
-        tables = tuple(
-            _tabulate(weight, t[0], c[0], bins)
-            for weight, t, c, (bins, _) in zip(head[:2], maps[:2], modulation, _BRANCHES, strict=True)
-        )
-        return cls(tables, head, geometry, edge_offset(maps.origin3, maps.origin4, geometry.edges))
+        parts = [_tabulate(weight, t[0], c[0]) for weight, t, c in zip(head[:2], maps[:2], modulation, strict=True)]
+        table = torch.cat([F.pad(part, sides) for part, sides in zip(parts, ((0, _UNITS), (_UNITS, 0)), strict=True)])
+        cells = maps.t3.shape[-1], maps.t4.shape[-1]
+        origins = maps[2:]
+        if not isinstance(origins[0], Tensor):
+            origins = geometry.slopes.new_tensor(origins).unbind()
+        of_edges = torch.stack(origins, dim=1).index_select(1, geometry.branch)  # (axis, E)
+        return cls(table, cells, head, geometry, -of_edges[:, None] - geometry.grid)
 
     def value(self, boxes: Tensor) -> Tensor:
         """Predicted 2 * IoU - 1 (P,)."""
-        hidden = self._hidden(self._products(boxes), side_lengths(boxes))
+        hidden = self._hidden(self._weights(boxes), side_lengths(boxes))
         return (hidden.relu() @ self.head.output + self.head.output_bias).to(boxes.dtype)
 
     def ascend(self, boxes: Tensor, steps: int, step_length: float) -> tuple[Tensor, Tensor]:
@@ -156,45 +175,55 @@ class IoUSurface(NamedTuple):
             the boxes (P, 4) and what is predicted for them (P,).
         """
         for _ in range(steps):
-            boxes = boxes + step_length * self.gradient(boxes, relative=True)
+            change, of_size = self._change(boxes)
+            boxes = torch.addcdiv(boxes, change, of_size, value=step_length)
         return boxes, self.value(boxes)
 
-    def gradient(self, boxes: Tensor, relative: bool = False) -> Tensor:
-        """Its derivative in x, y, width and height (P, 4); `relative`: times (w, h, w, h)."""
-        products, size = self._products(boxes), side_lengths(boxes)
-        hidden = self._hidden(products, size)
-        at_hidden = torch.where(hidden > 0, self.head.output, 0).chunk(2, dim=1)
-        # (P, 5): what is gained by each of the products. The first tells how the value scales with the pooled sums.
-        gains = [
-            torch.bmm(product, (at @ table.mT)[..., None])[..., 0]
-            for product, at, table in zip(products, at_hidden, self.tables, strict=True)
-        ]
-        gain = (gains[0] + gains[1]).to(boxes.dtype) / area(size)
+    def gradient(self, boxes: Tensor) -> Tensor:
+        """Its derivative in x, y, width and height (P, 4)."""
+        change, of_size = self._change(boxes)
+        return change / (of_size * side_lengths(boxes).repeat(1, 2))
+
+    def _change(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient times (w, h, w, h) (P, 4), as a fraction: the divisor is (P, 1)."""
+        weights, size = self._weights(boxes), side_lengths(boxes)
+        at_hidden = (self._hidden(weights, size) > 0) * self.head.output
+        by_cell = (at_hidden @ self.table.mT).to(boxes.dtype)  # (P, rows): what is gained by each product of weights
+        first = (self.cells[0] * POOL3) ** 2
+        gain = 0
+        for i, part in enumerate((by_cell[:, :first], by_cell[:, first:])):
+            n, k = self.cells[i], _BRANCHES[i][0]
+            x, y = weights[i]
+            # For each cell and bin along y, the sums over those along x with the weight and its derivatives.
+            along_x = (part.view(-1, n, n, k, k, 1) * x[:, None, :, None]).sum((2, 4))  # (P, n, K, 3)
+            gain = gain + (y[..., None] * along_x[..., None, :]).sum((1, 2))  # (P, 3, 3): the same along y, then x
+        # What is gained by the pooled sums; by x, y, width and height.
+        by_sums = gain[:, 0, :1]
+        by_box = gain.flatten(1).index_select(1, self.geometry.by_box)
         # Pooling divides by the area, which a side changes.
-        by_all = torch.cat((gain[:, 1:3] * size, gain[:, 3:] * size - gain[:, :1]), dim=1)
-        return by_all if relative else by_all / size.repeat(1, 2)
+        return torch.addcmul(by_sums * self.geometry.sides, by_box, size.repeat(1, 2)), area(size)
 
-    def _hidden(self, products: list[Tensor], size: Tensor) -> Tensor:
+    def _hidden(self, weights: tuple[_Weights, _Weights], size: Tensor) -> Tensor:
         """(P, 512) before the ReLU."""
-        sums = [product[:, 0] @ table for product, table in zip(products, self.tables, strict=True)]
-        return torch.addcdiv(self.head.bias, torch.cat(sums, dim=1), area(size).to(self.head.bias.dtype))
+        products = [(y[:, :, None, :, None, 0] * x[:, None, :, None, :, 0]).flatten(1) for x, y in weights]
+        sums = torch.cat(products, dim=1).to(self.table.dtype) @ self.table
+        return torch.addcdiv(self.head.bias, sums, area(size).to(self.head.bias.dtype))
 
-    def _products(self, boxes: Tensor) -> list[Tensor]:
-        """For each branch (P, 5, rows of its table): the products of weights named by `_ALONG_Y` and `_ALONG_X`."""
-        at = torch.addmm(self.offset, boxes, self.geometry.edges).view(-1, 1, 2, _EDGES)
-        distance = (at - self.geometry.grid[:, None, None]).clamp(-1, 1)  # (P, n, 2, E)
+    def _weights(self, boxes: Tensor) -> tuple[_Weights, _Weights]:
+        """Of both branches."""
+        position, side = (part[..., None, None] for part in (boxes[:, :2], boxes[:, 2:]))  # (P, axis, 1, 1)
+        slopes = self.geometry.slopes
+        moved = torch.addcmul(self.offset, position, slopes[:, 0])
+        distance = torch.addcmul(moved, side, slopes[:, 1]).clamp(-1, 1)  # (P, axis, n, E)
         magnitude = distance.abs()
-        functions = torch.cat((hat_integral(distance, magnitude), 1 - magnitude), dim=-1)
-        # (P, n, 2, 5, 2, 8): of a cell, from the edges along an axis; of a product, for an axis, a bin.
-        weights = (functions @ self.geometry.bins).unflatten(-1, (5, 2, _BINS))
-        x, y = weights[:, :, 0, :, 0], weights[:, :, 1, :, 1]  # (P, n, 5, 8)
-        products, first = [], 0
-        for (k, _), table in zip(_BRANCHES, self.tables, strict=True):
-            cells = round((len(table) / k**2) ** 0.5)
-            along_y, along_x = (w[:, :cells, :, first : first + k].transpose(1, 2) for w in (y, x))  # (P, 5, cells, k)
-            products.append((along_y[..., None, None] * along_x[:, :, None, None]).flatten(2).to(table.dtype))
-            first += k
-        return products
+        integral, hat = hat_integral(distance, magnitude)[..., None], (1 - magnitude)[..., None]
+        functions = torch.addcmul(integral * self.geometry.of_integral, hat, self.geometry.of_hat)
+        weights = functions[..., 1:, :] - functions[..., :-1, :]  # (P, axis, n, E - 1, 3)
+        branches, first = [], 0
+        for (k, _), cells in zip(_BRANCHES, self.cells, strict=True):
+            branches.append(_Weights(*weights[:, :, :cells, first : first + k].unbind(1)))
+            first += k + 1  # between the branches lies a difference that means nothing
+        return tuple(branches)
 
 
 def side_lengths(boxes: Tensor) -> Tensor:
@@ -207,18 +236,7 @@ def area(size: Tensor) -> Tensor:
     return size[:, :1] * size[:, 1:]
 
 
-def _tabulate(weight: Tensor, maps: Tensor, modulation: Tensor, bins: int) -> Tensor:
-    """What each cell of maps (C, n, n) gives a layer (256, bins² * C) through each bin (n * bins * n * bins, 256)."""
-    cells = maps.shape[-1]
-    layer = weight.view(len(weight), bins**2, -1).permute(2, 1, 0).flatten(1)  # (C, bins² * 256)
-    rows = (maps * modulation[:, None, None]).flatten(1).T.to(weight.dtype) @ layer
-    return rows.view(cells, cells, bins, bins, -1).transpose(1, 2).flatten(0, 3)
-
-
-def edge_offset(origin3: Origin, origin4: Origin, like: Tensor) -> Tensor:
-    """(20,): minus the windows' origins (x, y) in cells, at each edge, as `edge_matrix` has them."""
-    if not isinstance(origin3[0], Tensor):
-        origin3, origin4 = (like.new_tensor(origin) for origin in (origin3, origin4))
-    origins = torch.stack((*origin3, *origin4)).to(like.dtype).view(2, 2)  # (branch, axis)
-    each = [origins[i, :, None].expand(2, bins + 1) for i, (bins, _) in enumerate(_BRANCHES)]
-    return -torch.cat(each, dim=1).flatten()
+def _tabulate(weight: Tensor, maps: Tensor, modulation: Tensor) -> Tensor:
+    """What each cell of maps (C, n, n) gives a layer (C, K * K * 256) through each bin (n * n * K * K, 256)."""
+    cells = (maps * modulation[:, None, None]).flatten(1).T.to(weight.dtype)
+    return (cells @ weight).view(-1, _UNITS)

@@ -72,9 +72,9 @@ def find_peaks(scores: Tensor, limits: Limits, use_hann_window: bool) -> Peaks:
     fine = _upsample(scores)
     if use_hann_window:
         fine = _windowed(fine)
-    score1, position1 = _peak(fine)
-    score2, position2 = _peak(_without_area(fine, position1, limits.area))
-    positions = torch.stack((position1, position2))
+    score1, index1 = _peak(fine)
+    score2, index2 = _peak(_without_area(fine, index1, limits.area))
+    positions = _fine_to_crop(torch.stack((index1, index2)))
     offsets = positions - (len(fine) - 1) / 2
     near = offsets.square().sum(1) <= limits.near
     return Peaks(torch.stack((score1, score2)), positions, near)
@@ -137,16 +137,16 @@ def _fine_to_crop(index: Tensor) -> Tensor:
 
 
 def _peak(fine: Tensor) -> tuple[Tensor, Tensor]:
-    """Height () and crop position (2,) of the maximum."""
+    """Height () of the maximum, and its column and row (2,)."""
     score, column = fine.amax(0).max(dim=0)
     row = fine.amax(1).argmax()
-    return score, _fine_to_crop(torch.stack((column, row)))
+    return score, torch.stack((column, row))
 
 
-def _without_area(fine: Tensor, center: Tensor, half_size: Tensor) -> Tensor:
-    """The fine map with -inf in the area of (2,) half sides about a centre (2,), both in crop px."""
-    pixels = _fine_to_crop(torch.arange(fine.shape[-1], device=fine.device))
-    inside_x, inside_y = (pixels - center[:, None]).abs() <= half_size[:, None]
+def _without_area(fine: Tensor, index: Tensor, half_size: Tensor) -> Tensor:
+    """The fine map, one value a crop px, with -inf in the area of (2,) half sides about a column and row (2,)."""
+    distance = (torch.arange(fine.shape[-1], device=fine.device) - index[:, None]).abs()
+    inside_x, inside_y = distance <= half_size[:, None]
     return fine.masked_fill(inside_y[:, None] & inside_x, -math.inf)
 
 

@@ -144,7 +144,7 @@ class MultiTracker:
 
     def finish_frame(self) -> None:
         """Learns what the last frame left to learn, see `AtomTracker.finish_frame`."""
-        finish_learning(list(self._targets.values()))
+        finish_learning(list(self._targets.values()), self._networks)
 
     def warm_up(self) -> None:
         """Runs every stage once, see `AtomTracker.warm_up`; the targets are kept."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-Origin = tuple[int | Tensor, int | Tensor]  # (x, y) in cells; tensors (N, 1) where it differs between the N maps
+Origin = tuple[int | Tensor, int | Tensor] | Tensor  # (x, y) in cells; (N, 1) each where the N maps differ in it
 
 
 def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: Origin = (0, 0)) -> Tensor:

@@ -10,6 +10,7 @@ normalised by `normalize_features`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -117,12 +118,14 @@ class SampleMemory:
         weights[:n] = first / n
         _scale_to(weights[n:], 1.0 - first)
 
-    def upload(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """What is stored: samples (n, D, H, H), labels (n, 1, H, H) and weights (n,), on the samples' device."""
-        samples, n, size = self.samples[: self.stored], self.stored, self.labels.shape[-1]
+    def upload(self, dtype: torch.dtype, whole: bool = False) -> tuple[Tensor, Tensor]:
+        """What is stored: samples (n, D, H, H), and of each its label and weight (n, 2 * H + 1) in a type.
+
+        Both are on the samples' device; `whole`: with all slots, also those of weight 0.
+        """
+        n = len(self.weights) if whole else self.stored
         numbers = np.column_stack((self.labels[:n].reshape(n, -1), self.weights[:n]))
-        numbers = torch.from_numpy(numbers).to(dtype).to(samples.device)  # no float64 reaches the device
-        return samples.to(dtype), label_maps(numbers[:, :-1].view(n, 2, size)), numbers[:, -1]
+        return self.samples[:n], torch.from_numpy(numbers).to(dtype).to(self.samples.device)  # no float64 reaches it
 
 
 def _scale_to(weights: np.ndarray, total: float) -> None:
@@ -196,6 +199,29 @@ def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float
         return transposed(curvature * correlation.responses(torch.addmm(w2 @ p1, p2, w1)), p, 1)
 
     return NormalEquations(apply, transposed(error, w, -1))
+
+
+class Lesson(NamedTuple):
+    """What the filter is improved with, on the device."""
+
+    taps: Tensor  # (K*K, D)
+    samples: Tensor  # (N, D, H, H), see `SampleMemory`
+    numbers: Tensor  # (N, 2 * H + 1), see `SampleMemory.upload`
+    config: TrackerConfig
+
+
+GiveLesson = Callable[[bool], Lesson]  # see `TargetModel.lesson`
+Improve = Callable[[GiveLesson, int], Tensor]
+
+
+def improve_filter(lesson: Lesson, iterations: int) -> Tensor:
+    """New taps (K*K, D): one Gauss-Newton step of so many conjugate-gradient iterations, without a host read."""
+    taps, samples, numbers, config = lesson
+    labels = label_maps(numbers[:, :-1].view(len(samples), 2, -1))
+    correlation = Correlation.over(samples.to(taps.dtype), config.filter_size)
+    fit = Fit(correlation, labels, numbers[:, -1], config.hinge_slope)
+    equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
+    return minimize(equations, taps.flatten(), steps=1, cg_iterations=iterations).view_as(taps)
 
 
 class Classifier(NamedTuple):
@@ -280,11 +306,15 @@ class TargetModel:
         """What tells the object from its look-alikes at this time."""
         return Classifier(self.projection, self._taps)
 
-    def update(self, iterations: int) -> None:
-        """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations."""
-        config = self._config
-        samples, labels, gamma = self.memory.upload(self._taps.dtype)
-        fit = Fit(Correlation.over(samples, config.filter_size), labels, gamma, config.hinge_slope)
-        equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
-        taps = minimize(equations, self._taps.flatten(), steps=1, cg_iterations=iterations)
-        self._taps = taps.view_as(self._taps)
+    def update(self, iterations: int, improve: Improve | None = None) -> None:
+        """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations.
+
+        Args:
+            iterations: how many.
+            improve: runs `improve_filter` on the lesson in its own way, such as `atom_core.capture.Execution.improve`.
+        """
+        self._taps = improve(self.lesson, iterations) if improve else improve_filter(self.lesson(), iterations)
+
+    def lesson(self, whole: bool = False) -> Lesson:
+        """What there is to learn from; `whole`: with all slots of the memory, so that its shapes never change."""
+        return Lesson(self._taps, *self.memory.upload(self._taps.dtype, whole), self._config)

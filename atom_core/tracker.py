@@ -187,7 +187,7 @@ class AtomTracker:
         The next `track` does it otherwise. This is for who passes the result on first, and has time until then.
         """
         if self._target is not None:
-            finish_learning([self._target])
+            finish_learning([self._target], self._networks)
 
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first real frame is not slower; the target is kept.
@@ -319,7 +319,8 @@ def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> 
 def capture_step(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> None:
     """Has the frame step captured on an image (H, W, 3) of a target, if that is wanted."""
     look = look_at_place(target, target.jitter[0], config)
-    networks.execution.capture(lambda: prepare(image, [look]), networks)
+    iterations = config.update_cg_iterations, config.hard_negative_cg_iterations
+    networks.execution.capture(lambda: prepare(image, [look]), networks, target.model.lesson, iterations)
 
 
 def learn_first_frame(
@@ -363,7 +364,7 @@ def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config:
     They are left for the time after the result, see `finish_learning`. One pass of the backbone and one host read serve
     all targets and all places where they are looked for.
     """
-    finish_learning(targets)
+    finish_learning(targets, networks)
     size = image.shape[1], image.shape[0]
     for target in targets:
         target.resize_image(size)
@@ -511,12 +512,12 @@ def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, c
     target.probation = max(0, target.probation - 1)
 
 
-def finish_learning(targets: Sequence[Target]) -> None:
+def finish_learning(targets: Sequence[Target], networks: Networks) -> None:
     """Updates the filters for which the last frame left that to be done."""
     with torch.no_grad():
         for target in targets:
             if target.due:
-                target.model.update(target.due)
+                target.model.update(target.due, networks.execution.improve)
                 target.due = 0
 
 

@@ -3,15 +3,19 @@
 """The frame step, captured and not: compiled for real, with networks small enough to compile in seconds."""
 
 import dataclasses
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._inductor.graph import GraphLowering
+from torch._inductor.utils import fresh_inductor_cache
 
 from atom_core import capture, weights
 from atom_core.backbone import Features
+from atom_core.benchmark.scene import Scene
 from atom_core.boxes import search_region
 from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
@@ -20,7 +24,7 @@ from atom_core.frame_step import Aim, Sight, see, upload_aims
 from atom_core.iou_net import Modulation
 from atom_core.multi_tracker import MultiTracker
 from atom_core.refiner import Ascent
-from atom_core.target_model import Classifier
+from atom_core.target_model import Classifier, SampleMemory, TargetModel, improve_filter
 from atom_core.tracker import AtomTracker, TrackState
 
 CPU = torch.device("cpu")
@@ -65,11 +69,20 @@ def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2) 
     return [gather(image, taps) for taps in numbers.taps], numbers, sights
 
 
+def model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) -> TargetModel:
+    """A filter and so many samples in a memory of eight."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(samples, 4, 6, 6, generator=generator)
+    labels = torch.rand(samples, 2, 6, generator=generator).numpy()
+    filter_ = 0.1 * torch.randn(1, 4, 4, 4, generator=generator)
+    return TargetModel(torch.eye(4)[:, :, None, None], filter_, SampleMemory(drawn, labels, 8, 0.25), config)
+
+
 @pytest.fixture(scope="module")
 def captured() -> tuple[Execution, SmallNetworks]:
     execution, networks = Execution("on", CPU), SmallNetworks()
     with torch.no_grad():
-        execution.capture(lambda: frame(0, BOXES[0]), networks)
+        execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [2])
     return execution, networks
 
 
@@ -112,18 +125,55 @@ def test_what_was_not_captured_is_never_compiled_in_the_middle_of_a_video(captur
     assert execution.state == "captured"
 
 
-@pytest.mark.parametrize("breaks", ["graph", "compiler", "result"])
+@can_compile
+@pytest.mark.parametrize("samples", [3, 7])
+def test_a_captured_update_learns_the_same_from_a_memory_that_fills(captured, samples) -> None:
+    execution, _ = captured
+    target, plain = model(9, samples), model(9, samples)
+    with torch.no_grad():
+        for _ in range(3):
+            before = target.filter
+            target.update(2, execution.improve)
+            plain.update(2)
+            assert (target.filter - before).abs().amax() > 1e-4  # it learns
+            torch.testing.assert_close(target.filter, plain.filter, rtol=1e-3, atol=1e-4)
+
+
+@can_compile
+def test_an_update_that_was_not_captured_is_run_operation_by_operation(captured, monkeypatch) -> None:
+    execution, _ = captured
+    monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
+    target = model(9)
+    with torch.no_grad():
+        torch.testing.assert_close(execution.improve(target.lesson, 3), improve_filter(target.lesson(), 3))
+        other = model(9, config=dataclasses.replace(CONFIG, hinge_slope=0.1))
+        torch.testing.assert_close(execution.improve(other.lesson, 2), improve_filter(other.lesson(), 2))
+        with execution.paused():
+            torch.testing.assert_close(execution.improve(target.lesson, 2), improve_filter(target.lesson(), 2))
+        with pytest.raises(pytest.fail.Exception, match="replayed"):
+            execution.improve(target.lesson, 2)
+
+
+@pytest.mark.parametrize("breaks", ["graph", "compiler", "result", "update"])
 def test_where_capturing_fails_frames_are_run_as_before_and_the_reason_is_told(breaks, monkeypatch) -> None:
     execution, networks = Execution("on", CPU), SmallNetworks(breaks=breaks == "graph")
     if breaks == "compiler":
         monkeypatch.setattr(torch, "compile", raise_no_compiler)
+    if breaks == "update":
+        monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
+        monkeypatch.setattr(Execution, "_capture_step", lambda *_: see)
     if breaks == "result":
         monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
     with torch.no_grad():
-        execution.capture(lambda: frame(0, BOXES[0]), networks)
+        execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [1])
         assert execution.is_settled
         assert_same(execution, networks, *frame(1, BOXES[0]))
-    reason = {"graph": "capturing failed with ", "compiler": "RuntimeError: no compiler", "result": " instead of "}
+    reason = {
+        "graph": "capturing failed with ",
+        "compiler": "RuntimeError: no compiler",
+        "result": " instead of ",
+        "update": "an update of 1 iterations",
+    }
     assert execution.state.startswith("eager: ") and reason[breaks] in execution.state
 
 
@@ -132,7 +182,7 @@ def raise_no_compiler(*_, **__) -> None:
 
 
 def doubled(seen):
-    return seen._replace(results=2 * seen.results)
+    return 2 * seen if isinstance(seen, torch.Tensor) else seen._replace(results=2 * seen.results)
 
 
 def test_a_full_device_is_left_to_the_caller(monkeypatch) -> None:
@@ -141,7 +191,7 @@ def test_a_full_device_is_left_to_the_caller(monkeypatch) -> None:
 
     monkeypatch.setattr(torch, "compile", full)
     with pytest.raises(torch.OutOfMemoryError):
-        Execution("on", CPU).capture(lambda: frame(0, BOXES[0]), SmallNetworks())
+        Execution("on", CPU).capture(lambda: frame(0, BOXES[0]), SmallNetworks(), model(0).lesson, [1])
 
 
 def test_modes() -> None:
@@ -175,7 +225,8 @@ def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> 
     several = MultiTracker(network, CPU, config, capture="on")
     assert tracker.execution == several.execution == "eager: not captured yet"
     several.warm_up()
-    assert several.execution == "captured" and len(traced) == 1  # capturing takes long, and once is enough
+    # Capturing takes long, and once is enough: a step and an update, since a look-alike takes as many iterations.
+    assert several.execution == "captured" and len(traced) == 2
     for one in (plain, tracker):
         one.initialize(images[0], BOXES[0])
     assert tracker.execution == "captured" and plain.execution == "eager: capture is off"
@@ -211,3 +262,34 @@ def test_while_paused_frames_are_run_operation_by_operation(captured, monkeypatc
     with torch.no_grad():
         assert_same(execution, networks, *frame(8, BOXES[0]))
     assert execution.state == "captured"
+
+
+@can_compile
+def test_few_launches_are_left_of_a_frame_and_of_an_update(monkeypatch) -> None:
+    """Counted in the program that Inductor writes for the CPU: its own fused functions, and calls of libraries."""
+    programs = []
+    monkeypatch.setattr(GraphLowering, "save_output_code", staticmethod(programs.append))
+    network, config = weights.load("resnet18"), TrackerConfig(update_interval=1)
+    plain_tracker, tracker = AtomTracker(network, CPU, config), AtomTracker(network, CPU, config, capture="on")
+    scene = Scene(160, 120)
+    with fresh_inductor_cache():  # else what was compiled before is only loaded
+        tracker.initialize(scene.image(0), scene.box(0))
+    plain_tracker.initialize(scene.image(0), scene.box(0))
+    assert tracker.execution == "captured"
+    plain, update = (launches(program) for program in programs)
+    print(f"{plain} launches in a plain frame, {update} more with an update")
+    assert 40 < plain <= 120
+    assert 10 < update <= 40
+    for i in range(1, 5):
+        result, expected = (one.track(scene.image(i)) for one in (tracker, plain_tracker))
+        assert result.state is TrackState.TRACKING
+        assert result.box == pytest.approx(expected.box, abs=0.05)
+    assert tracker.execution == "captured"
+
+
+def launches(program: str) -> int:
+    """Calls of compiled functions and libraries in the function that runs a compiled graph."""
+    body = program[program.index("def call(") :]
+    return len(
+        re.findall(r"^ +(?:\w+ = )?(?:cpp_fused\w*|extern_kernels\.\w+|torch\.ops\.\w+\.\w+\.\w+)\(", body, re.M)
+    )
