@@ -6,10 +6,14 @@ On a GPU a plain frame is about a hundred small kernels, and launching each from
 torch.compile's "reduce-overhead" fuses them and has CUDA record them as one graph, which is then launched as a whole.
 Capturing takes minutes, so it happens when the tracker warms up (or else at its first target) and never while it
 follows one: a frame that does not fit what was captured is run operation by operation, and `Execution.state` says why.
+
+PyTorch keeps CUDA graphs for the thread that recorded them. In another one they are recorded anew, likewise at the next
+warming up or first target there; what was compiled is used again.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -54,16 +58,23 @@ class Execution:
         self._updates: dict[int, Callable[[Lesson], Tensor]] = {}  # by their number of iterations
         self._of_updates: tuple | None = None  # their constants
         self._reason = "not captured yet" if self._is_wanted else "capture is off"
-        self.is_settled = not self._is_wanted  # whether `capture` has nothing left to try
+        self._tried_in: int | None = None  # the thread in which capturing was tried last
 
     @property
     def state(self) -> str:
         """How frames are run: "captured", or "eager" and why."""
         return f"eager: {self._reason}" if self._reason else "captured"
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `capture` has nothing left to try in this thread."""
+        if self._replay is not None:
+            return self._tried_in == threading.get_ident()
+        return not self._is_wanted or self._tried_in is not None  # what failed once is not tried in each thread
+
     def renew(self) -> None:
         """Has the step captured anew at the next target, if that is wanted."""
-        self.is_settled = not self._is_wanted
+        self._tried_in = None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -93,7 +104,7 @@ class Execution:
         """
         if not self._is_wanted:
             return
-        self.is_settled, self._replay, self._updates = True, None, {}
+        self._tried_in, self._replay, self._updates = threading.get_ident(), None, {}
         try:
             replay = self._capture_step(example, networks)
             updates = {n: self._capture_update(lesson, n) for n in sorted(set(iterations) - {0})}
@@ -130,7 +141,7 @@ class Execution:
     def improve(self, lesson: GiveLesson, iterations: int) -> Tensor:
         """See `target_model.improve_filter`."""
         replay = self._updates.get(iterations)
-        if replay is not None:
+        if replay is not None and self.is_settled:
             whole = lesson(True)
             if _constants_of(whole) == self._of_updates:
                 return _run(replay, whole).clone()  # the next replay writes in the same place
@@ -141,6 +152,9 @@ class Execution:
     ) -> Observation:
         """See `frame_step.see`. What it returns is overwritten by the next frame's, where it is captured."""
         if self._replay is None:
+            return see(pixels, numbers, sights, networks)
+        if not self.is_settled:
+            self._reason = "captured in another thread than the one that tracks"
             return see(pixels, numbers, sights, networks)
         if len(sights) > 1:
             return self._see_each(pixels, numbers, sights, networks)

@@ -85,6 +85,11 @@ class MultiTracker:
         return self._networks.execution.state
 
     @property
+    def is_ready(self) -> bool:
+        """Whether warming up has nothing left to capture in the calling thread, see `atom_core.capture`."""
+        return self._networks.execution.is_settled
+
+    @property
     def target_ids(self) -> tuple[int, ...]:
         """Numbers of the targets, in the order in which they were added."""
         return tuple(self._targets)

@@ -192,7 +192,7 @@ class AtomTracker:
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first real frame is not slower; the target is kept.
 
-        Where the frame step is to be captured, this takes a minute.
+        Where the frame step is to be captured, this takes minutes; call it in the thread that will track.
         """
         warm_up(self._networks, self.config, self.device)
 

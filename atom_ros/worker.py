@@ -181,6 +181,7 @@ class Worker:
     # In the thread
 
     def _run(self) -> None:
+        self._get_ready()
         while self._mailbox.wait(block=self._catch_up_until is None):
             command = self._mailbox.take_command()
             if command is not None:
@@ -190,6 +191,14 @@ class Worker:
             if frame is not None:
                 self._process(frame)
                 self._finish(frame)
+
+    def _get_ready(self) -> None:
+        """Records what was captured when the node was configured for this thread as well."""
+        if not self._tracker.is_ready:
+            try:
+                self._use_tracker(lambda tracker: tracker.warm_up())
+            except Exception as error:  # the boundary: frames can be tracked, or will tell
+                self._logger.error(f"Not warmed up: {type(error).__name__}: {error}")
 
     def _next_frame(self) -> Frame | None:
         """The next of the older frames while catching up, otherwise the newest frame."""

@@ -5,6 +5,7 @@
 import dataclasses
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -250,6 +251,36 @@ def test_the_cpu_engine_is_no_part_of_a_graph_and_says_so() -> None:
     tracker.initialize(image, BOXES[0])
     assert tracker.execution.startswith("eager: capturing failed with ")
     assert tracker.track(image).state is TrackState.TRACKING
+
+
+@can_compile
+def test_another_thread_captures_for_itself_and_tracks_without_meanwhile() -> None:
+    execution, networks = Execution("on", CPU), SmallNetworks()
+
+    def capture_() -> None:
+        with torch.no_grad():
+            execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [2])
+
+    in_thread(capture_)
+    assert execution.state == "captured" and not execution.is_settled
+    target, plain = model(9), model(9)
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(1, BOXES[0]))
+        assert execution.state == "eager: captured in another thread than the one that tracks"
+        target.update(2, execution.improve)
+        plain.update(2)
+    torch.testing.assert_close(target.filter, plain.filter)
+    capture_()
+    assert execution.state == "captured" and execution.is_settled
+    with torch.no_grad():
+        assert_same(execution, networks, *frame(2, BOXES[0]))
+    assert execution.state == "captured"
+
+
+def in_thread(action) -> None:
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
 
 
 @can_compile

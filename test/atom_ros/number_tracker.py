@@ -23,6 +23,8 @@ class NumberTracker:
     network_name = "numbers"
     weights_sha256 = "0" * 64
     execution = "eager: capture is off"
+    is_ready = True
+    warmed_in = ""  # name of the thread in which it was warmed up
 
     def __init__(self, device: str = "cpu") -> None:
         """On "cuda" without one: nothing is computed there, and `failure` stands for what it may do."""
@@ -65,6 +67,7 @@ class NumberTracker:
 
     def warm_up(self) -> None:
         self._wait()
+        self.warmed_in = threading.current_thread().name
 
     def _wait(self) -> None:
         self.busy.set()

@@ -27,10 +27,14 @@ from atom_ros.worker import Worker
 class Rig:
     """A worker and what goes in and comes out."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(
+        self, tracker: NumberTracker | None = None, on_cpu: NumberTracker | None = None, **changes: object
+    ) -> None:
         values = {spec.name: spec.default for spec in TABLE} | changes
         self.settings = Settings.from_values(values)
-        self.tracker = NumberTracker()
+        self.tracker = tracker or NumberTracker()
+        self.reasons: list[str] = []  # for which the GPU was left
+        self.on_cpu = on_cpu
         self.buffer = FrameBuffer(60.0, 10**6)
         self.statistics = Statistics()
         self.frames: list[Sequence[Report]] = []  # the reports of each frame
@@ -47,8 +51,6 @@ class Rig:
             leave_gpu=self._leave_gpu,
         )
         self.count = 0
-        self.reasons: list[str] = []  # for which the GPU was left
-        self.on_cpu: NumberTracker | None = None
 
     def put(self, encoding: str = "mono8") -> int:
         """Sends the next image; its stamp is its number in seconds."""
@@ -509,6 +511,20 @@ def test_a_target_that_the_cpu_cannot_learn_is_removed(gpu_rig: Rig) -> None:
     gpu_rig.tracker.failure = OUT_OF_MEMORY
     gpu_rig.show()
     assert _ids(gpu_rig.frames[-1]) == [2]
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("no graphs here"), OUT_OF_MEMORY])
+def test_what_was_captured_elsewhere_is_recorded_in_the_worker_s_thread_first(failure: Exception | None) -> None:
+    tracker, on_cpu = NumberTracker(device="cuda"), NumberTracker()
+    tracker.is_ready, tracker.failure = False, failure
+    rig = Rig(tracker, on_cpu)
+    try:
+        rig.show()
+        assert rig.reports[-1].status is Status.IDLE, "it goes on in any case"
+        assert tracker.warmed_in == ("tracker" if failure is None else "")
+        assert on_cpu.warmed_in == ("tracker" if failure is OUT_OF_MEMORY else "")
+    finally:
+        rig.worker.stop()
 
 
 def test_without_a_tracker_for_the_cpu_nothing_is_tracked_any_more(gpu_rig: Rig) -> None:
