@@ -92,6 +92,9 @@ class Request:
     """Runs a compiled module. One compiled module may serve several, each on a thread of its own."""
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
+        from openvino import Tensor as OpenVinoTensor
+
+        self._wrap = OpenVinoTensor
         self._request = compiled.create_infer_request()
         self._outputs = range(len(compiled.outputs))
         self._held: dict[int, np.ndarray] = {}  # the engine reads the inputs where they are
@@ -108,10 +111,8 @@ class Request:
         return self._run()
 
     def _set(self, i: int, tensor: Tensor) -> None:
-        from openvino import Tensor as OpenVinoTensor
-
         self._held[i] = tensor.contiguous().numpy()
-        self._request.set_input_tensor(i, OpenVinoTensor(self._held[i], shared_memory=True))
+        self._request.set_input_tensor(i, self._wrap(self._held[i], shared_memory=True))
 
     def _run(self) -> tuple[Tensor, ...]:
         self._request.infer()

@@ -27,9 +27,8 @@ from torch import Tensor
 
 from atom_core.iou_net import POOL3, POOL4, IoUNet, LinearBlock, Modulation, TestMaps
 
-_BRANCHES = ((POOL3, 1 / 8), (POOL4, 1 / 16))  # bins a side and cells a crop px, at strides 8 and 16
-_EDGES = sum(bins + 1 for bins, _ in _BRANCHES)  # along one axis
-_BINS = sum(bins for bins, _ in _BRANCHES)
+BRANCHES = ((POOL3, 1 / 8), (POOL4, 1 / 16))  # bins a side and cells a crop px, at strides 8 and 16
+EDGES = sum(bins + 1 for bins, _ in BRANCHES)  # along one axis
 _UNITS = 256  # of the layer behind each branch's pooling
 _SMALLEST = 1e-3  # crop px: a side below it counts as so long
 
@@ -49,8 +48,8 @@ class FoldedHead(NamedTuple):
     @classmethod
     def fold(cls, net: IoUNet, dtype: torch.dtype = torch.float32) -> FoldedHead:
         """The head of a network in evaluation mode."""
-        weight3, bias3 = _fold(net.fc3_rt, *_BRANCHES[0])
-        weight4, bias4 = _fold(net.fc4_rt, *_BRANCHES[1])
+        weight3, bias3 = _fold(net.fc3_rt, *BRANCHES[0])
+        weight4, bias4 = _fold(net.fc4_rt, *BRANCHES[1])
         tensors = weight3, weight4, torch.cat((bias3, bias4)), net.iou_predictor.weight[0], net.iou_predictor.bias
         return cls(*(tensor.detach().to(dtype) for tensor in tensors))
 
@@ -69,9 +68,9 @@ def edge_matrix() -> Tensor:
 
     Along each axis there are E = 10 edges: 6 at stride 8, then 4 at stride 16.
     """
-    matrix = torch.zeros(4, 2, _EDGES, dtype=torch.float64)
+    matrix = torch.zeros(4, 2, EDGES, dtype=torch.float64)
     first = 0
-    for bins, scale in _BRANCHES:
+    for bins, scale in BRANCHES:
         for axis in range(2):
             matrix[axis, axis, first : first + bins + 1] = scale
             matrix[2 + axis, axis, first : first + bins + 1] = (
@@ -79,24 +78,6 @@ def edge_matrix() -> Tensor:
             )
         first += bins + 1
     return matrix.flatten(1)
-
-
-def bin_matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Three (E, 8): what a bin's weight and its derivatives in the box's position and side (px) take of its edges.
-
-    The first is on the hat function's integral, the others on the hat function itself. The 8 bins are the 5 at stride
-    8, then the 3 at stride 16.
-    """
-    weight, by_position, by_side = (torch.zeros(_EDGES, _BINS, dtype=torch.float64) for _ in range(3))
-    edge = column = 0
-    for bins, scale in _BRANCHES:
-        for i in range(bins):
-            for offset, sign in ((0, -1.0), (1, 1.0)):
-                weight[edge + i + offset, column + i] = sign
-                by_position[edge + i + offset, column + i] = sign * scale
-                by_side[edge + i + offset, column + i] = sign * scale * (i + offset) / bins
-        edge, column = edge + bins + 1, column + bins
-    return weight, by_position, by_side
 
 
 def hat_integral(clamped: Tensor, magnitude: Tensor) -> Tensor:
@@ -118,7 +99,7 @@ class Geometry(NamedTuple):
     @classmethod
     def of(cls, cells: int) -> Geometry:
         """For maps of so many cells a side, at most; float64, on the CPU."""
-        slopes = edge_matrix()[0::2, :_EDGES].T.contiguous()  # of x and width
+        slopes = edge_matrix()[0::2, :EDGES].T.contiguous()  # of x and width
         return cls(
             torch.arange(cells, dtype=torch.float64)[:, None],
             slopes,
@@ -192,7 +173,7 @@ class IoUSurface(NamedTuple):
         first = (self.cells[0] * POOL3) ** 2
         gain = 0
         for i, part in enumerate((by_cell[:, :first], by_cell[:, first:])):
-            n, k = self.cells[i], _BRANCHES[i][0]
+            n, k = self.cells[i], BRANCHES[i][0]
             x, y = weights[i]
             # For each cell and bin along y, the sums over those along x with the weight and its derivatives.
             along_x = (part.view(-1, n, n, k, k, 1) * x[:, None, :, None]).sum((2, 4))  # (P, n, K, 3)
@@ -220,7 +201,7 @@ class IoUSurface(NamedTuple):
         functions = torch.addcmul(integral * self.geometry.of_integral, hat, self.geometry.of_hat)
         weights = functions[..., 1:, :] - functions[..., :-1, :]  # (P, axis, n, E - 1, 3)
         branches, first = [], 0
-        for (k, _), cells in zip(_BRANCHES, self.cells, strict=True):
+        for (k, _), cells in zip(BRANCHES, self.cells, strict=True):
             branches.append(_Weights(*weights[:, :, :cells, first : first + k].unbind(1)))
             first += k + 1  # between the branches lies a difference that means nothing
         return tuple(branches)

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from atom_core.backbone import Features
 from atom_core.engine import Request, compile_module
 from atom_core.iou_net import POOL3, POOL4, IoUNet, Modulation
-from atom_core.iou_surface import FoldedHead, area, bin_matrices, edge_matrix, hat_integral, side_lengths
+from atom_core.iou_surface import BRANCHES, EDGES, FoldedHead, area, edge_matrix, hat_integral, side_lengths
 from atom_core.refiner import Ascent
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _HALO = 2  # cells that two 3x3 convolutions see beyond a window
 _MARGIN = 16.0  # crop px about the proposals: all but a few of a thousand ascents stay within it
-_BRANCHES = ((POOL3, 8), (POOL4, 16))  # bins a side and stride
+_BINS = POOL3 + POOL4
 
 
 class Window(NamedTuple):
@@ -45,17 +45,17 @@ class Window(NamedTuple):
     def about(cls, low: np.ndarray, high: np.ndarray, crop_size: int) -> Window:
         """Of boxes between corners (2,) in crop px, or the nearest cells, where these lie outside the crop."""
         spans = []
-        for _, stride in _BRANCHES:
-            last = crop_size // stride - 1
-            first_cells = np.clip(np.floor(low / stride), 0, last)
-            last_cells = np.clip(np.ceil(high / stride), first_cells, last)
+        for _, scale in BRANCHES:
+            last = round(crop_size * scale) - 1
+            first_cells = np.clip(np.floor(low * scale), 0, last)
+            last_cells = np.clip(np.ceil(high * scale), first_cells, last)
             spans += [range(int(a), int(b) + 1) for a, b in zip(first_cells, last_cells, strict=True)]
         return cls(*spans)
 
     @classmethod
     def whole(cls, crop_size: int) -> Window:
         """All cells."""
-        return cls(*(range(crop_size // stride) for _, stride in _BRANCHES for _ in range(2)))
+        return cls(*(range(round(crop_size * scale)) for _, scale in BRANCHES for _ in range(2)))
 
     def cut(self, features: Features) -> list[Tensor]:
         """What `WindowedMaps` takes: of each branch the features with a halo, and where that is inside the map."""
@@ -121,7 +121,7 @@ class AscentStep(nn.Module):
         super().__init__()
         self.count = proposals
         head = FoldedHead.fold(net)
-        weight, by_position, by_side = bin_matrices()
+        weight, by_position, by_side = _bin_matrices()
         buffers = {
             "edges": edge_matrix(),
             "weight_of": weight.T,
@@ -161,7 +161,7 @@ class AscentStep(nn.Module):
         )
         first_edge = first_bin = 0
         for i, (feature_map, cells, modulation, layer) in enumerate(branches):
-            k = _BRANCHES[i][0]
+            k = BRANCHES[i][0]
             edge, bin = slice(first_edge, first_edge + k + 1), slice(first_bin, first_bin + k)
             first_edge, first_bin = edge.stop, bin.stop
             part = slice(256 * i, 256 * (i + 1))
@@ -202,6 +202,24 @@ class AscentStep(nn.Module):
         at_x = (at_pooled @ rows.transpose(2, 3)).sum(1)
         at_rows = (x.transpose(1, 2)[:, None] @ at_pooled).reshape(self.count * bins, -1)
         return at_x, (at_rows @ feature_map.flatten(1).T).view(self.count, bins, -1)
+
+
+def _bin_matrices() -> tuple[Tensor, Tensor, Tensor]:
+    """Three (E, 8): what a bin's weight and its derivatives in the box's position and side (px) take of its edges.
+
+    The first is on the hat function's integral, the others on the hat function itself. The 8 bins are the 5 at stride
+    8, then the 3 at stride 16.
+    """
+    weight, by_position, by_side = (torch.zeros(EDGES, _BINS, dtype=torch.float64) for _ in range(3))
+    edge = column = 0
+    for bins, scale in BRANCHES:
+        for i in range(bins):
+            for offset, sign in ((0, -1.0), (1, 1.0)):
+                weight[edge + i + offset, column + i] = sign
+                by_position[edge + i + offset, column + i] = sign * scale
+                by_side[edge + i + offset, column + i] = sign * scale * (i + offset) / bins
+        edge, column = edge + bins + 1, column + bins
+    return weight, by_position, by_side
 
 
 def _by_unit(weight: Tensor, bins: int) -> Tensor:

@@ -161,9 +161,8 @@ def test_where_capturing_fails_frames_are_run_as_before_and_the_reason_is_told(b
     if breaks == "compiler":
         monkeypatch.setattr(torch, "compile", raise_no_compiler)
     if breaks == "update":
-        monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
         monkeypatch.setattr(Execution, "_capture_step", lambda *_: see)
-    if breaks == "result":
+    if breaks in ("result", "update"):
         monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
     with torch.no_grad():
         execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [1])

@@ -56,6 +56,8 @@ def test_value_and_gradient_are_those_of_the_network(scene, window):
     assert expected[:3].abs().amin() > 1e-5  # the comparison says something
     torch.testing.assert_close(surface.value(BOXES), predict(BOXES), atol=1e-12, rtol=1e-9)
     torch.testing.assert_close(surface.gradient(BOXES), expected, atol=1e-12, rtol=1e-9)
+    relative = expected * BOXES[:, 2:].repeat(1, 2)
+    torch.testing.assert_close(surface.ascend(BOXES, 1, 1.0)[0] - BOXES, relative, atol=1e-12, rtol=1e-9)
 
 
 def test_ascent_is_that_of_the_reference(scene):
