@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atom_core.backbone import Backbone, Features
+from atom_core.openvino_model import convert, import_openvino
 
 if TYPE_CHECKING:
     import openvino
@@ -92,9 +92,7 @@ class Request:
     """Runs a compiled module. One compiled module may serve several, each on a thread of its own."""
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
-        from openvino import Tensor as OpenVinoTensor
-
-        self._wrap = OpenVinoTensor
+        self._wrap = import_openvino().Tensor
         self._request = compiled.create_infer_request()
         self._outputs = range(len(compiled.outputs))
         self._held: dict[int, np.ndarray] = {}  # the engine reads the inputs where they are
@@ -131,15 +129,11 @@ def compile_module(module: nn.Module, example: Shapes, shapes: Shapes | None = N
         example: shapes of float32 inputs to trace it with.
         shapes: of the inputs to come, -1 where they vary; by default those of the example.
     """
-    import openvino
-
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openvino traces by an interface that PyTorch calls deprecated
-        model = openvino.convert_model(module, example_input=tuple(torch.ones(shape) for shape in example))
+    model = convert(module, example)
     model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32",  # the same boxes as plain PyTorch, also where bf16 would be faster
     }
-    return openvino.compile_model(model, "CPU", options)
+    return import_openvino().compile_model(model, "CPU", options)
