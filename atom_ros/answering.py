@@ -1,60 +1,126 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers to every request, also to those at which the services that rclpy makes itself raise.
+"""Services that answer every request: a whole burst of them, and also those at which a callback raises.
 
-A lifecycle transition that is not possible now, or a parameter whose type does not exist, raises inside rclpy. The
-request then has no answer, and its client waits for ever. Here it is refused as the service's own type allows.
+Two things leave a client waiting for ever. The middleware keeps ten requests of a service by default and drops the
+older ones without a word. And what a callback raises, such as rclpy's own at a lifecycle transition that is not
+possible now or at a parameter's type that does not exist, takes the place of the answer. Here thousands of requests
+wait, and what raises is refused as the service's own type allows.
 """
 
 from __future__ import annotations
 
+import inspect
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.service import Service
 
-Handler: TypeAlias = Callable[[Any, Any], Any]  # of a request, with the response to fill; returns that
+try:
+    from type_description_interfaces.srv import GetTypeDescription
+except ImportError:  # before Jazzy
+    GetTypeDescription = None
+
+Handler: TypeAlias = Callable[[Any, Any], Any]  # of a request, with the response to fill; returns that or a coroutine
+
+SERVICE_QOS = QoSProfile(depth=5000)  # requests that wait while the node is busy with something else
+_LOG_INTERVAL = 5.0  # s between two messages about refused requests
+# A client's queue holds ten answers by default. So the answers to a burst are spaced, for the client to read them.
+_BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.002  # answers in so many seconds; s between two more
+
+
+def serve(node: Node, srv_type: type, name: str, handler: Handler, group: CallbackGroup | None = None) -> Service:
+    """Creates a service on `node` that answers every request; `handler` may be a coroutine function."""
+    callback = _Answering(node, srv_type, node.resolve_service_name(name), handler).callback()
+    return node.create_service(srv_type, name, callback, qos_profile=SERVICE_QOS, callback_group=group)
 
 
 def answer_always(node: Node) -> None:
-    """Makes each service that `node` has by now answer whatever its callback raises; to be called in the constructor.
+    """Makes each service that rclpy has given `node` answer every request; to be called in the constructor.
 
-    Results of parameters say why they were refused. Other responses have their initial values: a transition has not
-    succeeded, a list is empty. The reason is in the log.
+    Results of parameters say why they were refused. Other responses have their initial values: a list is empty. The
+    reason is in the log.
     """
-    for service in node.services:
-        service.callback = _answering(service, node.get_logger())
+    for service in list(node.services):
+        if service.srv_type is GetTypeDescription:
+            _deepen(node, service)
+        else:
+            service.callback = _Answering(node, service.srv_type, service.srv_name, service.callback).callback()
 
 
-def _answering(service: Service, logger: RcutilsLogger) -> Handler:
-    handle = service.callback
+def _deepen(node: Node, service: Service) -> None:
+    """Replaces rclpy's service of type descriptions, whose queue holds ten requests and cannot be set."""
+    handler = service.callback
+    # Its handler works without the service that it came with, which must go: two of one name would both answer.
+    node._type_description_service._type_description_srv.destroy_when_not_in_use()
+    node.destroy_service(service)
+    serve(node, service.srv_type, f"~/{service.srv_name.rpartition('/')[2]}", handler)
 
-    def refuse(request: Any, error: Exception) -> Any:
-        reason = f"{type(error).__name__}: {error}"
-        logger.error(f"Request of {service.srv_name} refused: {reason}")
-        response = service.srv_type.Response()
-        result = SetParametersResult(successful=False, reason=reason)
-        if service.srv_type is SetParameters:
-            response.results = [result] * len(request.parameters)
-        elif service.srv_type is SetParametersAtomically:
-            response.result = result
+
+class _Answering:
+    """Wraps one service's handler."""
+
+    def __init__(self, node: Node, srv_type: type, name: str, handler: Handler) -> None:
+        self._logger = node.get_logger()
+        self._type = srv_type
+        self._name = name
+        self._handler = handler
+        self._answered: deque[float] = deque(maxlen=_BURST)  # time.monotonic() of the last answers
+
+    def callback(self) -> Handler:
+        """What rclpy is to call."""
+        if self._type is SetParameters:
+            return self._answer_each
+        return self._answer_later if inspect.iscoroutinefunction(self._handler) else self._answer
+
+    def _answer(self, request: Any, response: Any) -> Any:
+        try:
+            response = self._handler(request, response)
+        except Exception as error:  # the boundary: whoever asked is told
+            response = self._refuse(request, error)
+        self._space()
         return response
 
-    def answer(request: Any, response: Any) -> Any:
+    async def _answer_later(self, request: Any, response: Any) -> Any:
         try:
-            return handle(request, response)
-        except Exception as error:  # the boundary: whoever asked is told
-            return refuse(request, error)
+            response = await self._handler(request, response)
+        except Exception as error:  # the boundary, as above
+            response = self._refuse(request, error)
+        self._space()
+        return response
 
-    def answer_each(request: Any, response: Any) -> Any:
+    def _answer_each(self, request: Any, response: Any) -> Any:
         """Parameters that are not set as a whole: one that is refused leaves the others alone."""
         for parameter in request.parameters:
             single = SetParameters.Request(parameters=[parameter])
-            response.results.extend(answer(single, SetParameters.Response()).results)
+            try:
+                results = self._handler(single, SetParameters.Response()).results
+            except Exception as error:  # the boundary, as above
+                results = self._refuse(single, error).results
+            response.results.extend(results)
+        self._space()
         return response
 
-    return answer_each if service.srv_type is SetParameters else answer
+    def _refuse(self, request: Any, error: Exception) -> Any:
+        reason = f"{type(error).__name__}: {error}"
+        self._logger.error(f"Request of {self._name} refused: {reason}", throttle_duration_sec=_LOG_INTERVAL)
+        response = self._type.Response()
+        result = SetParametersResult(successful=False, reason=reason)
+        if self._type is SetParameters:
+            response.results = [result] * len(request.parameters)
+        elif self._type is SetParametersAtomically:
+            response.result = result
+        return response
+
+    def _space(self) -> None:
+        now = time.monotonic()
+        if len(self._answered) == _BURST and now - self._answered[0] < _BURST_SECONDS:
+            time.sleep(_SPACING)
+        self._answered.append(now)

@@ -175,7 +175,7 @@ class Listener:
 @contextlib.contextmanager
 def running_node(parameters: dict[str, str]) -> Iterator[tuple[subprocess.Popen, Listener]]:
     """The node's process with these parameters, and who listens to it."""
-    command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
+    command = [sys.executable, "-m", "atom_ros.run_tracker", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     tracker = subprocess.Popen(command)

@@ -15,25 +15,21 @@ from __future__ import annotations
 import concurrent.futures
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from atom_core.multi_tracker import MultiTracker
-from atom_ros import parameters
-from atom_ros.answering import answer_always
+from atom_ros import parameters, run_tracker
+from atom_ros.answering import serve
 from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
@@ -48,19 +44,18 @@ from atom_ros.gpu import (
 )
 from atom_ros.image_input import ImageInput
 from atom_ros.images import ImageMessage
+from atom_ros.managed_node import ManagedNode, answer_of
 from atom_ros.outputs import Outputs
 from atom_ros.report import Report
 from atom_ros.target_inputs import TargetInputs
 from atom_ros.worker import Worker
 from atom_tracker.srv import RemoveTarget, SetTarget
 
-T = TypeVar("T")
-
 _MEGABYTE = 1_000_000
 _DIAGNOSTICS_PERIOD = 1.0  # s
 
 
-class TrackerNode(LifecycleNode):
+class TrackerNode(ManagedNode):
     """Follows targets through a camera's images; topics, services and parameters are described in the README.
 
     Configuring loads the network, activating subscribes to the images, deactivating drops the targets and cleaning up
@@ -79,7 +74,6 @@ class TrackerNode(LifecycleNode):
             ValueError, rclpy.exceptions.ParameterException: if a parameter's value is wrong.
         """
         super().__init__("tracker", **node_arguments)
-        answer_always(self)
         self._load_tracker = load_tracker or MultiTracker.from_pretrained
         self._settings = parameters.declare(self)
         self.add_on_set_parameters_callback(self._validate_parameters)
@@ -97,12 +91,13 @@ class TrackerNode(LifecycleNode):
         self._worker: Worker | None = None
         self._inputs: TargetInputs | None = None
         self._images: ImageInput | None = None
+        self._stopping: Worker | None = None  # no longer active, and its thread may be busy
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
         group = ReentrantCallbackGroup()
-        self.create_service(SetTarget, "~/set_target", self._on_set_target, callback_group=group)
-        self.create_service(RemoveTarget, "~/remove_target", self._on_remove_target, callback_group=group)
-        self.create_service(Trigger, "~/clear_target", self._on_clear_target, callback_group=group)
+        serve(self, SetTarget, "~/set_target", self._on_set_target, group)
+        serve(self, RemoveTarget, "~/remove_target", self._on_remove_target, group)
+        serve(self, Trigger, "~/clear_target", self._on_clear_target, group)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A steady clock: how the node fares is of interest also while simulated time stands still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -112,20 +107,37 @@ class TrackerNode(LifecycleNode):
 
     # Lifecycle
 
-    def start(self) -> bool:
-        """Configures and activates, if the parameter autostart asks for it; returns False where that fails."""
+    async def start(self) -> bool:
+        """Configures and activates, if the parameter autostart asks for it; returns False where that fails.
+
+        To be called by the executor, which must have the node.
+        """
         if not self._settings.autostart:
             return True
-        success = TransitionCallbackReturn.SUCCESS
-        return self.trigger_configure() == success and self.trigger_activate() == success
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            try:
+                if await self.change_state(transition) != TransitionCallbackReturn.SUCCESS:
+                    return False
+            except RuntimeError as error:  # a lifecycle manager was faster
+                self.get_logger().warning(f"Not started by itself: {error}")
+                return True
+        return True
+
+    def long_part(self, state_id: int) -> Callable[[], None] | None:
+        """Loading when the node is configured, and the end of what the tracker's thread is doing when it stops."""
+        if state_id == State.TRANSITION_STATE_CONFIGURING:
+            settings = self._settings
+            self.get_logger().info(f"Loading network {settings.weights} on device {settings.device} ...")
+            return self._load_ahead
+        if state_id in (State.TRANSITION_STATE_DEACTIVATING, State.TRANSITION_STATE_SHUTTINGDOWN):
+            worker = self._close()
+            return None if worker is None else worker.stop
+        return None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Loads the network, runs it once, and creates the publishers."""
+        """Takes the network that was loaded and creates the publishers."""
         settings = self._settings
-        try:
-            self._tracker = self._load()
-        except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
-            self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
+        if self._tracker is None:
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._outputs = Outputs(self, self._statistics, settings)
@@ -190,18 +202,25 @@ class TrackerNode(LifecycleNode):
         self._jump_handle.unregister()
         super().destroy_node()
 
-    def _stop(self) -> None:
+    def _close(self) -> Worker | None:
+        """Takes no image and no request any more; returns the worker, which may still be at work."""
         if self._images is not None:
             self._images.destroy()
         if self._inputs is not None:
             self._inputs.destroy()
-        if self._worker is not None:
-            self._worker.stop()
-            self._last_target_id = self._worker.last_target_id
+        self._stopping = self._worker or self._stopping
+        self._images = self._inputs = self._worker = self._buffer = None
+        return self._stopping
+
+    def _stop(self) -> None:
+        worker = self._close()
+        if worker is not None:
+            worker.stop()
+            self._last_target_id = worker.last_target_id
             self._outputs.stop()
             if self._tracker is not None:
                 self._tracker.clear()
-        self._images = self._inputs = self._worker = self._buffer = None
+        self._stopping = None
         self._state_log.clear()
 
     def _free(self) -> None:
@@ -213,6 +232,14 @@ class TrackerNode(LifecycleNode):
         free_gpu_memory()
 
     # The tracker and its device
+
+    def _load_ahead(self) -> None:
+        """Called in a thread of its own while the node is configured."""
+        settings = self._settings
+        try:
+            self._tracker = self._load()
+        except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
+            self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
 
     def _load(self) -> MultiTracker:
         """Loads the network and runs it once; on the CPU if the GPU fails in that and the parameters allow it."""
@@ -252,9 +279,9 @@ class TrackerNode(LifecycleNode):
         self.executor.create_task(self._deactivate_itself)
         return None
 
-    def _deactivate_itself(self) -> None:
+    async def _deactivate_itself(self) -> None:
         if self._worker is not None:
-            self.trigger_deactivate()
+            await self.change_state(Transition.TRANSITION_DEACTIVATE)
 
     # Images in, reports out
 
@@ -287,7 +314,7 @@ class TrackerNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         tracker = self._tracker
         condition = Condition(
-            lifecycle=self._state_machine.current_state[1],
+            lifecycle=self.lifecycle_state,
             state=summary(self._state_log.states),
             topic=self._image_topic(),
             device=str(tracker.device) if tracker else "",
@@ -306,8 +333,12 @@ class TrackerNode(LifecycleNode):
         box = (request.x, request.y, request.width, request.height)
         stamp = to_nanoseconds(request.stamp)
         try:
-            response.target_id = await self._answer(self._active_worker().set_target(box, stamp, request.target_id))
-            response.success, response.message = True, f"following target {response.target_id}"
+            worker = self._active_worker()
+            target_id = await answer_of(self.executor, worker.set_target(box, stamp, request.target_id))
+            if worker is not self._worker:
+                raise concurrent.futures.CancelledError
+            response.target_id = target_id
+            response.success, response.message = True, f"following target {target_id}"
         except Exception as error:  # a refusal, or a failure of the tracker: either way the caller is told
             response.message = self._refusal(error)
         return response
@@ -349,15 +380,6 @@ class TrackerNode(LifecycleNode):
             raise RuntimeError("the node is not active; activate it first")
         return self._worker
 
-    async def _answer(self, future: concurrent.futures.Future[T]) -> T:
-        """Waits for the worker without holding the executor's thread."""
-        answered = Future(executor=self.executor)
-        executor = self.executor
-        # Through the executor, which this wakes: the future is completed in the worker's thread.
-        future.add_done_callback(lambda _: executor.create_task(answered.set_result, None))
-        await answered
-        return future.result()
-
     def _refusal(self, error: Exception) -> str:
         if isinstance(error, concurrent.futures.CancelledError):
             return "the node was deactivated meanwhile"
@@ -386,45 +408,9 @@ def _cleared(count: int) -> str:
     return "target cleared" if count else "there was no target"
 
 
-def spin(node: TrackerNode, executor: Executor) -> None:
-    """Serves the node until shutdown.
-
-    rclpy lets what a callback or a message's conversion raises end the spin, such as a string that is no UTF-8. Such a
-    message is logged, and the node goes on.
-    """
-    while executor.context.ok():
-        try:
-            executor.spin()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            return
-        except Exception as error:
-            node.get_logger().error(f"Message or request dropped: {type(error).__name__}: {error}")
-
-
 def main(args: list[str] | None = None) -> int:
-    """Runs the node; returns the exit status of the process."""
-    rclpy.init(args=args)
-    try:
-        node = TrackerNode()
-    except (ValueError, ParameterException) as error:
-        print(f"tracker_node: {error}", file=sys.stderr)
-        rclpy.shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        if not node.start():
-            return 1
-        spin(node, executor)
-        return 0
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # Ctrl-C while the network was loading: the transition could not be announced
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    """Runs the node, see `atom_ros.run_tracker`; returns the exit status of the process."""
+    return run_tracker.main(args)
 
 
 if __name__ == "__main__":

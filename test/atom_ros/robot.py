@@ -19,6 +19,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 
 from atom_ros.gpu import process_megabytes
 from atom_tracker.msg import Track
@@ -39,7 +40,7 @@ class TrackerProcess:
     def __init__(self, log: Path, *ros_arguments: str) -> None:
         self.log = log
         self._file = log.open("w")
-        command = [sys.executable, "-m", "atom_ros.tracker_node", "--ros-args", *ros_arguments]
+        command = [sys.executable, "-m", "atom_ros.run_tracker", "--ros-args", *ros_arguments]
         self._process = subprocess.Popen(command, stdout=self._file, stderr=self._file, cwd=log.parent)
 
     def is_running(self) -> bool:
@@ -101,14 +102,18 @@ class Robot:
 
     def call(self, service_type: type, name: str, request: object) -> object:
         """Calls a service and waits for its answer."""
+        future = self.ask(service_type, name, request)
+        wait_until(future.done, f"the answer of {name}")
+        return future.result()
+
+    def ask(self, service_type: type, name: str, request: object) -> Future:
+        """Calls a service as soon as it is there, and returns the future of its answer."""
         key = (service_type, name)
         if key not in self._clients:
             self._clients[key] = self.node.create_client(service_type, name)
         client = self._clients[key]
         wait_until(client.service_is_ready, f"the service {name}")
-        future = client.call_async(request)
-        wait_until(future.done, f"the answer of {name}")
-        return future.result()
+        return client.call_async(request)
 
     def track_of(self, message: object, timeout: float = TIMEOUT) -> Track:
         """Waits for the Track that answers an image message."""

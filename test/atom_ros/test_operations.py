@@ -4,111 +4,25 @@
 
 from __future__ import annotations
 
-import array
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from number_tracker import BOX, OUT_OF_MEMORY, NumberTracker
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
+from node_rig import Rig
+from number_tracker import BOX, OUT_OF_MEMORY
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from robot import Robot, wait_until
+from robot import wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from atom_ros.tracker_node import TrackerNode, spin
 from atom_tracker.msg import Track
 from atom_tracker.srv import RemoveTarget, SetTarget
-
-
-class Rig:
-    """A node in this process, and the robot around it."""
-
-    def __init__(self, name: str = "tracker", *ros_arguments: str, **parameters: object) -> None:
-        self.trackers: dict[str, NumberTracker] = {}  # by the device that was asked for
-        self.load_failures: dict[str, Exception] = {}
-        self._name = name
-        self.robot = Robot("/operations", tracker=name)
-        self._camera = self.robot.camera(Image, "image")
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self.node = TrackerNode(
-            self._load,
-            namespace="/operations",
-            context=self._context,
-            cli_args=["--ros-args", *ros_arguments],
-            parameter_overrides=[
-                # A best-effort reader that has not found its writer yet loses what that sends it.
-                Parameter("qos.reliability", value="reliable"),
-                *(Parameter(key, value=value) for key, value in parameters.items()),
-            ],
-        )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=spin, args=(self.node, self._executor), daemon=True)
-        self._count = 0
-
-    def start(self) -> Rig:
-        assert self.node.start()
-        self._thread.start()
-        wait_until(lambda: self._camera.get_subscription_count() > 0, "the node's subscription")
-        wait_until(self._connects, "the first Track")
-        return self
-
-    def _connects(self) -> bool:
-        """Whether an image comes through and its Track comes back: each writer and reader has found the other."""
-        with contextlib.suppress(AssertionError):
-            return bool(self.robot.track_of(self.publish(), timeout=1.0))
-        return False
-
-    def close(self) -> None:
-        for tracker in self.trackers.values():
-            tracker.gate.set()
-        rclpy.shutdown(context=self._context)
-        self._thread.join(60)
-        self.node.destroy_node()
-        self._executor.shutdown()
-        self.robot.close()
-
-    def _load(self, weights: str, device: str, config: object, precision: str) -> NumberTracker:
-        if device in self.load_failures:
-            raise self.load_failures[device]
-        tracker = self.trackers[device] = NumberTracker("cpu" if device == "cpu" else "cuda")
-        tracker.config = config
-        return tracker
-
-    def publish(self) -> Image:
-        self._count += 1
-        message = Image(height=2, width=2, step=2, encoding="mono8", data=array.array("B", [self._count] * 4))
-        message.header.stamp.sec = self._count
-        self._camera.publish(message)
-        return message
-
-    def show(self) -> Track:
-        return self.robot.track_of(self.publish())
-
-    def call(self, service_type: type, name: str, **fields: object) -> object:
-        return self.robot.call(service_type, f"{self._name}/{name}", service_type.Request(**fields))
-
-    def set_target(self) -> SetTarget.Response:
-        x, y, width, height = BOX
-        return self.call(SetTarget, "set_target", x=x, y=y, width=width, height=height)
-
-    def change_state(self, transition: int) -> bool:
-        return self.call(ChangeState, "change_state", transition=Transition(id=transition)).success
-
-    def state(self) -> int:
-        return self.call(GetState, "get_state").current_state.id
 
 
 @pytest.fixture
@@ -206,9 +120,54 @@ def test_without_memory_on_the_cpu_either_it_becomes_inactive(make_rig: Callable
 def test_out_of_gpu_memory_while_loading(make_rig: Callable[..., Rig], on_gpu_error: str, starts: bool) -> None:
     rig = make_rig(on_gpu_error=on_gpu_error)
     rig.load_failures["auto"] = torch.cuda.OutOfMemoryError("CUDA out of memory.")
-    assert rig.node.start() is starts
+    assert rig.begin() is starts
     assert list(rig.trackers) == (["cpu"] if starts else [])
-    rig._thread.start()
+
+
+def test_requests_are_answered_while_the_network_is_loaded(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(autostart=False)
+    assert rig.begin(), "without autostart there is nothing to do"
+    rig.load_gate.clear()
+    configuring = rig.ask(ChangeState, "change_state", transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    assert rig.loading.wait(60)
+    assert rig.state() == State.TRANSITION_STATE_CONFIGURING
+    assert rig.call(GetParameters, "get_parameters", names=["max_targets"]).values[0].integer_value == 1
+    assert "not active" in rig.set_target().message
+    for transition in (
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+        Transition.TRANSITION_ON_CONFIGURE_SUCCESS,  # the state machine would take it
+    ):
+        assert not rig.change_state(transition)
+    assert rig.call(GetAvailableTransitions, "get_available_transitions").available_transitions == []
+    wait_until(lambda: rig.robot.diagnostics()["lifecycle"] == "configuring", "the state in the diagnostics")
+    assert not configuring.done()
+    rig.load_gate.set()
+    wait_until(configuring.done, "the answer")
+    assert configuring.result().success
+    assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+    assert rig.call(ChangeState, "change_state", transition=Transition(label="deactivate")).success
+    assert not rig.call(ChangeState, "change_state", transition=Transition(label="deactivate")).success
+    assert rig.state() == State.PRIMARY_STATE_INACTIVE
+
+
+def test_a_target_that_is_being_learned_when_the_node_is_deactivated_is_refused(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig().start()
+    rig.show()
+    tracker = rig.trackers["auto"]
+    tracker.gate.clear()
+    x, y, width, height = BOX
+    learning = rig.ask(SetTarget, "set_target", x=x, y=y, width=width, height=height)
+    assert tracker.busy.wait(60)
+    deactivating = rig.ask(ChangeState, "change_state", transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+    wait_until(lambda: rig.state() == State.TRANSITION_STATE_DEACTIVATING, "the transition")
+    assert "not active" in rig.set_target().message
+    assert not deactivating.done(), "it waits for the tracker"
+    tracker.gate.set()
+    wait_until(lambda: learning.done() and deactivating.done(), "both answers")
+    assert deactivating.result().success
+    assert not learning.result().success and "deactivated meanwhile" in learning.result().message
+    assert learning.result().target_id == 0
 
 
 def test_a_set_of_parameters_is_taken_whole_or_not_at_all(make_rig: Callable[..., Rig]) -> None:

@@ -1,0 +1,88 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 run atom_tracker tracker_node`: the node as a process, from its first moment to a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from atom_ros.ending import Ending, exit_now
+
+if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C is to end the process as at any other time
+    from rclpy.executors import Executor
+    from rclpy.task import Task
+
+    from atom_ros.tracker_node import TrackerNode
+
+_PATIENCE = 10.0  # s for what the tracker is doing when the process is to end
+
+
+def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Serves the node until ROS is shut down, or `is_over` says so after a callback.
+
+    rclpy lets what a callback or a message's conversion raises end the spin, such as a string that is no UTF-8. Such a
+    message is logged, and the node goes on.
+    """
+    from rclpy.executors import ExternalShutdownException
+
+    while executor.context.ok() and not is_over():
+        try:
+            executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            return
+        except Exception as error:
+            node.get_logger().error(
+                f"Message or request dropped: {type(error).__name__}: {error}", throttle_duration_sec=5.0
+            )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node; returns the exit status of the process: 0 after a signal, 1 if it could not start by itself."""
+    ending = Ending()
+    import rclpy
+    from rclpy.exceptions import ParameterException
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from atom_ros.tracker_node import TrackerNode
+
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = TrackerNode()
+    except (ValueError, ParameterException) as error:
+        print(f"tracker_node: {error}", file=sys.stderr)
+        rclpy.shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    ending.call_on_signal(lambda: executor.create_task(lambda: None))  # wakes the executor
+    started = executor.create_task(node.start)
+    spin(node, executor, lambda: ending.is_asked or _has_failed(started))
+    status = int(_has_failed(started) and not ending.is_asked)
+    _end(node, executor)
+    return status
+
+
+def _has_failed(started: Task) -> bool:
+    return started.done() and (started.exception() is not None or not started.result())
+
+
+def _end(node: TrackerNode, executor: Executor) -> None:
+    import rclpy
+
+    if rclpy.ok():
+        with contextlib.suppress(Exception):  # whatever becomes of the transition, the process ends
+            executor.spin_until_future_complete(executor.create_task(node.shut_down), timeout_sec=_PATIENCE)
+    is_loading = node.lifecycle_state == "configuring"
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    if is_loading:
+        exit_now(0)  # the thread that loads the network would hold up the end, or end in the middle of a library
+
+
+if __name__ == "__main__":
+    sys.exit(main())

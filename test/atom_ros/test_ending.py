@@ -1,0 +1,116 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's process ends clean at Ctrl-C and SIGTERM, whatever it is doing."""
+
+from __future__ import annotations
+
+import array
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from number_tracker import BOX
+from robot import TIMEOUT, Robot, wait_until
+from sensor_msgs.msg import CompressedImage, Image
+from visualization_msgs.msg import MarkerArray
+
+from atom_tracker.srv import SetTarget
+
+
+class Process:
+    """The node with a slow tracker, and the robot around it."""
+
+    def __init__(self, log: Path, *options: str) -> None:
+        self._log = log
+        command = [sys.executable, str(Path(__file__).with_name("slow_node.py")), *options]
+        with log.open("w") as file:
+            ros = ["--ros-args", "-r", "__ns:=/ending", "-p", "qos.reliability:=reliable"]
+            self.process = subprocess.Popen([*command, *ros], stdout=file, stderr=file)
+        self.robot = Robot("/ending")
+        self._camera = self.robot.camera(Image, "image")
+        self._count = 0
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self._log.read_text(), f"'{text}' in the log")
+
+    def publish(self) -> None:
+        self._count += 1
+        message = Image(height=2, width=2, step=2, encoding="mono8", data=array.array("B", [self._count % 256] * 4))
+        message.header.stamp.sec = self._count
+        self._camera.publish(message)
+        time.sleep(0.01)  # for the image to arrive
+
+    def connect(self) -> None:
+        wait_until(lambda: self.publish() or self.robot.tracks, "a Track")
+
+    def learn(self) -> None:
+        """Asks for a target and leaves the tracker busy with learning it."""
+        x, y, width, height = BOX
+        self.robot.ask(SetTarget, "tracker/set_target", SetTarget.Request(x=x, y=y, width=width, height=height))
+        time.sleep(0.5)
+        self.publish()
+
+    def follow(self) -> None:
+        """Has it follow a target while viewers look at all that it can publish."""
+        self.robot.node.create_subscription(MarkerArray, "tracker/markers", print, 10)
+        self.robot.node.create_subscription(CompressedImage, "tracker/debug_image/compressed", lambda _: None, 10)
+        self.learn()
+        wait_until(lambda: self.publish() or self.robot.tracks[-1].target_id == 1, "the target")
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.robot.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    processes: list[Process] = []
+
+    def make(*options: str) -> Process:
+        processes.append(Process(tmp_path / "log", *options))
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        process.close()
+
+
+def _expect_clean_end(process: Process, number: int, tmp_path: Path) -> None:
+    before = len((tmp_path / "log").read_text())
+    process.process.send_signal(number)
+    status = process.process.wait(TIMEOUT)
+    log = (tmp_path / "log").read_text()[before:]
+    assert status == 0, log
+    for word in ("Traceback", "ERROR", "WARN", "rror:", "Exception", "terminate"):
+        assert word not in log, log
+
+
+def test_while_it_starts(start: Callable[..., Process], tmp_path: Path) -> None:
+    process = start()
+    process.wait_for("signals are heard")
+    _expect_clean_end(process, signal.SIGINT, tmp_path)
+
+
+def test_while_the_network_is_loaded(start: Callable[..., Process], tmp_path: Path) -> None:
+    process = start("--slow")
+    process.wait_for("Loading network")
+    _expect_clean_end(process, signal.SIGTERM, tmp_path)
+
+
+def test_while_a_target_is_learned(start: Callable[..., Process], tmp_path: Path) -> None:
+    process = start("--slow")
+    process.connect()
+    process.learn()
+    _expect_clean_end(process, signal.SIGTERM, tmp_path)
+
+
+def test_while_a_target_is_followed_and_watched(start: Callable[..., Process], tmp_path: Path) -> None:
+    process = start("--slow")
+    process.connect()
+    process.follow()
+    _expect_clean_end(process, signal.SIGINT, tmp_path)
