@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
-from atom_core.evaluation import compare, html_report, summary
+from atom_core.evaluation import compare, fixed_point_command, html_report, summary
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
 from atom_core.evaluation.runner import Run
@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["compare"]:
         return compare.main(argv[1:])
+    if argv[:1] == ["fixed-point"]:
+        return fixed_point_command.main(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
         evaluation = _prepare(arguments)
@@ -158,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atom-eval",
         description="One-pass evaluation of trackers on sequences: a table, and with --output a page with plots.",
-        epilog="atom-eval compare A B: the differences between two results. See docs/evaluation.md.",
+        epilog="atom-eval compare A B: the differences between two results. atom-eval fixed-point STILLS: whether "
+        "networks keep a box where it was given. See docs/evaluation.md.",
     )
     parser.add_argument("folder", type=Path, help="a benchmark's folder, a folder of sequences, or a sequence")
     parser.add_argument(
