@@ -37,7 +37,7 @@ fuzz: env  ## send the node 10 000 malformed and hostile messages and requests
 	@$(OPEN) python test/atom_ros/fuzz.py $(ARGS)
 
 soak: env  ## run camera and node for MINUTES=10, and report memory, delays and drops
-	@$(OPEN) python -m atom_ros.soak $(or $(MINUTES),10) $(ARGS)
+	@$(OPEN) python -m atom_ros.benchmark.soak $(or $(MINUTES),10) $(ARGS)
 
 shell: env  ## open a shell in the environment, to run nodes by hand
 	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash') -i

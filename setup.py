@@ -36,12 +36,12 @@ setup(
     extras_require={"cpu": ["openvino>=2024.0"], "vot": ["vot-trax>=4.0"]},
     entry_points={
         "console_scripts": [
-            "atom-track = atom_core.cli:track_main",
-            "atom-train = atom_core.cli:train_main",
+            "atom-track = atom_core.offline.command:main",
+            "atom-train = atom_core.training.command:main",
             "atom-bench = atom_core.benchmark.command:main",
-            "atom-eval = atom_core.cli:eval_main",
+            "atom-eval = atom_core.evaluation.command:main",
             "atom-trax = atom_core.evaluation.vot:main",
-            "atom-weights = atom_core.cli:weights_main",
+            "atom-weights = atom_core.checkpoint.command:main",
         ]
     },
 )

@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from atom_core.backbone import Features
+from atom_core.classifier.target_model import GiveLesson, Lesson, improve_filter
 from atom_core.frame_step import FrameNetworks, Numbers, Observation, Sight, see
-from atom_core.target_model import GiveLesson, Lesson, improve_filter
+from atom_core.networks.backbones import Features
 
 Result = TypeVar("Result")
 

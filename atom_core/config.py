@@ -71,10 +71,10 @@ class TrackerConfig:
     top_proposals: int = 3  # the result is the mean of this many boxes of highest predicted IoU
     min_box_side: float = 2.0  # image px; ours: the authors clamp nothing
 
-    # Whether what is found is the target (ours; see atom_core.redetection).
+    # Whether what is found is the target (ours; see atom_core.long_term.redetection).
     recognition: float = 0.6  # share of the usual evidence below which it is another thing; 0 takes whatever is found
 
-    # Search after a loss (ours; see atom_core.redetection). A view is one search region of one frame.
+    # Search after a loss (ours; see atom_core.long_term.redetection). A view is one search region of one frame.
     redetection: bool = True  # search the whole image for a lost target
     redetection_score: float = 0.5  # peak score from which a view is convincing
     redetection_iou: float = 0.6  # predicted IoU from which a view is convincing

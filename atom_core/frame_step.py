@@ -23,16 +23,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atom_core import boxes
-from atom_core.backbone import Features
 from atom_core.boxes import Box, Region
+from atom_core.classifier.localize import Limits, LocalizationState, classify, find_peaks, limits, target_position
+from atom_core.classifier.target_model import Classifier, normalize_features
 from atom_core.config import TrackerConfig
 from atom_core.crop import blend, crop_taps
-from atom_core.iou_net import Modulation
-from atom_core.localize import Limits, LocalizationState, classify, find_peaks, limits, target_position
-from atom_core.redetection import Finding
-from atom_core.refine import draw_proposals, select
-from atom_core.refiner import Ascent
-from atom_core.target_model import Classifier, normalize_features
+from atom_core.long_term.redetection import Finding
+from atom_core.networks.backbones import Features
+from atom_core.networks.iou_predictor import Modulation
+from atom_core.refinement.proposals import draw_proposals, select
+from atom_core.refinement.torch_refiner import Ascent
 
 _FACTS = 6  # numbers of a result before its boxes: two scores, whether each is near, the target's position
 
@@ -47,7 +47,7 @@ class FrameNetworks(Protocol):
     def refine(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
     ) -> tuple[Tensor, Tensor]:
-        """See `atom_core.refiner.Refiner`."""
+        """See `atom_core.refinement.torch_refiner.Refiner`."""
         ...
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from atom_core import weights
 from atom_core.config import TrackerConfig
+from atom_core.networks import weights
 from atom_core.tracker import (
     Target,
     TrackResult,
@@ -33,7 +33,7 @@ class MultiTracker:
     Targets whose search regions nearly agree share one crop and its features (see `atom_core.sharing`).
 
     Args:
-        network: see `atom_core.weights`; several trackers may share one.
+        network: see `atom_core.networks.weights`; several trackers may share one.
         device: where it computes.
         config: of all targets; may be replaced between frames by setting `config`, see `AtomTracker`.
         precision: see `AtomTracker`.

@@ -22,20 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atom_core import boxes, redetection, weights
-from atom_core.appearance import INTERVAL, Appearance, Glimpse
-from atom_core.augment import dropout_samples, first_frame_crops
-from atom_core.backbone import Features
+from atom_core import boxes
 from atom_core.boxes import Box, Region
 from atom_core.capture import Execution
+from atom_core.classifier.augment import dropout_samples, first_frame_crops
+from atom_core.classifier.localize import LocalizationState
+from atom_core.classifier.target_model import TargetModel, gaussian_labels, normalize_features
 from atom_core.config import TrackerConfig
 from atom_core.crop import gather, sample_crop
-from atom_core.engine import BackboneFunction, accelerate, is_openvino
 from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interpret, missed, upload_aims
-from atom_core.iou_net import IoUNet, Modulation
-from atom_core.localize import LocalizationState
-from atom_core.openvino_refiner import OpenVinoRefiner
-from atom_core.redetection import (
+from atom_core.long_term import redetection
+from atom_core.long_term.appearance import INTERVAL, Appearance, Glimpse
+from atom_core.long_term.redetection import (
     Finding,
     Search,
     evidence,
@@ -45,9 +43,13 @@ from atom_core.redetection import (
     plan,
     reaches_thresholds,
 )
-from atom_core.refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
+from atom_core.networks import weights
+from atom_core.networks.backbones import Features
+from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino
+from atom_core.networks.iou_predictor import IoUNet, Modulation
+from atom_core.refinement.openvino_refiner import OpenVinoRefiner
+from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
 from atom_core.sharing import leaders
-from atom_core.target_model import TargetModel, gaussian_labels, normalize_features
 
 _JITTERS = 64  # frames after which the proposals' jitter is used again
 _FRAMES_OF_EVIDENCE = 5
@@ -87,12 +89,12 @@ class AtomTracker:
     """Tracks one object from a box in one image (Danelljan et al., ATOM, CVPR 2019). Not thread-safe.
 
     Args:
-        network: see `atom_core.weights`; several trackers may share one.
+        network: see `atom_core.networks.weights`; several trackers may share one.
         device: where it computes.
         config: may be replaced between frames by setting `config`. What shapes the model (sizes, regularisation, the
             first frame's weight) then counts from the next `initialize`.
         precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs), not the learning.
-        engine: of the backbone, see `atom_core.engine.accelerate`.
+        engine: of the backbone, see `atom_core.networks.engine.accelerate`.
         capture: "on", "off", or "auto" for CUDA alone: whether the frame step is captured as one graph when the tracker
             warms up or learns its first target, see `atom_core.capture`.
     """

@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from atom_core.config import TrackerConfig
-from atom_ros.picking import Box, parse_box
+from atom_ros.input.picking import Box, parse_box
 
 Value = bool | int | float | str
 

@@ -30,8 +30,6 @@ from std_srvs.srv import Trigger
 from atom_core.multi_tracker import MultiTracker
 from atom_ros import parameters, run_tracker
 from atom_ros.answering import serve
-from atom_ros.diagnostics import Condition, Statistics, diagnostic_array
-from atom_ros.events import StateLog, summary
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
 from atom_ros.gpu import (
     GPU_ERRORS,
@@ -42,12 +40,14 @@ from atom_ros.gpu import (
     process_megabytes,
     release_loaded,
 )
-from atom_ros.image_input import ImageInput
 from atom_ros.images import ImageMessage
+from atom_ros.input.image_input import ImageInput
+from atom_ros.input.target_inputs import TargetInputs
 from atom_ros.managed_node import ManagedNode, answer_of
-from atom_ros.outputs import Outputs
+from atom_ros.outputs.diagnostics import Condition, Statistics, diagnostic_array
+from atom_ros.outputs.events import StateLog, summary
+from atom_ros.outputs.publishers import Outputs
 from atom_ros.report import Report
-from atom_ros.target_inputs import TargetInputs
 from atom_ros.worker import Worker
 from atom_tracker.srv import RemoveTarget, SetTarget
 

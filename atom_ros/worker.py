@@ -23,11 +23,11 @@ from sensor_msgs.msg import Image
 
 from atom_core.multi_tracker import MultiTracker
 from atom_core.tracker import TrackState, check_box
-from atom_ros.diagnostics import Statistics
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
 from atom_ros.gpu import GPU_ERRORS, describe
 from atom_ros.images import check, to_rgb
 from atom_ros.mailbox import Mailbox
+from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
 from atom_ros.targets import FollowedTarget, Order, Targets

@@ -23,7 +23,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from atom_core.evaluation.sequences import read_sequence
+from atom_core.data.sequences import read_sequence
 from atom_ros.frame_buffer import to_nanoseconds
 from atom_ros.images import image_message
 from atom_tracker.msg import Track

@@ -24,8 +24,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from atom_core.annotations import read_boxes
-from atom_core.evaluation.sequences import GROUND_TRUTH
+from atom_core.data.annotations import read_boxes
+from atom_core.data.sequences import GROUND_TRUTH
 from atom_ros.frame_buffer import to_nanoseconds
 from atom_ros.target_client import STATUS_NAMES
 from atom_tracker.msg import Track

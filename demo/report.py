@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
-from atom_core.video import VideoWriter
+from atom_core.offline.video import VideoWriter
 from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, Frame
 
 STATE_COLORS = {  # RGB
@@ -114,7 +114,7 @@ def write_image(path: Path, picture: np.ndarray) -> None:
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:
-    """Writes a video in the format of the file's suffix, see `atom_core.video`.
+    """Writes a video in the format of the file's suffix, see `atom_core.offline.video`.
 
     Raises:
         ValueError: if there is no picture, or no such format.

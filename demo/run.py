@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from atom_core import weights
-from atom_core.evaluation.sequences import Sequence, read_sequence
+from atom_core.data.sequences import Sequence, read_sequence
+from atom_core.networks import weights
 from demo import recording, report
 from demo.processes import ProcessError, Processes
 

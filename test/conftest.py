@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from atom_core import weights
+from atom_core.networks import weights
 
 # The same examples in each run, and no time limit: a busy machine must not fail a test.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -105,7 +105,7 @@ for name in names:
 print(*names)
 """
     names = run_python(code, ROOT, tmp_path).split()
-    assert {"atom_core.tracker", "atom_core.cli"} <= set(names)
+    assert {"atom_core.tracker", "atom_core.networks.weights"} <= set(names)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def pip_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pip_installs_the_weights_where_the_core_finds_them(pip_installed: Path, tmp_path: Path):
-    code = "from atom_core import weights; print(weights.find('default').resolve())"
+    code = "from atom_core.networks import weights; print(weights.find('default').resolve())"
     found = Path(run_python(code, pip_installed, tmp_path))
     assert found.is_relative_to(pip_installed)
     assert found.read_bytes() == (ROOT / "weights" / found.name).read_bytes()
@@ -172,7 +172,7 @@ def test_colcon_installs_what_the_node_needs(tmp_path: Path):
     (site_packages,) = prefix.glob("lib/python3*/site-packages")
     code = f"""
 from importlib.metadata import distribution
-from atom_core import weights
+from atom_core.networks import weights
 points = distribution("atom-ros").entry_points
 assert {{point.name for point in points}} == set({EXECUTABLES!r}), points
 assert all(callable(point.load()) for point in points)

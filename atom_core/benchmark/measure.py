@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from atom_core import weights
 from atom_core.benchmark.counting import Counts, counted
 from atom_core.benchmark.memory import memory, reset_peak
 from atom_core.benchmark.scene import Scene
@@ -20,6 +19,7 @@ from atom_core.benchmark.session import KINDS, Kind, Video, observe
 from atom_core.benchmark.timing import staged, statistics, timed
 from atom_core.config import FIRST_FRAME_CROPS, TrackerConfig
 from atom_core.evaluation.runner import Tracker
+from atom_core.networks import weights
 from atom_core.tracker import AtomTracker
 
 Tree = dict[str, Any]

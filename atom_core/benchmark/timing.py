@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from atom_core import frame_step, tracker
-from atom_core.target_model import Classifier, SampleMemory, TargetModel
+from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel
 from atom_core.tracker import Networks
 
 Result = TypeVar("Result")

@@ -17,11 +17,11 @@ import torch
 from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
+from atom_core.data.sequences import LAYOUT_CHOICES, Sequence, read_sequences
 from atom_core.evaluation import compare, fixed_point_command, html_report, summary
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import LAYOUT_CHOICES, Sequence, read_sequences
 from atom_core.evaluation.store import RunStore, describe_machine, slug, write_whole
 from atom_core.evaluation.submission import write_results
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from atom_core.evaluation import metrics, sequences
+from atom_core.data import sequences
+from atom_core.data.sequences import ImageFiles
+from atom_core.evaluation import metrics
 from atom_core.evaluation.plots import color
 from atom_core.evaluation.runner import LIE_OVERLAP, Run
-from atom_core.evaluation.sequences import ImageFiles
 
 SEQUENCES, FRAMES = 6, 4  # shown at most; frames of each sequence
 _WIDTH, _HEIGHT = 480, 360  # px of a picture

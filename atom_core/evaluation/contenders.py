@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import atom_core
-from atom_core import weights
 from atom_core.config import TrackerConfig
 from atom_core.evaluation.baselines import OPENCV_TRACKERS, IdentityTracker, OpenCVTracker
 from atom_core.evaluation.runner import Tracker
+from atom_core.networks import weights
 from atom_core.tracker import AtomTracker, choose_device
 
 BASELINES = (*OPENCV_TRACKERS, "identity")
@@ -90,21 +90,22 @@ def tracker_modules() -> set[str]:
 
     Not `weights`: what comes of it, the weights, has a digest of its own.
     """
-    found, waiting = set(), {"tracker"}
+    found: set[str] = set()
+    waiting = {"tracker"}
     while waiting:
         name = waiting.pop()
         found.add(name)
         for node in ast.walk(ast.parse(_source(name).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "atom_core":
-                waiting |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("atom_core."):
-                waiting.add(node.module.removeprefix("atom_core."))
-        waiting -= {*found, "weights"}
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "atom_core":
+                package = (node.module or "").removeprefix("atom_core").removeprefix(".")
+                names = {package, *(f"{package}.{alias.name}".removeprefix(".") for alias in node.names)}
+                waiting |= {module for module in names if module and _source(module).is_file()}
+        waiting -= {*found, "networks.weights"}
     return found
 
 
 def _source(module: str) -> Path:
-    return Path(atom_core.__file__).parent / f"{module}.py"
+    return Path(atom_core.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def parse_contenders(

@@ -19,18 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from atom_core import boxes, weights
-from atom_core.backbone import Features
+from atom_core import boxes
 from atom_core.boxes import Box
 from atom_core.config import TrackerConfig
 from atom_core.crop import sample_crop
+from atom_core.data.images import read_image
 from atom_core.evaluation import metrics
 from atom_core.evaluation.changed_copy import changed_copy
 from atom_core.evaluation.still_targets import KINDS, StillTarget
-from atom_core.images import read_image
-from atom_core.iou_net import Modulation
-from atom_core.refine import draw_proposals, select
-from atom_core.refiner import Ascent, needs_whole_maps
+from atom_core.networks import weights
+from atom_core.networks.backbones import Features
+from atom_core.networks.iou_predictor import Modulation
+from atom_core.refinement.proposals import draw_proposals, select
+from atom_core.refinement.torch_refiner import Ascent, needs_whole_maps
 from atom_core.tracker import AtomTracker, Networks, prepare_networks
 
 LOOKS = 8

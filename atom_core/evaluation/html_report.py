@@ -11,7 +11,8 @@ from html import escape
 from typing import Any
 
 from atom_core.config import TrackerConfig
-from atom_core.evaluation import plots, sequences
+from atom_core.data import sequences
+from atom_core.evaluation import plots
 from atom_core.evaluation.contact_sheet import Failures, Picture, worst_failures
 from atom_core.evaluation.runner import Run
 from atom_core.evaluation.summary import ACCURACY, HONESTY, SPEED, Column, format_figure

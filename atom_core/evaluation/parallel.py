@@ -20,7 +20,7 @@ from multiprocessing.synchronize import Event
 import cv2
 import torch
 
-from atom_core.evaluation import sequences
+from atom_core.data import sequences
 from atom_core.evaluation.contenders import Contender
 from atom_core.evaluation.runner import Run, run_sequence
 

@@ -13,7 +13,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from atom_core.evaluation import metrics, sequences
+from atom_core.data import sequences
+from atom_core.evaluation import metrics
 from atom_core.evaluation.runner import Run, scored_boxes
 
 # Each stands out (3:1) from white and from near-black.

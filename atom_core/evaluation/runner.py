@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation import metrics
-from atom_core.evaluation.sequences import Sequence
 from atom_core.tracker import TrackResult, TrackState
 
 LIE_OVERLAP = 0.1  # a box that overlaps less has nothing to do with the target

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atom_core.evaluation.layouts import LAYOUTS
+from atom_core.data.layouts import LAYOUTS
 
 
 def write_results(

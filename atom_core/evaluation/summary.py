@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation.runner import Run, summarize
-from atom_core.evaluation.sequences import Sequence
 
 Figures = dict[str, float | None]  # None: there is no such figure. JSON has no NaN
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from atom_core.config import TrackerConfig
+from atom_core.data.images import read_image
 from atom_core.evaluation.contenders import change_config
-from atom_core.images import read_image
 from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker
 

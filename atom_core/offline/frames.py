@@ -13,7 +13,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from atom_core.images import find_images, read_image
+from atom_core.data.images import find_images, read_image
 
 _FOLDER_FPS = 30.0  # of the annotated video, where the recording has no rate
 

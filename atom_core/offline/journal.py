@@ -124,8 +124,14 @@ _ALLOWED = {
     f"{thing.__module__}.{thing.__qualname__}": thing
     for thing in (torch.Generator, np.ndarray, np.dtype, np._core.multiarray._reconstruct)
 }
-_OF_STATE = ("appearance", "config", "iou_net", "redetection", "target_model", "tracker")
-_STATE_MODULES = {f"atom_core.{name}" for name in _OF_STATE}
+_STATE_MODULES = {
+    "atom_core.classifier.target_model",
+    "atom_core.config",
+    "atom_core.long_term.appearance",
+    "atom_core.long_term.redetection",
+    "atom_core.networks.iou_predictor",
+    "atom_core.tracker",
+}
 
 
 def _data_class(name: str) -> type:

@@ -13,10 +13,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from atom_core.offline.drawing import annotate
+from atom_core.drawing import annotate
 from atom_core.offline.frames import Frame
 from atom_core.offline.results import FrameResult, TargetResult, format_stamp
-from atom_core.video import VideoWriter
+from atom_core.offline.video import VideoWriter
 
 CSV_COLUMNS = ("frame", "stamp", "target", "state", "x", "y", "width", "height", "score", "iou")
 _LEAST_SPACE = 4_000_000  # bytes; OpenCV does not tell that a disk is full, so writing ends before

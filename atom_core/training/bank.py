@@ -22,9 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from atom_core import boxes
-from atom_core.backbone import Backbone, Features
-from atom_core.engine import BackboneFunction
-from atom_core.iou_net import FeatureWindow
+from atom_core.networks.backbones import Backbone, Features
+from atom_core.networks.engine import BackboneFunction
+from atom_core.networks.iou_predictor import FeatureWindow
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import Source
 from atom_core.training.distributed import Group
@@ -63,7 +63,7 @@ class FeatureBank:
     """The features of pairs drawn from sources, in the computer's memory; those of the slots that are this process's.
 
     Args:
-        run: the backbone on the group's device, see `atom_core.engine.accelerate`.
+        run: the backbone on the group's device, see `atom_core.networks.engine.accelerate`.
         pairs: slots of all processes together.
         stream: told apart, two banks of one seed (training and validation) hold other pairs.
         group: the processes that share the slots.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from atom_core import weights
+from atom_core.networks import weights
 from atom_core.report_errors import report_errors
 from atom_core.training.config import DistillConfig, TrainingConfig
 from atom_core.training.distill import distill

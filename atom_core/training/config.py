@@ -59,7 +59,7 @@ class TrainingConfig:
         ValueError: if a value lies outside its range, or a file names an unknown setting.
     """
 
-    network: str = "efficientnet_lite0"  # backbone, a key of `atom_core.backbone.BACKBONES`
+    network: str = "efficientnet_lite0"  # backbone, a key of `atom_core.networks.backbones.BACKBONES`
     seed: int = 0
 
     # Pairs (section 4 of the paper).

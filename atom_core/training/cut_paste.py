@@ -18,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from atom_core.images import read_image
+from atom_core.data.images import read_image
 from atom_core.training.config import CutPasteConfig
 from atom_core.training.views import Box, ComposedView
 

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from atom_core.engine import compile_openvino
+from atom_core.networks.engine import compile_openvino
 from atom_core.training.config import DistillConfig
 from atom_core.training.distill_images import cut_crop, draw_batch, draw_crop, load_images, stack_crops
 from atom_core.training.distill_networks import (

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from atom_core.images import find_images, read_image
+from atom_core.data.images import find_images, read_image
 from atom_core.training.config import DistillConfig
 
 _LOG = logging.getLogger(__name__)

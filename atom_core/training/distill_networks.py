@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from atom_core.backbone import EfficientNetLite0, build_backbone, efficientnet_lite0_from_published
+from atom_core.networks.backbones import EfficientNetLite0, build_backbone, efficientnet_lite0_from_published
 
 TEACHER_CHANNELS = (24, 40, 112, 320)  # at strides 4, 8, 16, 32
 TeacherFunction = Callable[[Tensor], tuple[Tensor, ...]]

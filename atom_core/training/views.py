@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from atom_core.images import read_image
+from atom_core.data.images import read_image
 
 Box = tuple[float, float, float, float]
 """x, y, width, height in px; the first pixel's centre is at 0."""

@@ -14,18 +14,19 @@ import torch.nn.functional as F
 from torch._inductor.graph import GraphLowering
 from torch._inductor.utils import fresh_inductor_cache
 
-from atom_core import capture, weights
-from atom_core.backbone import Features
+from atom_core import capture
 from atom_core.benchmark.scene import Scene
 from atom_core.boxes import search_region
 from atom_core.capture import Execution
+from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel, improve_filter
 from atom_core.config import TrackerConfig
 from atom_core.crop import gather
 from atom_core.frame_step import Aim, Sight, see, upload_aims
-from atom_core.iou_net import Modulation
 from atom_core.multi_tracker import MultiTracker
-from atom_core.refiner import Ascent
-from atom_core.target_model import Classifier, SampleMemory, TargetModel, improve_filter
+from atom_core.networks import weights
+from atom_core.networks.backbones import Features
+from atom_core.networks.iou_predictor import Modulation
+from atom_core.refinement.torch_refiner import Ascent
 from atom_core.tracker import AtomTracker, TrackState
 
 CPU = torch.device("cpu")

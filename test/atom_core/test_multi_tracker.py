@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core import weights
 from atom_core.config import TrackerConfig
 from atom_core.multi_tracker import MultiTracker
+from atom_core.networks import weights
 from atom_core.tracker import AtomTracker, TrackState
 
 CPU = torch.device("cpu")

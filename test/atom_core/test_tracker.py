@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from atom_core import tracker as tracker_module
-from atom_core import weights
-from atom_core.backbone import BACKBONES
 from atom_core.benchmark.counting import counted
 from atom_core.capture import Execution
 from atom_core.config import TrackerConfig
 from atom_core.crop import gather
-from atom_core.engine import accelerate, compile_module
 from atom_core.frame_step import Numbers, Observation, fetch, see
 from atom_core.multi_tracker import MultiTracker
-from atom_core.refiner import TorchRefiner
+from atom_core.networks import weights
+from atom_core.networks.backbones import BACKBONES
+from atom_core.networks.engine import accelerate, compile_module
+from atom_core.refinement.torch_refiner import TorchRefiner
 from atom_core.tracker import (
     AtomTracker,
     Networks,

@@ -32,7 +32,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import ImageMarker, MarkerArray
 
-from atom_ros.benchmark import scene, target_box
+from atom_ros.benchmark.command import scene, target_box
 from atom_ros.images import image_message
 from atom_tracker.msg import Track
 from atom_tracker.srv import SetTarget

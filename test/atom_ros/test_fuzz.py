@@ -11,7 +11,7 @@ import pytest
 from hostile import Call, Hostile, Publication
 from std_msgs.msg import Header
 
-from atom_ros.benchmark import scene
+from atom_ros.benchmark.command import scene
 from atom_ros.images import image_message
 
 

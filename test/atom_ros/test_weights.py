@@ -16,7 +16,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from robot import Robot, TrackerProcess, wait_until
 from safetensors.torch import save
 
-from atom_core import weights
+from atom_core.networks import weights
 
 
 class HostilePickle:

@@ -17,8 +17,8 @@ from rclpy.logging import get_logger
 from robot import wait_until
 from sensor_msgs.msg import Image
 
-from atom_ros.diagnostics import Statistics
 from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
+from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
 from atom_ros.worker import Worker

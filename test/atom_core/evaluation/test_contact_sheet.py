@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
+from atom_core.data.sequences import ImageFiles, Sequence
 from atom_core.evaluation.contact_sheet import choose_frames, worst_failures
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import ImageFiles, Sequence
 
 BOX = (40.0, 30.0, 10.0, 10.0)
 

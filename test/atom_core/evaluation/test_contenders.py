@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 
-from atom_core import weights
 from atom_core.config import TrackerConfig
 from atom_core.evaluation.contenders import change_config, parse_contenders, tracker_modules
+from atom_core.networks import weights
 
 
 def test_changes_take_each_field_s_type():
@@ -80,5 +80,10 @@ def test_settings_tell_seed_configuration_and_weights(network_file):
 
 def test_the_code_that_results_depend_on_is_found():
     modules = tracker_modules()
-    assert {"tracker", "localize", "gauss_newton", "prroi_pool"} <= modules  # the last two are imported by others
-    assert not {"weights", "cli"} & modules
+    assert {
+        "tracker",
+        "classifier.localize",
+        "classifier.gauss_newton",
+        "networks.prroi_pool",
+    } <= modules  # the last two are imported by others
+    assert not {"networks.weights", "evaluation.contenders"} & modules

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core import weights
 from atom_core.config import TrackerConfig
 from atom_core.evaluation.fixed_point import LOOKS, Outcome, summarize, track_with_predictor, track_with_tracker
 from atom_core.evaluation.still_targets import StillTarget
+from atom_core.networks import weights
 from atom_core.tracker import TrackResult, TrackState
 
 CONFIG = TrackerConfig(crop_size=96, refinement_steps=1, proposals=3)

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation.html_report import build_page
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import Sequence
 from atom_core.evaluation.summary import summarize_all
 
 NASTY = "<script>alert('x')</script> & \"co\""

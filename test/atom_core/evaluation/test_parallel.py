@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from atom_core.data.sequences import ImageFiles, Sequence
 from atom_core.evaluation.contenders import Contender
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
-from atom_core.evaluation.sequences import ImageFiles, Sequence
 
 BOX = (1.0, 2.0, 8.0, 8.0)
 

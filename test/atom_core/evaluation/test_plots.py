@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation import plots
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import Sequence
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation.contenders import Contender
 from atom_core.evaluation.parallel import Job
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import Sequence
 from atom_core.evaluation.store import OtherSettingsError, RunStore, describe_machine
 
 MACHINE = {"cpu": "abacus", "cpu_threads": 1}

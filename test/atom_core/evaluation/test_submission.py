@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from got10k.experiments import ExperimentGOT10k
 
+from atom_core.data.sequences import read_sequences
 from atom_core.evaluation import metrics
-from atom_core.evaluation.sequences import read_sequences
 from atom_core.evaluation.submission import write_results
 
 BOXES = np.array([[10, 20, 30.5, 40], [11.25, 20, 30, 40.0625]])

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from atom_core.data.sequences import Sequence
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.sequences import Sequence
 from atom_core.evaluation.summary import summarize_all, table
 
 BOX = (0.0, 0.0, 10.0, 10.0)

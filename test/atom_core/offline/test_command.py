@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.images import find_images, read_image
+from atom_core.data.images import find_images, read_image
 from atom_core.offline import command
 from atom_core.offline.frames import Frame
 from atom_core.offline.results import FrameResult

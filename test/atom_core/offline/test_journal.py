@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from atom_core.long_term.redetection import Candidate, Search
 from atom_core.offline.journal import Journal, load_state
 from atom_core.offline.results import FrameResult
-from atom_core.redetection import Candidate, Search
 
 CPU = torch.device("cpu")
 OPTIONS = {"the recording": "a.mp4", "--weights": "123"}

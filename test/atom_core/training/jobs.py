@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from atom_core import weights
-from atom_core.backbone import build_backbone
+from atom_core.networks import weights
+from atom_core.networks.backbones import build_backbone
 from atom_core.training.distill import Distillation, distill
 from atom_core.training.distributed import Group
 from atom_core.training.loop import IoUTraining, train_iou

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core.backbone import build_backbone
+from atom_core.networks.backbones import build_backbone
 from atom_core.training.bank import FeatureBank
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import find_sources

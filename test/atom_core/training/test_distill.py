@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from atom_core.backbone import build_backbone
+from atom_core.networks.backbones import build_backbone
 from atom_core.training.config import DistillConfig
 from atom_core.training.distill import BACKBONE_FILE, crop_size, distill, learning_rate
 from atom_core.training.distill_images import cut_crop, draw_batch, draw_crop, find_training_images, load_images

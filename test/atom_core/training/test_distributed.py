@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from atom_core import weights
-from atom_core.backbone import build_backbone
-from atom_core.iou_net import IoUNet
+from atom_core.networks import weights
+from atom_core.networks.backbones import build_backbone
+from atom_core.networks.iou_predictor import IoUNet
 from atom_core.training.command import main
 from atom_core.training.distributed import Group, join
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from atom_core import boxes, weights
-from atom_core.backbone import build_backbone
-from atom_core.iou_net import IoUNet
+from atom_core import boxes
+from atom_core.networks import weights
+from atom_core.networks.backbones import build_backbone
+from atom_core.networks.iou_predictor import IoUNet
 from atom_core.training.bank import FeatureBank
 from atom_core.training.config import TrainingConfig
 from atom_core.training.datasets import find_sources

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, resnet18
 
-from atom_core.backbone import build_backbone
+from atom_core.networks.backbones import build_backbone
 from atom_core.training.pretrained import load_backbone_weights, read_tensors
 
 

@@ -1,0 +1,104 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-weights`: what a network file holds; the authors' checkpoint to our file and back."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from atom_core.checkpoint import official
+from atom_core.checkpoint.torch_file import TensorRecord, read_torch_file
+from atom_core.networks import weights
+from atom_core.report_errors import report_errors
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`atom-weights`: prints what a network file holds; imports and exports the authors' checkpoint."""
+    arguments = _parser().parse_args(argv)
+    return report_errors("atom-weights", lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="atom-weights", description=main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    info = commands.add_parser("info", help="print what a network file or a checkpoint of the authors holds")
+    info.add_argument("weights", nargs="?", default="default", help="shipped network, .safetensors file or .pth file")
+    info.set_defaults(run=_info)
+    importer = commands.add_parser("import", help="write the authors' checkpoint as a network file; runs nothing in it")
+    importer.add_argument("checkpoint", type=Path, help="such as atom_default.pth")
+    importer.add_argument("--output", type=Path, help="file to write (default: beside it, .safetensors)")
+    importer.set_defaults(run=_import)
+    exporter = commands.add_parser("export", help="write a resnet18 network in the authors' layout")
+    exporter.add_argument("weights", help="shipped network or .safetensors file")
+    exporter.add_argument("--output", type=Path, help="file to write (default: the network's name, .pth, here)")
+    exporter.set_defaults(run=_export)
+    return parser
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    output = arguments.output or Path(f"{str(arguments.checkpoint).removesuffix('.pth')}.safetensors")
+    official.import_checkpoint(arguments.checkpoint, output)
+    print(f"written: {output}; use it as --weights {output}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    output = arguments.output or Path(f"{Path(arguments.weights).stem}.pth")
+    filled = official.export_checkpoint(arguments.weights, output)
+    print(f"written: {output}")
+    if filled:
+        print(f"{len(filled)} tensors that the tracker does not use are zeros: {filled[0]} to {filled[-1]}")
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    given = Path(arguments.weights)
+    if given.suffix in ("", ".safetensors"):
+        _describe_network(weights.find(given))
+    else:
+        _describe_checkpoint(given)
+
+
+def _describe_network(path: Path) -> None:
+    network = weights.load(path)
+    for part in ("backbone", "iou_net"):
+        count = sum(p.numel() for p in getattr(network, part).parameters())
+        print(f"{part:10s} {count / 1e6:.2f} million parameters")
+    unused = weights.load_unused(path)
+    if unused:
+        count = sum(tensor.numel() for tensor in unused.values())
+        print(f"unused     {count / 1e6:.2f} million parameters, kept for atom-weights export")
+    metadata = {key: value for key, value in network.metadata.items() if key != official.HEADER_KEY}
+    for key, value in {"file": path, "sha256": network.sha256, **metadata}.items():
+        print(f"{key:10s} {value}")
+
+
+def _describe_checkpoint(path: Path) -> None:
+    file = read_torch_file(path)
+    print(f"file       {path}")
+    print(f"sha256     {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    print(f"container  {file.container} of torch.save")
+    print(f"keys       {', '.join(map(str, file.content))}")
+    print(f"foreign    {', '.join(file.foreign_names) or 'none'} (classes and functions; not imported, not called)")
+    records = official.net_records(file)
+    count = sum(math.prod(record.shape) for record in records.values())
+    print(f"net        {len(records)} tensors, {count / 1e6:.2f} million numbers")
+    for group, members in _groups(records).items():
+        largest = max(members, key=lambda name: math.prod(members[name].shape))
+        print(f"  {group:30s} {len(members):3d} tensors, the largest {largest} {members[largest].shape}")
+    try:
+        official.read_records(file)
+        print("layout     as expected: atom-weights import reads it")
+    except ValueError as error:
+        print(f"layout     other than expected: {error}")
+
+
+def _groups(records: Mapping[str, TensorRecord]) -> dict[str, dict[str, TensorRecord]]:
+    """The tensors by the first two parts of their names."""
+    groups: dict[str, dict[str, TensorRecord]] = {}
+    for name, record in records.items():
+        group = ".".join(name.split(".")[:2])
+        groups.setdefault(group, {})[name] = record
+    return groups

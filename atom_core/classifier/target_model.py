@@ -1,0 +1,320 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The target model: a two-layer classifier learned online, its labels and its memory (ATOM, section 3.2).
+
+scores = w2 * (w1 * x), with w1 a 1x1 projection and w2 the filter. Learning minimises
+sum_j gamma_j ||phi(scores_j) - y_j||^2 + sum_k lambda_k ||w_k||^2, phi the soft hinge. x are features of stride 16,
+normalised by `normalize_features`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atom_core import boxes
+from atom_core.classifier.correlation import Correlation, apply_filter, filter_to_taps, taps_to_filter
+from atom_core.classifier.gauss_newton import NormalEquations, minimize
+from atom_core.config import TrackerConfig
+
+
+def soft_hinge(x: Tensor, floor: float) -> Tensor:
+    """phi: x for x >= 0, floor * (exp(x / floor) - 1) below.
+
+    Its slope at 0 is 1 and it stays above -floor, so a score is not punished for being far below 0. Value and slope are
+    finite for every finite x.
+    """
+    return F.celu(x, alpha=floor)
+
+
+def normalize_features(features: Tensor) -> Tensor:
+    """Each sample of features (N, C, H, W) divided by its own root mean square over C, H and W; zeros stay zeros."""
+    mean_square = features.square().mean(dim=(1, 2, 3), keepdim=True)
+    return features * (mean_square + torch.finfo(features.dtype).tiny).rsqrt()
+
+
+def project(features: Tensor, projection: Tensor) -> Tensor:
+    """The 1x1 convolution w1: features (N, C, H, W), projection (D, C, 1, 1) -> (N, D, H, W)."""
+    rows = torch.bmm(projection.flatten(1).expand(len(features), -1, -1), features.flatten(2))
+    return rows.unflatten(2, features.shape[2:])
+
+
+def gaussian_labels(centers: np.ndarray, sigma: float, map_size: int) -> np.ndarray:
+    """The wished score maps, Gaussians of height 1, as their profiles along x and along y, on the host.
+
+    Args:
+        centers: (N, 2) target centres (x, y) in crop px.
+        sigma: standard deviation in cells.
+        map_size: side of the score map in cells.
+
+    Returns:
+        (N, 2, map_size); see `label_maps`.
+    """
+    offsets = (np.arange(map_size) - boxes.crop_to_score(centers)[..., None]) / sigma
+    return np.exp(-0.5 * np.square(offsets))
+
+
+def label_maps(profiles: Tensor) -> Tensor:
+    """Labels (N, 1, h, h) from their profiles (N, 2, h)."""
+    return profiles[:, 1, None, :, None] * profiles[:, 0, None, None]
+
+
+class SampleMemory:
+    """Projected samples with their labels and weights. The weights always sum to 1.
+
+    The first frame's samples are never replaced and share one total weight. The buffers are allocated once. Labels and
+    weights are on the host, since all that changes them is known there: the device is not asked, and is told only when
+    the filter learns.
+
+    Attributes:
+        samples: (capacity, D, H, H), channels last in memory.
+        labels: (capacity, 2, H) float32, see `gaussian_labels`.
+        weights: (capacity,) float64, 0 where nothing is stored.
+        stored: number of slots in use; slots fill in order.
+    """
+
+    def __init__(self, samples: Tensor, labels: np.ndarray, capacity: int, first_frame_weight: float) -> None:
+        """Start with the first frame's samples (N, D, H, H) and labels (N, 2, H), N < capacity, equally weighted.
+
+        first_frame_weight is the least total weight that these keep.
+        """
+        if len(samples) >= capacity:
+            raise ValueError(f"{len(samples)} first-frame samples leave no room in a memory of {capacity}; use fewer")
+        self.first_frame_samples = self.stored = len(samples)
+        self.first_frame_weight = first_frame_weight
+        _, depth, height, width = samples.shape
+        self.samples = samples.new_zeros((capacity, height, width, depth)).permute(0, 3, 1, 2)
+        self.labels = np.zeros((capacity, *labels.shape[1:]), np.float32)
+        self.samples[: self.stored] = samples
+        self.labels[: self.stored] = labels
+        self.weights = np.zeros(capacity)
+        self.weights[: self.stored] = 1.0 / self.stored
+
+    def insert(self, sample: Tensor, label: np.ndarray, learning_rate: float) -> None:
+        """Store a sample (1, D, H, H) and its label (1, 2, H) in a free slot, else in the one of least weight.
+
+        The new sample gets the weight learning_rate and the older ones share the rest in their old proportions. If the
+        first frame's total then falls below its floor, it is raised to it at the cost of all others.
+        """
+        n, weights = self.first_frame_samples, self.weights
+        if self.stored < len(weights):
+            slot = self.stored
+            self.stored += 1
+        else:
+            slot = n + int(weights[n:].argmin())
+        self.samples[slot] = sample[0]
+        self.labels[slot] = label[0]
+        weights[slot] = 0.0
+        _scale_to(weights, 1.0 - learning_rate)
+        weights[slot] = learning_rate
+        first = max(weights[:n].sum(), self.first_frame_weight)
+        weights[:n] = first / n
+        _scale_to(weights[n:], 1.0 - first)
+
+    def upload(self, dtype: torch.dtype, whole: bool = False) -> tuple[Tensor, Tensor]:
+        """What is stored: samples (n, D, H, H), and of each its label and weight (n, 2 * H + 1) in a type.
+
+        Both are on the samples' device; `whole`: with all slots, also those of weight 0.
+        """
+        n = len(self.weights) if whole else self.stored
+        numbers = np.column_stack((self.labels[:n].reshape(n, -1), self.weights[:n]))
+        return self.samples[:n], torch.from_numpy(numbers).to(dtype).to(self.samples.device)  # no float64 reaches it
+
+
+def _scale_to(weights: np.ndarray, total: float) -> None:
+    """Give the weights a new total, in place; all 0 stay 0."""
+    weights *= total / max(weights.sum(), np.finfo(weights.dtype).tiny)
+
+
+class Fit(NamedTuple):
+    """The loss's data term, sum_j gamma_j ||phi(scores_j) - y_j||^2, as a function of the filter's taps."""
+
+    correlation: Correlation  # of the samples
+    labels: Tensor  # y (N, 1, H, W)
+    gamma: Tensor  # (N,)
+    hinge_slope: float
+
+    def linearize(self, taps: Tensor) -> tuple[Tensor, Tensor]:
+        """What stays the same within a Gauss-Newton step at taps (K*K, D).
+
+        Returns:
+            error and curvature as responses (N, H+K-1, W+K-1), namely gamma phi' (phi - y) and gamma phi'^2: with the
+            correlation C, the data term's J^T r is C^T error and its J^T J p is C^T (curvature * C p).
+        """
+        scores = self.correlation.scores(self.correlation.responses(taps))
+        phi, times_slope = torch.func.vjp(lambda s: soft_hinge(s, self.hinge_slope), scores)
+        (slope,) = times_slope(self.gamma[:, None, None].expand_as(scores))
+        (curvature,) = times_slope(slope)
+        error = slope * (phi - self.labels[:, 0])
+        return self.correlation.surround(error), self.correlation.surround(curvature)
+
+
+def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEquations:
+    """The Gauss-Newton system for the filter alone, taps (K*K*D,)."""
+    correlation, shape = fit.correlation, (fit.correlation.k**2, -1)
+    cells = correlation.cells
+    error, curvature = fit.linearize(taps.view(shape))
+
+    def apply(p: Tensor) -> Tensor:
+        p = p.view(shape)
+        u = correlation.windows(curvature * correlation.responses(p))
+        return torch.addmm(p, u, cells, beta=regularization).flatten()
+
+    u = correlation.windows(error)
+    return NormalEquations(apply, torch.addmm(taps.view(shape), u, cells, beta=-regularization, alpha=-1).flatten())
+
+
+def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float, float]) -> NormalEquations:
+    """The Gauss-Newton system for the projection (D, C) and the taps (K*K, D), flattened one after the other in w.
+
+    Both layers are linear: together they are one filter over the features, of taps w2 @ w1, and only its K*K channels
+    ever meet the samples.
+    """
+    correlation, n2 = fit.correlation, fit.correlation.k**2 * depth
+
+    def split(v: Tensor) -> tuple[Tensor, Tensor]:
+        v1, v2 = v.split((v.numel() - n2, n2))
+        return v1.view(depth, -1), v2.view(-1, depth)
+
+    w1, w2 = split(w)
+    error, curvature = fit.linearize(w2 @ w1)
+
+    def transposed(responses: Tensor, v: Tensor, sign: int) -> Tensor:
+        """J^T of the responses plus regularization * v, all times sign."""
+        by_product = correlation.windows(responses) @ correlation.cells  # (K*K, C)
+        v1, v2 = split(v)
+        first = torch.addmm(v1, w2.T, by_product, beta=sign * regularization[0], alpha=sign)
+        second = torch.addmm(v2, by_product, w1.T, beta=sign * regularization[1], alpha=sign)
+        return torch.cat((first.flatten(), second.flatten()))
+
+    def apply(p: Tensor) -> Tensor:
+        p1, p2 = split(p)
+        return transposed(curvature * correlation.responses(torch.addmm(w2 @ p1, p2, w1)), p, 1)
+
+    return NormalEquations(apply, transposed(error, w, -1))
+
+
+class Lesson(NamedTuple):
+    """What the filter is improved with, on the device."""
+
+    taps: Tensor  # (K*K, D)
+    samples: Tensor  # (N, D, H, H), see `SampleMemory`
+    numbers: Tensor  # (N, 2 * H + 1), see `SampleMemory.upload`
+    config: TrackerConfig
+
+
+GiveLesson = Callable[[bool], Lesson]  # see `TargetModel.lesson`
+Improve = Callable[[GiveLesson, int], Tensor]
+
+
+def improve_filter(lesson: Lesson, iterations: int) -> Tensor:
+    """New taps (K*K, D): one Gauss-Newton step of so many conjugate-gradient iterations, without a host read."""
+    taps, samples, numbers, config = lesson
+    labels = label_maps(numbers[:, :-1].view(len(samples), 2, -1))
+    correlation = Correlation.over(samples.to(taps.dtype), config.filter_size)
+    fit = Fit(correlation, labels, numbers[:, -1], config.hinge_slope)
+    equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
+    return minimize(equations, taps.flatten(), steps=1, cg_iterations=iterations).view_as(taps)
+
+
+class Classifier(NamedTuple):
+    """The two layers, as tensors alone."""
+
+    projection: Tensor  # w1 (D, C, 1, 1)
+    taps: Tensor  # w2, see `atom_core.classifier.correlation.filter_to_taps`
+
+    def project(self, features: Tensor) -> Tensor:
+        """Normalised features (N, C, H, W) -> projected samples (N, D, H, W)."""
+        return project(features, self.projection)
+
+    def scores(self, samples: Tensor) -> Tensor:
+        """Projected samples (N, D, H, W) -> raw score maps (N, 1, H, W), about 1 at the target and 0 elsewhere."""
+        return apply_filter(samples, self.taps)
+
+
+class TargetModel:
+    """The projection w1, the filter w2 and the memory from which w2 goes on learning.
+
+    For each frame: `sample = classifier.project(features)`, `scores = classifier.scores(sample)`, and when the target
+    was seen `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
+
+    Attributes:
+        projection: w1 (D, C, 1, 1), fixed after the first frame.
+        memory: the SampleMemory.
+    """
+
+    def __init__(self, projection: Tensor, filter: Tensor, memory: SampleMemory, config: TrackerConfig) -> None:
+        self.projection = projection
+        self.memory = memory
+        self._taps = filter_to_taps(filter)
+        self._config = config
+
+    @classmethod
+    def learn_first_frame(
+        cls,
+        features: Tensor,
+        labels: np.ndarray,
+        config: TrackerConfig,
+        generator: torch.Generator,
+        memory_dtype: torch.dtype | None = None,
+    ) -> TargetModel:
+        """Learn w1 and w2 together from the first frame (Gauss-Newton) and fill the memory.
+
+        Args:
+            features: (N, C, H, W), normalised.
+            labels: (N, 2, H), see `gaussian_labels`.
+            config: sizes, regularisation and iterations.
+            generator: on the CPU; draws the start of w1 and w2.
+            memory_dtype: in which samples are kept; learning is in the features' own.
+        """
+        channels, depth, k = features.shape[1], config.projected_channels, config.filter_size
+        projection = torch.randn(depth, channels, generator=generator) / math.sqrt(channels)
+        weights = torch.randn(1, depth, k, k, generator=generator) / (depth * k * k)
+        start = projection.flatten(), filter_to_taps(weights).flatten()
+        regularization = config.projection_regularization, config.filter_regularization
+        scales = [torch.full_like(part, scale) for part, scale in zip(start, regularization, strict=True)]
+        gamma = features.new_full((len(features),), 1 / len(features))
+        maps = label_maps(torch.from_numpy(labels).to(features))
+        fit = Fit(Correlation.over(features, k), maps, gamma, config.hinge_slope)
+        learned = minimize(
+            partial(joint_equations, fit=fit, depth=depth, regularization=regularization),
+            torch.cat(start).to(features),
+            steps=config.first_frame_gn_steps,
+            cg_iterations=config.first_frame_cg_iterations,
+            preconditioner=torch.cat(scales).to(features),
+        )
+        projection, taps = learned.split([part.numel() for part in start])
+        projection = projection.view(depth, channels, 1, 1)
+        samples = project(features, projection).to(memory_dtype or features.dtype)
+        memory = SampleMemory(samples, labels, config.memory_size, config.first_frame_weight)
+        return cls(projection, taps_to_filter(taps.view(k * k, depth)), memory, config)
+
+    @property
+    def filter(self) -> Tensor:
+        """w2 (1, D, K, K)."""
+        return taps_to_filter(self._taps)
+
+    @property
+    def classifier(self) -> Classifier:
+        """What tells the object from its look-alikes at this time."""
+        return Classifier(self.projection, self._taps)
+
+    def update(self, iterations: int, improve: Improve | None = None) -> None:
+        """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations.
+
+        Args:
+            iterations: how many.
+            improve: runs `improve_filter` on the lesson in its own way, such as `atom_core.capture.Execution.improve`.
+        """
+        self._taps = improve(self.lesson, iterations) if improve else improve_filter(self.lesson(), iterations)
+
+    def lesson(self, whole: bool = False) -> Lesson:
+        """What there is to learn from; `whole`: with all slots of the memory, so that its shapes never change."""
+        return Lesson(self._taps, *self.memory.upload(self._taps.dtype, whole), self._config)

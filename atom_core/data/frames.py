@@ -1,0 +1,66 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frames on disk, decoded one at a time, anew in each iteration: (H, W, 3) uint8 RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from atom_core.data.images import read_image
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Frames in image files.
+
+    Iterating raises ValueError at a file that cannot be read.
+    """
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(read_image, self.paths)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """The first `length` frames of a video.
+
+    Iterating raises ValueError where the video ends too early.
+    """
+
+    path: Path
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        video = cv2.VideoCapture(str(self.path))
+        try:
+            for index in range(self.length):
+                decoded, image = video.read()
+                if not decoded:
+                    raise ValueError(f"{self.path}: ends at frame {index}; its reference boxes need {self.length}")
+                yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        finally:
+            video.release()
+
+
+def open_video(path: Path) -> VideoFile:
+    """A video with all the frames that its header tells of."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        return VideoFile(path, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+    finally:
+        video.release()

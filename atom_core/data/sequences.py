@@ -1,0 +1,109 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sequences on disk: frames and one reference box for each, in whatever layout a benchmark keeps them.
+
+Boxes are (x, y, width, height) in continuous image px, top-left corner, the first pixel's centre at 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atom_core.data.frames import ImageFiles, VideoFile
+from atom_core.data.layouts import GROUND_TRUTH, LAYOUTS, Entry, read_simple, recognize
+
+__all__ = [
+    "GROUND_TRUTH",
+    "LAYOUT_CHOICES",
+    "ImageFiles",
+    "Sequence",
+    "VideoFile",
+    "read_sequence",
+    "read_sequences",
+]
+
+LAYOUT_CHOICES = ("auto", *sorted(LAYOUTS))
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A named sequence.
+
+    Attributes:
+        name: unique among those read together.
+        frames: can be iterated any number of times; gives images (H, W, 3), uint8, RGB.
+        boxes: (N, 4) float64, one box a frame; a row of NaN where the target is absent or its box not published.
+        layout: the key of LAYOUTS that it was read by.
+        image_size: (width, height) px, where the benchmark states it.
+    """
+
+    name: str
+    frames: Iterable[np.ndarray]
+    boxes: np.ndarray
+    layout: str = "simple"
+    image_size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether a box after the first is known: benchmarks keep those of their test sets on a server."""
+        return not np.isnan(self.boxes[1:]).all()
+
+
+def read_sequence(folder: str | Path) -> Sequence:
+    """Reads one sequence of the simple layout; frames stay on disk until they are iterated.
+
+    Raises:
+        FileNotFoundError: if its boxes are missing.
+        ValueError: if its boxes are malformed, its frames are missing, or their numbers differ.
+    """
+    folder = _absolute(folder)
+    return _checked(read_simple(folder), "simple", folder)
+
+
+def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
+    """Reads all sequences of a folder, or the folder itself where it is one.
+
+    Args:
+        root: the benchmark's folder.
+        layout: one of LAYOUT_CHOICES. `auto` recognises the benchmarks by their folders and takes everything else for
+            `simple`; `otb` looks the same and must be named.
+
+    Raises:
+        ValueError, OSError: if there is no sequence, or one of them cannot be read.
+    """
+    root = _absolute(root)
+    if layout not in LAYOUT_CHOICES:
+        raise ValueError(f"unknown layout '{layout}'; expected one of {', '.join(LAYOUT_CHOICES)}")
+    name = recognize(root) if layout == "auto" else layout
+    sequences = [_checked(entry, name, root) for entry in LAYOUTS[name].read(root)]
+    if not sequences:
+        other = f"; other layouts: {', '.join(LAYOUTS)}" if layout == "auto" else ""
+        raise ValueError(f"{root}: no sequence here; layout '{name}' expects {LAYOUTS[name].expected}{other}")
+    return sequences
+
+
+def _absolute(folder: str | Path) -> Path:
+    """The folder with a name, `.` too; of a link its own name, not that of what it points to."""
+    return Path(os.path.abspath(folder))
+
+
+def _checked(entry: Entry, layout: str, root: Path) -> Sequence:
+    """The entry in our pixel convention, a box for each frame and the first one known."""
+    place = f"{root}, sequence {entry.name}"
+    if len(entry.frames) != len(entry.boxes):
+        hint = "; if these are OTB's files, choose the layout otb" if layout == "simple" else ""
+        raise ValueError(
+            f"{place}: {len(entry.frames)} frames but {len(entry.boxes)} boxes; expected one box a frame{hint}"
+        )
+    if np.isnan(entry.boxes[0]).any():
+        raise ValueError(f"{place}: the target is absent in the first frame; a tracker needs a box there")
+    offset = np.array([LAYOUTS[layout].first_pixel] * 2 + [0.0] * 2)
+    return Sequence(entry.name, entry.frames, entry.boxes - offset, layout, entry.image_size)

@@ -1,0 +1,139 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a backbone as fast as the device allows: OpenVINO on the CPU where it is installed, plain PyTorch elsewhere."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from atom_core.networks.backbones import Backbone, Features
+from atom_core.networks.openvino_model import convert, import_openvino
+
+if TYPE_CHECKING:
+    import openvino
+
+BackboneFunction = Callable[[Tensor], Features]
+
+
+def accelerate(backbone: Backbone, device: torch.device, crop_size: int, engine: str = "auto") -> BackboneFunction:
+    """A function that computes the backbone's features of crops (N, 3, S, S), float in 0..255.
+
+    Args:
+        backbone: on `device`, in evaluation mode.
+        device: where the crops will be.
+        crop_size: px, S; OpenVINO is compiled for crops of this size alone.
+        engine: "openvino", "torch", or "auto": OpenVINO on the CPU if it can be imported.
+
+    Raises:
+        ValueError: if the engine is unknown, or OpenVINO is asked for on another device than the CPU.
+        ModuleNotFoundError: if OpenVINO is asked for and not installed.
+    """
+    return _openvino(backbone, crop_size) if is_openvino(device, engine) else fold_batch_norm(backbone)
+
+
+def is_openvino(device: torch.device, engine: str) -> bool:
+    """Whether the engine of this name is OpenVINO on this device; raises ValueError as `accelerate` does."""
+    if engine not in ("auto", "openvino", "torch"):
+        raise ValueError(f"unknown engine {engine!r}; expected 'auto', 'openvino' or 'torch'")
+    if engine == "openvino" and device.type != "cpu":
+        raise ValueError(f"engine 'openvino' runs on the CPU, not on {device}; use 'auto' or 'torch'")
+    return engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino") is not None)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """A copy in which convolutions have taken in the batch normalisation that follows them; kept for the next who asks.
+
+    Args:
+        module: in evaluation mode; in it and its parts, what comes after a convolution among the children does so in
+            the forward pass.
+    """
+    return _fold(module, next(module.parameters()).device)
+
+
+@lru_cache(maxsize=16)
+def _fold(module: nn.Module, device: torch.device) -> nn.Module:
+    """The device is part of the key alone: a module that has been moved is copied anew."""
+    folded = copy.deepcopy(module).to(memory_format=torch.channels_last)
+    for part in folded.modules():
+        for (name, conv), (next_name, norm) in pairwise(list(part.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(conv, norm))
+                setattr(part, next_name, nn.Identity())
+    return folded
+
+
+def _openvino(backbone: Backbone, crop_size: int) -> BackboneFunction:
+    run = compile_openvino(backbone, crop_size)
+    return lambda crops: Features(*run(crops))
+
+
+def compile_openvino(module: nn.Module, crop_size: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """A function that computes a module's outputs of any number of crops (N, 3, S, S) on the CPU, S = `crop_size`.
+
+    Raises:
+        ModuleNotFoundError: if OpenVINO is not installed.
+    """
+    # No batch of one for an example: the tracer would bake it in.
+    crops = (2, 3, crop_size, crop_size)
+    return Request(compile_module(module, (crops,), ((-1, *crops[1:]),)))
+
+
+class Request:
+    """Runs a compiled module. One compiled module may serve several, each on a thread of its own."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._wrap = import_openvino().Tensor
+        self._request = compiled.create_infer_request()
+        self._outputs = range(len(compiled.outputs))
+        self._held: dict[int, np.ndarray] = {}  # the engine reads the inputs where they are
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for float32 tensors on the CPU."""
+        for i, tensor in enumerate(inputs):
+            self._set(i, tensor)
+        return self._run()
+
+    def again(self, first: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for another first input, and otherwise those of the last call: handing one over takes time."""
+        self._set(0, first)
+        return self._run()
+
+    def _set(self, i: int, tensor: Tensor) -> None:
+        self._held[i] = tensor.contiguous().numpy()
+        self._request.set_input_tensor(i, self._wrap(self._held[i], shared_memory=True))
+
+    def _run(self) -> tuple[Tensor, ...]:
+        self._request.infer()
+        return tuple(torch.from_numpy(self._request.get_output_tensor(i).data.copy()) for i in self._outputs)
+
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@lru_cache(maxsize=16)
+def compile_module(module: nn.Module, example: Shapes, shapes: Shapes | None = None) -> openvino.CompiledModel:
+    """A module compiled for the CPU by OpenVINO, and kept for the next who asks.
+
+    Args:
+        module: in evaluation mode, of tensors alone.
+        example: shapes of float32 inputs to trace it with.
+        shapes: of the inputs to come, -1 where they vary; by default those of the example.
+    """
+    model = convert(module, example)
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "f32",  # the same boxes as plain PyTorch, also where bf16 would be faster
+    }
+    return import_openvino().compile_model(model, "CPU", options)

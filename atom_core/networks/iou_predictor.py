@@ -1,0 +1,134 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The IoU predictor (section 3.1 of the paper): how much a proposal overlaps the target seen in the first frame.
+
+Layers carry the names of the authors' checkpoint: 3 and 4 are blocks 3 and 4 (strides 8 and 16), r and t the reference
+and the test branch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from atom_core.networks.backbones import Features
+from atom_core.networks.prroi_pool import Origin, prroi_pool
+
+POOL3, POOL4 = 5, 3  # bins a side of the test branch's pooling at strides 8 and 16
+
+
+class FeatureWindow(NamedTuple):
+    """First cells (x, y) at strides 8 and 16 of a window cut out of a crop's features."""
+
+    origin3: Origin = (0, 0)
+    origin4: Origin = (0, 0)
+
+
+class Modulation(NamedTuple):
+    """What the reference branch says of the target: a factor (N, 256) for each channel of the two test maps."""
+
+    c3: Tensor
+    c4: Tensor
+
+
+class TestMaps(NamedTuple):
+    """The test branch's maps `t3` (N, 256, h3, w3) at stride 8 and `t4` (N, 256, h4, w4) at stride 16.
+
+    Where they are windows of the crop's maps, `origin3` and `origin4` (x, y) are their first cells in it.
+    """
+
+    t3: Tensor
+    t4: Tensor
+    origin3: Origin = (0, 0)
+    origin4: Origin = (0, 0)
+
+
+class IoUNet(nn.Module):
+    """IoU predictor of 5.6 million parameters (with ResNet-18's channels).
+
+    Args:
+        channels: of the backbone's features at strides 8 and 16.
+    """
+
+    def __init__(self, channels: tuple[int, int]) -> None:
+        super().__init__()
+        block3, block4 = channels
+        self.conv3_1r = _conv(block3, 128)
+        self.conv3_1t = _conv(block3, 256)
+        self.conv3_2t = _conv(256, 256)
+        self.fc3_1r = _conv(128, 256, padding=0)
+        self.conv4_1r = _conv(block4, 256)
+        self.conv4_1t = _conv(block4, 256)
+        self.conv4_2t = _conv(256, 256)
+        self.fc34_3r = _conv(512, 256, kernel=1)
+        self.fc34_4r = _conv(512, 256, kernel=1)
+        self.fc3_rt = LinearBlock(256 * POOL3**2, 256)
+        self.fc4_rt = LinearBlock(256 * POOL4**2, 256)
+        self.iou_predictor = nn.Linear(512, 1)
+        self.apply(_initialize)
+
+    def modulation(self, features: Features, boxes: Tensor, window: FeatureWindow | None = None) -> Modulation:
+        """The target's modulation vectors, from the first frame.
+
+        Args:
+            features: of N reference crops, whole or a window of them.
+            boxes: (N, 4) target boxes in crop px.
+            window: where the features begin, if they are a window.
+        """
+        origin3, origin4 = window or FeatureWindow()
+        boxes = boxes[:, None]
+        pooled3 = prroi_pool(self.conv3_1r(features.stride8), boxes, 3, 1 / 8, origin3)[:, 0]
+        pooled4 = prroi_pool(self.conv4_1r(features.stride16), boxes, 1, 1 / 16, origin4)[:, 0]
+        joined = torch.cat((self.fc3_1r(pooled3), pooled4), dim=1)  # (N, 512, 1, 1)
+        return Modulation(self.fc34_3r(joined).flatten(1), self.fc34_4r(joined).flatten(1))
+
+    def test_maps(self, features: Features, window: FeatureWindow | None = None) -> TestMaps:
+        """The test branch's maps of N test crops, whole or a window of them."""
+        t3 = self.conv3_2t(self.conv3_1t(features.stride8))
+        t4 = self.conv4_2t(self.conv4_1t(features.stride16))
+        return TestMaps(t3, t4, *(window or FeatureWindow()))
+
+    def forward(self, modulation: Modulation, maps: TestMaps, boxes: Tensor) -> Tensor:
+        """Predicted 2 * IoU - 1 of P proposals in each of N crops.
+
+        Args:
+            modulation: of N targets.
+            maps: of N test crops.
+            boxes: (N, P, 4) in crop px.
+
+        Returns:
+            (N, P).
+        """
+        pooled3 = prroi_pool(maps.t3, boxes, POOL3, 1 / 8, maps.origin3)  # (N, P, 256, 5, 5)
+        pooled4 = prroi_pool(maps.t4, boxes, POOL4, 1 / 16, maps.origin4)
+        # The paper multiplies the maps; pooling is linear in each channel, so the small pooled maps do as well.
+        pooled3 = pooled3 * modulation.c3[:, None, :, None, None]
+        pooled4 = pooled4 * modulation.c4[:, None, :, None, None]
+        joined = torch.cat((self.fc3_rt(pooled3.flatten(0, 1)), self.fc4_rt(pooled4.flatten(0, 1))), dim=1)
+        return self.iou_predictor(joined).view(boxes.shape[:2])
+
+
+class LinearBlock(nn.Module):
+    """Linear, batch normalisation, ReLU on flattened maps (N, C, K, K)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.bn = nn.BatchNorm1d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, K, K) -> (N, outputs)."""
+        return self.bn(self.linear(x.flatten(1))).relu()
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, padding: int | None = None) -> nn.Sequential:
+    padding = kernel // 2 if padding is None else padding
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=padding), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in")
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,305 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The IoU predictor's part of the frame step by OpenVINO, on the CPU: the same boxes as of the whole network.
+
+Two modules are compiled: the test branch's maps in a window that the proposals climb in, and one step of the ascent.
+In the step, the order of products that needs the fewest multiplications is the fastest: rows of the map pooled along y,
+then along x, then the linear layers, and the same backwards. All weights are constants that the engine can pack; the
+target's modulation is an input. The window has the size that a frame's proposals need, and the engine takes any.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from atom_core.networks.backbones import Features
+from atom_core.networks.engine import Request, compile_module
+from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, Modulation
+from atom_core.refinement.iou_surface import BRANCHES, EDGES, FoldedHead, area, edge_matrix, hat_integral, side_lengths
+from atom_core.refinement.torch_refiner import Ascent
+
+if TYPE_CHECKING:
+    import openvino
+
+_HALO = 2  # cells that two 3x3 convolutions see beyond a window
+_MARGIN = 16.0  # crop px about the proposals: all but a few of a thousand ascents stay within it
+_BINS = POOL3 + POOL4
+
+
+class Window(NamedTuple):
+    """The cells of both maps that boxes within some bounds can see."""
+
+    columns3: range
+    rows3: range
+    columns4: range
+    rows4: range
+
+    @classmethod
+    def about(cls, low: np.ndarray, high: np.ndarray, crop_size: int) -> Window:
+        """Of boxes between corners (2,) in crop px, or the nearest cells, where these lie outside the crop."""
+        spans = []
+        for _, scale in BRANCHES:
+            last = round(crop_size * scale) - 1
+            first_cells = np.clip(np.floor(low * scale), 0, last)
+            last_cells = np.clip(np.ceil(high * scale), first_cells, last)
+            spans += [range(int(a), int(b) + 1) for a, b in zip(first_cells, last_cells, strict=True)]
+        return cls(*spans)
+
+    @classmethod
+    def whole(cls, crop_size: int) -> Window:
+        """All cells."""
+        return cls(*(range(round(crop_size * scale)) for _, scale in BRANCHES for _ in range(2)))
+
+    def cut(self, features: Features) -> list[Tensor]:
+        """What `WindowedMaps` takes: of each branch the features with a halo, and where that is inside the map."""
+        parts = []
+        for of_stride, columns, rows in zip(features, self[::2], self[1::2], strict=True):
+            parts += _cut(of_stride.numpy(), columns, rows)
+        return [torch.from_numpy(part) for part in parts]
+
+    def cells(self) -> list[Tensor]:
+        """Numbers of the columns and rows, as `AscentStep` takes them."""
+        return [torch.from_numpy(np.array(span, np.float32)) for span in self]
+
+
+def _cut(features: np.ndarray, columns: range, rows: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (1, C, n, n) in a window and its halo, 0 outside the map; which columns and rows (and 1 more) are in."""
+    cells = features.shape[-1]
+    (x, y), (width, height) = (columns.start - _HALO, rows.start - _HALO), (len(columns), len(rows))
+    cut = np.zeros((1, features.shape[1], height + 2 * _HALO, width + 2 * _HALO), np.float32)
+    left, top = max(0, -x), max(0, -y)
+    part = features[:, :, max(0, y) : y + cut.shape[2], max(0, x) : x + cut.shape[3]]
+    cut[:, :, top : top + part.shape[2], left : left + part.shape[3]] = part
+    inside = [
+        ((at >= 0) & (at < cells)).astype(np.float32)
+        for at in (np.arange(span.start - 1, span.stop + 1) for span in (columns, rows))
+    ]
+    return cut, *inside
+
+
+class WindowedMaps(nn.Module):
+    """The test branch's maps in a window, and nowhere else: exactly those of `IoUNet.test_maps`, cut."""
+
+    def __init__(self, net: IoUNet) -> None:
+        super().__init__()
+        blocks = (net.conv3_1t, net.conv3_2t), (net.conv4_1t, net.conv4_2t)
+        self.branches = nn.ModuleList(
+            nn.ModuleList(fuse_conv_bn_eval(block[0], block[1]) for block in pair) for pair in blocks
+        )
+
+    def forward(
+        self,
+        stride8: Tensor,
+        inside3_x: Tensor,
+        inside3_y: Tensor,
+        stride16: Tensor,
+        inside4_x: Tensor,
+        inside4_y: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Maps (rows, columns, 256), channels last, from what `Window.cut` gives."""
+        return self._map(stride8, inside3_x, inside3_y, 0), self._map(stride16, inside4_x, inside4_y, 1)
+
+    def _map(self, cut: Tensor, inside_x: Tensor, inside_y: Tensor, branch: int) -> Tensor:
+        first, second = self.branches[branch]
+        hidden = F.conv2d(cut, first.weight, first.bias).relu()  # a cell more than the window on each side
+        # What lies beyond the map is 0 there, and not what the convolution made of it.
+        hidden = hidden * (inside_y[:, None] * inside_x)
+        return F.conv2d(hidden, second.weight, second.bias).relu()[0].permute(1, 2, 0)
+
+
+class AscentStep(nn.Module):
+    """One step of the ascent for P boxes, and the prediction for them as they were before it."""
+
+    def __init__(self, net: IoUNet, proposals: int) -> None:
+        super().__init__()
+        self.count = proposals
+        head = FoldedHead.fold(net)
+        weight, by_position, by_side = _bin_matrices()
+        buffers = {
+            "edges": edge_matrix(),
+            "weight_of": weight.T,
+            "slope_of": torch.stack((by_position.T, by_side.T)),
+            **head._asdict(),
+            "weight3": _by_unit(head.weight3, POOL3),
+            "weight4": _by_unit(head.weight4, POOL4),
+        }
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor.float())
+
+    def forward(
+        self,
+        boxes: Tensor,
+        map3: Tensor,
+        map4: Tensor,
+        columns3: Tensor,
+        rows3: Tensor,
+        columns4: Tensor,
+        rows4: Tensor,
+        modulation3: Tensor,
+        modulation4: Tensor,
+        step_length: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (P, 4), what `WindowedMaps` and `Window.cells` give, modulation (1, 256) each, (1,).
+
+        Returns:
+            boxes (P, 4) and 2 * IoU - 1 (P,).
+        """
+        edges = (boxes @ self.edges).view(self.count, 2, -1, 1)
+        size = side_lengths(boxes)
+        divisor = area(size)
+        value, by_shape, of_area = self.output_bias, 0, 0
+        branches = (
+            (map3, (columns3, rows3), modulation3, self.weight3),
+            (map4, (columns4, rows4), modulation4, self.weight4),
+        )
+        first_edge = first_bin = 0
+        for i, (feature_map, cells, modulation, layer) in enumerate(branches):
+            k = BRANCHES[i][0]
+            edge, bin = slice(first_edge, first_edge + k + 1), slice(first_bin, first_bin + k)
+            first_edge, first_bin = edge.stop, bin.stop
+            part = slice(256 * i, 256 * (i + 1))
+            x, y = (self._weights(edges[:, axis, edge], cells[axis], edge, bin) for axis in (0, 1))
+            rows, pooled = self._pool(feature_map, x[0], y[0])
+            sums = ((pooled * modulation).reshape(self.count, -1) @ layer.T) / divisor
+            hidden = sums + self.bias[part]
+            value = value + hidden.relu() @ self.output[part]
+            at_sums = torch.where(hidden > 0, self.output[part], torch.zeros_like(hidden))
+            of_area = of_area + (at_sums * sums).sum(1, keepdim=True)
+            at_pooled = (at_sums @ layer).view(pooled.shape) * modulation
+            at_x, at_y = self._transposed(at_pooled, rows, feature_map, x[0])
+            by_shape = by_shape + torch.stack(
+                [(slopes * at[:, None]).sum((2, 3)) for (_, slopes), at in ((x, at_x), (y, at_y))], dim=2
+            )  # (P, position or side, axis)
+        by_shape = by_shape * (size / divisor)[:, None]
+        change = torch.cat((by_shape[:, 0], by_shape[:, 1] - of_area), dim=1)
+        return boxes + step_length * change, value
+
+    def _weights(self, edges: Tensor, cells: Tensor, edge: slice, bin: slice) -> tuple[Tensor, Tensor]:
+        """Along one axis of n cells: the bins' weights (P, K, n) and their derivatives (P, position or side, K, n)."""
+        distance = (edges - cells).clamp(-1, 1)  # (P, E, n)
+        magnitude = distance.abs()
+        return (
+            self.weight_of[bin, edge] @ hat_integral(distance, magnitude),
+            self.slope_of[:, bin, edge] @ (1 - magnitude)[:, None],
+        )
+
+    def _pool(self, feature_map: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The map pooled along y (P, K, n, C), and along both (P, K, K, C)."""
+        bins = x.shape[1]
+        rows = (y.reshape(self.count * bins, -1) @ feature_map.flatten(1)).view(self.count, bins, -1, 256)
+        return rows, x[:, None] @ rows
+
+    def _transposed(self, at_pooled: Tensor, rows: Tensor, feature_map: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From the gradient at the pooled map to those at the weights along x and y (P, K, n)."""
+        bins = x.shape[1]
+        at_x = (at_pooled @ rows.transpose(2, 3)).sum(1)
+        at_rows = (x.transpose(1, 2)[:, None] @ at_pooled).reshape(self.count * bins, -1)
+        return at_x, (at_rows @ feature_map.flatten(1).T).view(self.count, bins, -1)
+
+
+def _bin_matrices() -> tuple[Tensor, Tensor, Tensor]:
+    """Three (E, 8): what a bin's weight and its derivatives in the box's position and side (px) take of its edges.
+
+    The first is on the hat function's integral, the others on the hat function itself. The 8 bins are the 5 at stride
+    8, then the 3 at stride 16.
+    """
+    weight, by_position, by_side = (torch.zeros(EDGES, _BINS, dtype=torch.float64) for _ in range(3))
+    edge = column = 0
+    for bins, scale in BRANCHES:
+        for i in range(bins):
+            for offset, sign in ((0, -1.0), (1, 1.0)):
+                weight[edge + i + offset, column + i] = sign
+                by_position[edge + i + offset, column + i] = sign * scale
+                by_side[edge + i + offset, column + i] = sign * scale * (i + offset) / bins
+        edge, column = edge + bins + 1, column + bins
+    return weight, by_position, by_side
+
+
+def _by_unit(weight: Tensor, bins: int) -> Tensor:
+    """Of `FoldedHead`, as the pooled maps' layout needs it: (256, K * K * C)."""
+    return weight.view(len(weight), bins**2, -1).permute(2, 1, 0).flatten(1).contiguous()
+
+
+class OpenVinoRefiner:
+    """See `refiner.Refiner`. Compiles what it needs at the first call for a number of proposals.
+
+    The maps are computed where the proposals are, and somewhat about them. Where the ascent leaves that, it is begun
+    again with the whole maps, so that the result is always theirs.
+    """
+
+    def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int) -> None:
+        self._net, self._channels, self._crop_size = iou_net, channels, crop_size
+        self._functions: dict[int, tuple[Request, Request]] = {}
+
+    def __call__(
+        self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
+    ) -> tuple[Tensor, Tensor]:
+        """See `Refiner`."""
+        low, high = _bounds(proposals)
+        low, high = low - _MARGIN, high + _MARGIN
+        climbed = None
+        if np.isfinite(high - low).all():
+            window = Window.about(low, high, self._crop_size)
+            climbed = self._ascend(features, modulation, proposals, ascent, window, (low, high))
+        return climbed or self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
+
+    def _ascend(
+        self,
+        features: Features,
+        modulation: Modulation,
+        boxes: Tensor,
+        ascent: Ascent,
+        window: Window,
+        bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[Tensor, Tensor] | None:
+        """The ascent in a window; None if a box leaves the bounds (low, high)."""
+        maps, step = self._get(len(boxes))
+        seen = *maps(*window.cut(features)), *window.cells(), *modulation, torch.tensor([ascent.step_length])
+        climbed, value = step(boxes, *seen)
+        for _ in range(ascent.steps):
+            boxes = climbed
+            if bounds and not _within(boxes, *bounds):
+                return None
+            climbed, value = step.again(boxes)
+        return boxes, value
+
+    def _get(self, proposals: int) -> tuple[Request, Request]:
+        if proposals not in self._functions:
+            maps, step = _compile(self._net, self._channels, proposals)
+            self._functions[proposals] = Request(maps), Request(step)
+        return self._functions[proposals]
+
+
+def _bounds(boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest x and y (2,) of boxes (P, 4)."""
+    corners = boxes[:, :2].numpy()
+    return corners.min(0), (corners + boxes[:, 2:].numpy()).max(0)
+
+
+def _within(boxes: Tensor, low: np.ndarray, high: np.ndarray) -> bool:
+    lowest, highest = _bounds(boxes)
+    return bool((lowest >= low).all() and (highest <= high).all())
+
+
+@lru_cache(maxsize=8)
+def _compile(net: IoUNet, channels: tuple[int, int], proposals: int) -> tuple[openvino.CompiledModel, ...]:
+    """The maps and a step of the ascent, in windows of any size; one network's trackers share them."""
+    vector, modulation, any_size = (6,), (1, 256), (-1,)
+    features = [((1, c, 8, 8), vector, vector) for c in channels]
+    free = [((1, c, -1, -1), any_size, any_size) for c in channels]
+    maps, boxes, rest = (4, 4, 256), (proposals, 4), (modulation, modulation, (1,))
+    return (
+        compile_module(WindowedMaps(net), (*features[0], *features[1]), (*free[0], *free[1])),
+        compile_module(
+            AscentStep(net, proposals),
+            (boxes, maps, maps, *((4,),) * 4, *rest),
+            (boxes, (-1, -1, 256), (-1, -1, 256), *(any_size,) * 4, *rest),
+        ),
+    )

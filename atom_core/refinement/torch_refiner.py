@@ -1,0 +1,120 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a crop's features and proposals to the ascended boxes: the IoU predictor's part of the frame step.
+
+Proposals reach only a part of the crop, so only a window of the test branch's maps about them is used. Here it has one
+size, for static shapes. It holds what the proposals of a target of usual shape can climb to; for a longer and thinner
+one the whole maps are used. `atom_core.refinement.openvino_refiner` fits its window to the proposals.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from atom_core.networks.backbones import Features
+from atom_core.networks.engine import fold_batch_norm
+from atom_core.networks.iou_predictor import IoUNet, Modulation, TestMaps
+from atom_core.refinement.iou_surface import FoldedHead, Geometry, IoUSurface
+
+_WINDOW = (20, 10)  # cells a side at strides 8 and 16
+_REACH = 36.0  # crop px that proposals gain on a side of the box: jitter of centre and size, ascent, and a cell
+
+
+class Ascent(NamedTuple):
+    """How proposals climb."""
+
+    steps: int
+    step_length: float
+    whole: bool  # a window of one size would not do, see `needs_whole_maps`
+
+
+class Refiner(Protocol):
+    """Ascends proposals on the predicted IoU."""
+
+    def __call__(
+        self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
+    ) -> tuple[Tensor, Tensor]:
+        """The boxes (P, 4) after the ascent, and 2 * IoU - 1 (P,) predicted for them.
+
+        Args:
+            features: of one crop.
+            modulation: of one target, (1, 256) each.
+            proposals: (P, 4) in crop px; the window lies about the first.
+            ascent: how far.
+        """
+        ...
+
+
+def needs_whole_maps(width: float, height: float, search_area_factor: float, crop_size: int = 288) -> bool:
+    """Whether proposals may leave a window, since the target, of this size in any unit, is long and thin."""
+    longer = (max(width, height) / min(width, height)) ** 0.5 * crop_size / search_area_factor  # crop px
+    return longer + _REACH > 8 * _WINDOW[0]
+
+
+def window_sizes(cells: tuple[int, int], whole: bool) -> tuple[int, int]:
+    """Cells a side of the windows in maps of so many cells a side, at strides 8 and 16."""
+    return cells if whole else tuple(min(pair) for pair in zip(cells, _WINDOW, strict=True))
+
+
+def window_origins(box: Tensor, cells: tuple[int, int], window: tuple[int, int]) -> Tensor:
+    """First cells (2, 2), of each stride (x, y), of the windows about a box (4,), within maps of so many cells."""
+    center = box[:2] + box[2:] / 2
+    pairs = zip((1 / 8, 1 / 16), cells, window, strict=True)
+    return torch.stack([(center * s - (part - 1) / 2).round().clamp(0, whole - part) for s, whole, part in pairs])
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
+    """Within it, networks compute in this precision."""
+    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+
+
+@dataclass(frozen=True)
+class TorchRefiner:
+    """By PyTorch, on any device, with static shapes and no host read.
+
+    Attributes:
+        iou_net: in evaluation mode, see `fold_batch_norm`.
+        head: its layers behind the pooling, in `precision`.
+        geometry: float32, on the same device.
+        precision: of the convolutions and matrix products.
+    """
+
+    iou_net: IoUNet
+    head: FoldedHead
+    geometry: Geometry
+    precision: torch.dtype = torch.float32
+
+    @classmethod
+    def of(cls, iou_net: IoUNet, crop_size: int, precision: torch.dtype = torch.float32) -> TorchRefiner:
+        """Of a network on its device, for crops of a size."""
+        like = iou_net.iou_predictor.bias
+        folded = fold_batch_norm(iou_net)
+        return cls(folded, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
+
+    def __call__(
+        self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
+    ) -> tuple[Tensor, Tensor]:
+        """See `Refiner`."""
+        with autocast(proposals.device, self.precision):
+            maps = self.iou_net.test_maps(features)
+        cells = maps.t3.shape[-1], maps.t4.shape[-1]
+        window = window_sizes(cells, ascent.whole)
+        if window != cells:
+            maps = _cut(maps, window_origins(proposals[0], cells, window), window)
+        geometry = self.geometry._replace(grid=self.geometry.grid[: window[0]])
+        surface = IoUSurface.tabulate(self.head, geometry, modulation, maps)
+        return surface.ascend(proposals, ascent.steps, ascent.step_length)
+
+
+def _cut(maps: TestMaps, origins: Tensor, window: tuple[int, int]) -> TestMaps:
+    """Windows of so many cells of the maps, from `origins` (2, 2) on."""
+    cut = []
+    for t, origin, cells in zip(maps[:2], origins, window, strict=True):
+        columns, rows = (origin[:, None] + torch.arange(cells, device=t.device)).long()
+        cut.append(t.index_select(2, rows).index_select(3, columns))
+    return TestMaps(*cut, *origins)

@@ -1,0 +1,450 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node costs beside the tracker: `python -m atom_ros.benchmark --size 640x480 --fps 30 --seconds 10`.
+
+Three processes, as on a robot: a camera, the node, and this one, which listens. The phases:
+
+- idle: without a target, so transport and node alone. The overhead of an image is the time from its publication to the
+  arrival of its Track message here, less the tracker's own computing time.
+- tracking: with a target; the overhead is told with and without the wait for the image before.
+- services: each service is called again and again while the tracker follows a target at full load.
+- delay: whether results fall behind a camera that is faster than the tracker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from atom_ros.benchmark.figures import Sample, Spread, delay_figures, overhead_figures
+from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
+from atom_ros.images import image_message
+from atom_tracker.msg import Track
+from atom_tracker.srv import RemoveTarget, SetTarget
+
+_NAMESPACE = "/benchmark"
+_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+_TIMEOUT = 300.0  # s, for the node to load and to learn a target on a busy machine
+_TARGET = 0.15  # side of the target, as a share of the image's height
+_PHASES = ("idle", "tracking", "services", "delay")
+_CYCLE = 60  # images after which the target is back where it began
+_COUNTS = ("received", "processed", "dropped", "failed", "duplicates", "out of order")  # in the diagnostics
+_PAUSES = (0.01, 0.06)  # s between two calls of a service: at all moments of the tracker's work
+_DISCOVERY_SECONDS = 0.5  # for the middleware: the first answer to a client that has just been made takes it 80 ms
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints a few lines for each phase, and returns the exit status."""
+    arguments = _parse_arguments(argv)
+    results = _describe(arguments, sys.argv[1:] if argv is None else argv)
+    parameters = {name: getattr(arguments, name) for name in ("weights", "device")}
+    try:
+        with running_node(parameters | {"qos.reliability": arguments.reliability}) as (_, listener):
+            for phase in arguments.phases:
+                results["phases"][phase] = _measure(listener, phase, arguments)
+                print("\n".join(_lines(phase, results["phases"][phase], arguments)), flush=True)
+    except (RuntimeError, OSError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    if arguments.output:
+        from atom_core.evaluation.store import write_whole
+
+        write_whole(arguments.output, json.dumps(results, indent=1, allow_nan=False))
+        print(f"written: {arguments.output}")
+    return 0
+
+
+class Listener:
+    """Receives what the node publishes and calls its services, in a thread of its own."""
+
+    def __init__(self, tracker: subprocess.Popen) -> None:
+        self._tracker = tracker
+        self.samples: list[Sample] = []
+        self.newest: Track | None = None
+        self.counts: dict[str, int] = {}  # of the newest diagnostics
+        self.last_arrival = 0.0  # time.monotonic()
+        self._node = Node("listener", namespace=_NAMESPACE)
+        self._node.create_subscription(Track, "tracker/track", self._on_track, 100)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._clients = {}
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits; raises RuntimeError if the tracker's process ends meanwhile, TimeoutError if that takes too long."""
+
+        def is_done() -> bool:
+            if self._tracker.poll() is not None:
+                raise RuntimeError(f"the tracker ended with status {self._tracker.returncode}, before {what}")
+            return condition()
+
+        wait_until(is_done, what)
+
+    def call(self, service_type: type, name: str, request: object) -> tuple[object, float]:
+        """Calls one of the node's services; returns its answer and how long that took, ms."""
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(service_type, f"tracker/{name}")
+            self.wait_until(self._clients[name].service_is_ready, f"the service {name}")
+            time.sleep(_DISCOVERY_SECONDS)
+        client = self._clients[name]
+        answered = threading.Event()
+        start = end = time.perf_counter()
+
+        def note_the_time(_: object) -> None:
+            nonlocal end
+            end = time.perf_counter()
+            answered.set()
+
+        future = client.call_async(request)
+        future.add_done_callback(note_the_time)
+        self.wait_until(answered.is_set, f"the answer of {name}")
+        return future.result(), (end - start) * 1000.0
+
+    def set_target(self, box: tuple[float, ...], stamp: object | None = None) -> tuple[int, float]:
+        """Sets the target on the image of that stamp, by default the newest.
+
+        Returns:
+            its number, and how long the answer took, ms.
+
+        Raises:
+            RuntimeError: if it is refused.
+        """
+        x, y, width, height = box
+        request = SetTarget.Request(x=x, y=y, width=width, height=height)
+        if stamp is not None:
+            request.stamp = stamp
+        answer, elapsed = self.call(SetTarget, "set_target", request)
+        if not answer.success:
+            raise RuntimeError(f"set_target was refused: {answer.message}")
+        return answer.target_id, elapsed
+
+    def clear(self) -> None:
+        """Forgets the images measured so far."""
+        self.samples.clear()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+
+    def _on_track(self, track: Track) -> None:
+        now = time.time_ns()
+        self.last_arrival = time.monotonic()
+        stamp = to_nanoseconds(track.header.stamp)
+        latency = track.latency.sec * NANOSECONDS + track.latency.nanosec
+        self.samples.append(Sample(stamp, stamp + latency, now, track.processing_ms))
+        self.newest = track
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        values = {value.key: value.value for value in message.status[0].values}
+        self.counts = {key: int(values[key]) for key in _COUNTS}
+
+
+@contextlib.contextmanager
+def running_node(parameters: dict[str, str]) -> Iterator[tuple[subprocess.Popen, Listener]]:
+    """The node's process with these parameters, and who listens to it."""
+    command = [sys.executable, "-m", "atom_ros.run_tracker", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    tracker = subprocess.Popen(command)
+    rclpy.init()
+    listener = Listener(tracker)
+    try:
+        yield tracker, listener
+    finally:
+        listener.close()
+        rclpy.try_shutdown()
+        tracker.terminate()
+        tracker.wait()
+
+
+class Camera(NamedTuple):
+    """The camera's process, see `run_camera`."""
+
+    process: SpawnProcess
+    seen: Event
+    go: Event
+
+
+@contextlib.contextmanager
+def running_camera(
+    size: tuple[int, int], fps: float, images: int, reliability: str, profiles: Path | None = None
+) -> Iterator[Camera]:
+    """A camera, killed at the end; `profiles` of Fast DDS are its own alone."""
+    context = multiprocessing.get_context("spawn")
+    seen, go = context.Event(), context.Event()
+    process = context.Process(target=run_camera, args=(*size, fps, images, reliability, seen, go))
+    with _environment(_PROFILES, profiles):
+        process.start()
+    try:
+        yield Camera(process, seen, go)
+    finally:
+        process.kill()
+        process.join()
+
+
+def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
+    """Runs one camera from beginning to end; returns what was seen."""
+    images = round(arguments.fps * arguments.seconds)
+    figures = {}
+    with running_camera(arguments.size, arguments.fps, images, arguments.camera, arguments.profiles) as camera:
+        listener.clear()
+        listener.wait_until(lambda: len(listener.samples) >= 3, "the first Track messages")
+        if phase != "idle":
+            listener.set_target(target_box(0, *arguments.size))
+        camera.seen.set()
+        _settle(listener)
+        before = dict(listener.counts)
+        listener.clear()
+        camera.go.set()
+        if phase == "services":
+            figures["services_ms"] = _call_services(listener, arguments)
+        camera.process.join()
+        _settle(listener)
+    counts = {key: listener.counts[key] - before[key] for key in before}
+    figures |= {"published": images, "lost": images - counts["received"], **counts}
+    if not listener.samples:
+        raise RuntimeError(f"no Track came; {figures['lost']} of {images} images were lost on the way")
+    figures |= overhead_figures(listener.samples)
+    if phase == "delay":
+        figures |= delay_figures(listener.samples, 1000.0 / arguments.fps)
+    return figures
+
+
+def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
+    """Calls every service in turn while images come, at least once; returns how long the answers took, by service."""
+    width, height = arguments.size
+    times: dict[str, list[float]] = {}
+    generator = np.random.default_rng(0)
+
+    def call(service_type: type, name: str, request: object) -> None:
+        time.sleep(generator.uniform(*_PAUSES))
+        times.setdefault(name, []).append(listener.call(service_type, name, request)[1])
+
+    def set_target() -> int:
+        """Where the target was in the newest image that came back, as a person with a mouse or a detector does."""
+        newest = listener.newest
+        number, elapsed = listener.set_target(
+            target_box(int(newest.header.frame_id.split()[-1]), width, height), newest.header.stamp
+        )
+        times.setdefault("set_target", []).append(elapsed)
+        return number
+
+    threshold = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.25)
+    changes = [Parameter(name="tracker.not_found_threshold", value=threshold)]
+    end = time.monotonic() + arguments.seconds - 2.0
+    listener.wait_until(lambda: len(listener.samples) > 0, "the first Track messages")
+    while not times or time.monotonic() < end:
+        number = set_target()
+        for _ in range(8):
+            call(GetParameters, "get_parameters", GetParameters.Request(names=["device", "max_targets"]))
+            call(SetParameters, "set_parameters", SetParameters.Request(parameters=changes))
+            call(GetState, "get_state", GetState.Request())
+        call(RemoveTarget, "remove_target", RemoveTarget.Request(target_id=number))
+        set_target()
+        call(Trigger, "clear_target", Trigger.Request())
+    return {name: asdict(Spread.of(values)) for name, values in times.items()}
+
+
+def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str]:
+    """What is printed of a phase."""
+    width, height = arguments.size
+    count = "{published} images published, {lost} lost on the way, {dropped} dropped by the node, {failed} failed"
+    lines = [
+        f"{width}x{height} {arguments.fps:g} Hz {arguments.reliability} {phase}: {count.format(**figures)}, "
+        f"{figures['tracks']} tracks",
+        f"  overhead: {Spread(**figures['overhead_ms'])}",
+    ]
+    if phase != "idle":
+        lines.append(f"  without the wait for the image before: {Spread(**figures['own_overhead_ms'])}")
+        lines.append(f"  the tracker's own time: {Spread(**figures['processing_ms'])}")
+    for name, spread in figures.get("services_ms", {}).items():
+        lines.append(f"  {name}: {Spread(**spread)} ({spread['count']} calls)")
+    if phase == "delay":
+        lines.append(f"  delay: {Spread(**figures['delay_ms'])}")
+        lines.append(f"  beyond one frame time and the image's tracking time: {Spread(**figures['excess_ms'])}")
+        for minute in figures["minutes"]:
+            delay, excess = Spread(**minute["delay_ms"]), Spread(**minute["excess_ms"])
+            lines.append(f"  minute {minute['minute']}: delay {delay}; beyond {excess}; {delay.count} tracks")
+    return lines
+
+
+def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, object]:
+    """What the figures depend on, and room for them."""
+    import torch  # here, since the camera's process needs none of it, and would take seconds more to start
+
+    from atom_core.evaluation.store import describe_machine
+
+    return {
+        "run": {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": " ".join(["python -m atom_ros.benchmark", *argv]),
+            "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
+            "fastdds_profiles": os.environ.get(_PROFILES, ""),  # of all processes; --profiles is the camera's alone
+        },
+        "machine": describe_machine(torch.get_num_threads()),
+        "size": list(arguments.size),
+        "fps": arguments.fps,
+        "phases": {},
+    }
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: Path | None) -> Iterator[None]:
+    """For processes that are started meanwhile; None leaves the variable as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = str(value.resolve())
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _settle(listener: Listener) -> None:
+    """Waits until no Track has come for so long that the diagnostics (once a second) know of all images."""
+
+    def is_settled() -> bool:
+        received, *fates = listener.counts.values()
+        return time.monotonic() - listener.last_arrival > 2.5 and received == sum(fates)
+
+    listener.wait_until(lambda: bool(listener.counts), "the diagnostics")
+    listener.wait_until(is_settled, "the end of the images")
+
+
+def run_camera(width: int, height: int, fps: float, images: int, reliability: str, seen: Event, go: Event) -> None:
+    """The camera's process: the first image until `seen` is set (or for some minutes), and after `go` all of them.
+
+    The frame_id ends with the image's number in the scene.
+    """
+    rclpy.init()
+    node = Node("camera", namespace=_NAMESPACE)
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])
+    publisher = node.create_publisher(Image, "image", qos)
+    messages = [image_message(Header(frame_id=f"camera {i}"), scene(i, width, height), "bgr8") for i in range(_CYCLE)]
+
+    def publish(message: Image) -> None:
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), NANOSECONDS)
+        publisher.publish(message)
+
+    wait_until(lambda: publisher.get_subscription_count() > 0, "the node's subscription")
+    for _ in range(1000):
+        publish(messages[0])
+        if seen.wait(0.2):
+            break
+    go.wait()
+    start = time.monotonic()
+    for i in range(images):
+        time.sleep(max(0.0, start + i / fps - time.monotonic()))
+        publish(messages[i % _CYCLE])
+    time.sleep(1.0)  # for what a reliable publisher has still to send again
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def target_box(index: int, width: int, height: int) -> tuple[float, float, float, float]:
+    """The target's box in image number `index`: once round a circle in `_CYCLE` images."""
+    side = round(_TARGET * height)
+    angle = 2 * np.pi * index / _CYCLE
+    x = round(width / 2 - side / 2 + 0.2 * height * np.cos(angle))
+    y = round(height / 2 - side / 2 + 0.2 * height * np.sin(angle))
+    return x - 0.5, y - 0.5, float(side), float(side)
+
+
+def scene(index: int, width: int, height: int) -> np.ndarray:
+    """Image number `index`, (height, width, 3) uint8: a textured square moving over a dim textured background."""
+    generator = np.random.default_rng(0)
+    image = _texture(generator, width, height, 24) // 2
+    x, y, side, _ = target_box(index, width, height)
+    first_row, first_column, side = round(y + 0.5), round(x + 0.5), round(side)
+    patch = _texture(generator, side, side, 4)
+    image[first_row : first_row + side, first_column : first_column + side] = patch
+    return image
+
+
+def _texture(generator: np.random.Generator, width: int, height: int, cells: int) -> np.ndarray:
+    coarse = generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Raises TimeoutError, naming `what`, if the condition does not come true."""
+    deadline = time.monotonic() + _TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {_TIMEOUT:g} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT, for argparse."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT such as 640x480")
+    return int(found[1]), int(found[2])
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"'{text}' is no file")
+    return Path(text)
+
+
+def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=image_size, default=(640, 480), help="of the images, WIDTHxHEIGHT (640x480)")
+    parser.add_argument("--fps", type=float, default=30.0, help="images a second (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each phase (%(default)s)")
+    parser.add_argument(
+        "--phases", nargs="+", choices=_PHASES, default=("idle", "tracking"), help="what to measure (idle tracking)"
+    )
+    choices = ("best_effort", "reliable")
+    parser.add_argument(
+        "--reliability", choices=("auto", *choices), default="auto", help="as the node's parameter (%(default)s)"
+    )
+    parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
+    parser.add_argument(
+        "--profiles", type=_file, metavar="XML", help="Fast DDS profiles that the camera is started with"
+    )
+    parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
+    parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Targets that come by topic rather than by service: clicks in rqt_image_view, regions of interest, detections.
+
+Each becomes the same request as a call of the service set_target, and is refused for the same reasons; the refusal is a
+line in the log, since nobody waits for an answer.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geometry_msgs.msg import Point
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import RegionOfInterest
+
+from atom_ros.frame_buffer import to_nanoseconds
+from atom_ros.input.picking import Box, box_between
+
+try:
+    from vision_msgs.msg import Detection2D
+except ImportError:  # an optional package: without it there is no topic for detections
+    Detection2D = None
+
+_LOG_INTERVAL = 1.0  # s between two refusals from one source
+_DEPTH = 10
+_RETRIES = 9
+
+
+def box_of_region(region: RegionOfInterest) -> Box:
+    """The box of a region of interest, whose offset is its first pixel.
+
+    Raises:
+        ValueError: if the region is empty (which elsewhere in ROS stands for the whole image).
+    """
+    if region.width == 0 or region.height == 0:
+        raise ValueError(f"the region is {region.width} x {region.height} px; expected at least 1 x 1")
+    return region.x_offset - 0.5, region.y_offset - 0.5, float(region.width), float(region.height)
+
+
+def box_of_detection(detection: Any) -> Box:
+    """The upright box around the bounding box of a Detection2D (vision_msgs), which may be turned.
+
+    Raises:
+        ValueError: if a value is not finite, or the bounding box has no size.
+    """
+    x, y = detection.bbox.center.position.x, detection.bbox.center.position.y
+    theta, size_x, size_y = detection.bbox.center.theta, detection.bbox.size_x, detection.bbox.size_y
+    if not all(map(math.isfinite, (x, y, theta, size_x, size_y))) or min(size_x, size_y) <= 0:
+        raise ValueError(
+            f"the bounding box has centre ({x:g}, {y:g}), angle {theta:g} and size {size_x:g} x {size_y:g}; "
+            "expected finite numbers and a positive size"
+        )
+    cos, sin = abs(math.cos(theta)), abs(math.sin(theta))
+    width, height = size_x * cos + size_y * sin, size_x * sin + size_y * cos
+    return x - width / 2, y - height / 2, width, height
+
+
+class Clicks:
+    """Two clicks make a box: one corner, then the opposite one."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+        self._time = 0.0  # of the first click, s
+
+    def add(self, x: float, y: float, now: float, timeout: float) -> Box | None:
+        """Takes a click as rqt_image_view publishes it, 0 being the image's left or upper border.
+
+        Args:
+            x: px from the left border.
+            y: px from the upper border.
+            now: s.
+            timeout: s between the two clicks; a later one is a first click again.
+
+        Returns:
+            The box after the second click, None after the first.
+
+        Raises:
+            ValueError: if the click is not finite, or the box would be tiny. A tiny box takes its first click with it.
+        """
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise ValueError(f"the click is at ({x:g}, {y:g}); expected finite numbers")
+        corner = (x - 0.5, y - 0.5)
+        first, self._first = self._first, None
+        if first is None or not 0 <= now - self._time <= timeout:
+            self._first, self._time = corner, now
+            return None
+        return box_between(first, corner)
+
+
+@dataclass(frozen=True)
+class _Order:
+    box: Box
+    stamp: int  # ns; 0 for the newest image
+    source: str  # topic or parameter
+    retries: int = 0  # on later images; a camera's first ones may be spoilt
+
+
+class TargetInputs:
+    """The subscriptions, from the node's activation to `destroy`.
+
+    While the tracker learns one target, as many wait as it may follow, and a newer one takes the oldest one's place: a
+    detector that publishes faster than the tracker learns neither fills the memory nor keeps it on old places.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        set_target: Callable[[Box, int], Future[int]],
+        box: Box | None = None,
+        topics: bool = True,
+    ) -> None:
+        """Subscribes.
+
+        Args:
+            node: the tracker's node, with the parameters `click_timeout` and `max_targets`.
+            set_target: takes a box in image px and its image's stamp in ns; may be called from any thread.
+            box: to be set on the first image.
+            topics: whether to take targets from topics.
+        """
+        self._node = node
+        self._set_target = set_target
+        self._first = None if box is None else _Order(box, 0, "the parameter box", _RETRIES)
+        self._clicks = Clicks()
+        self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
+        self._waiting: deque[_Order] = deque()
+        self._is_busy = False
+        self._refused: dict[str, float] = {}  # time.monotonic() of each source's last refusal in the log
+        self._subscriptions: list[Subscription] = []
+        if topics:
+            self._subscribe()
+
+    def destroy(self) -> None:
+        """Unsubscribes."""
+        with self._lock:
+            self._waiting.clear()
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def image_arrived(self) -> None:
+        """To be called when an image is there to set a target on."""
+        if self._first is not None:
+            order, self._first = self._first, None
+            self._order(order)
+
+    def _subscribe(self) -> None:
+        # rqt_image_view publishes its clicks under the name of the image that it shows.
+        for image in ("image", "~/debug_image"):
+            self._listen(Point, self._node.resolve_topic_name(image) + "_mouse_left", self._take_click)
+        self._listen(RegionOfInterest, "~/target_roi", lambda region: (box_of_region(region), 0))
+        if Detection2D is not None:
+            self._listen(
+                Detection2D,
+                "~/target_detection",
+                lambda detection: (box_of_detection(detection), to_nanoseconds(detection.header.stamp)),
+            )
+
+    def _listen(self, message_type: type, topic: str, read: Callable[[Any], tuple[Box, int] | None]) -> None:
+        """Subscribes; `read` makes box and stamp of a message, or None, and raises ValueError for a malformed one."""
+        name = self._node.resolve_topic_name(topic)
+
+        def on_message(message: Any) -> None:
+            try:
+                target = read(message)
+            except ValueError as error:
+                self._refuse(name, error)
+            else:
+                if target is not None:
+                    self._order(_Order(*target, name))
+
+        self._subscriptions.append(self._node.create_subscription(message_type, name, on_message, _DEPTH))
+
+    def _take_click(self, click: Point) -> tuple[Box, int] | None:
+        timeout = self._node.get_parameter("click_timeout").value
+        # A person's time, also where the robot's is simulated.
+        box = self._clicks.add(click.x, click.y, time.monotonic(), timeout)
+        if box is not None:
+            return box, 0
+        self._node.get_logger().info(
+            f"One corner at ({click.x:g}, {click.y:g}) px; click the opposite one within {timeout:g} s"
+        )
+        return None
+
+    def _order(self, order: _Order) -> None:
+        with self._lock:
+            self._waiting.append(order)
+            if len(self._waiting) > self._node.get_parameter("max_targets").value:
+                self._waiting.popleft()
+        self._next()
+
+    def _next(self) -> None:
+        with self._lock:
+            if self._is_busy or not self._waiting:
+                return
+            self._is_busy = True
+            order = self._waiting.popleft()
+        self._set_target(order.box, order.stamp).add_done_callback(lambda future: self._answered(order, future))
+
+    def _answered(self, order: _Order, future: Future[int]) -> None:
+        try:
+            self._node.get_logger().info(f"Target {future.result()} was set by {order.source}")
+        except CancelledError:
+            pass  # the node was deactivated
+        except Exception as error:  # a refusal, or a failure of the tracker: either way the node goes on
+            self._refuse(order.source, error)
+            if order.retries > 0:
+                self._first = replace(order, retries=order.retries - 1)
+        with self._lock:
+            self._is_busy = False
+        self._next()
+
+    def _refuse(self, source: str, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._refused.get(source, -math.inf) >= _LOG_INTERVAL:
+            self._refused[source] = now
+            self._node.get_logger().warning(f"Target from {source} refused: {error}")

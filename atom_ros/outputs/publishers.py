@@ -1,0 +1,114 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's publishers of what was found in an image."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import ImageMarker
+
+from atom_ros.frame_buffer import NANOSECONDS
+from atom_ros.images import ImageMessage, image_message
+from atom_ros.outputs.diagnostics import Statistics
+from atom_ros.outputs.drawing import draw
+from atom_ros.outputs.markers import image_marker
+from atom_ros.outputs.messages import Detection2DArray, detections_message, track_message
+from atom_ros.parameters import Settings
+from atom_ros.report import Report
+from atom_ros.spatial.outputs import SpatialOutputs
+from atom_tracker.msg import Track
+
+_RELIABLE = QoSProfile(depth=10)
+_DEBUG_IMAGE = QoSProfile(depth=1)
+
+
+class Outputs:
+    """Publishers that live from configure to cleanup, and send only while the node is active."""
+
+    def __init__(self, node: LifecycleNode, statistics: Statistics, settings: Settings) -> None:
+        self._node = node
+        self._statistics = statistics
+        self._spatial = SpatialOutputs(node, settings)
+        self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
+        self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
+        self._compressed = node.create_lifecycle_publisher(CompressedImage, "~/debug_image/compressed", _DEBUG_IMAGE)
+        self._image_markers = node.create_lifecycle_publisher(ImageMarker, "~/image_markers", _RELIABLE)
+        self._detections = None
+        if Detection2DArray is not None:
+            self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RELIABLE)
+
+    def publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
+        """Publishes everything about one frame.
+
+        Args:
+            reports: one for each target, or a single one of status IDLE; all of the same frame.
+            image: the frame's RGB image, needed only where `wants_image` says so. It may be shared: draw on a copy.
+        """
+        header = reports[0].frame.message.header
+        for report in reports:
+            track = track_message(report, self._node.get_clock().now().nanoseconds)
+            self._track.publish(track)
+        self._statistics.add_latency((track.latency.sec + track.latency.nanosec / NANOSECONDS) * 1000.0)
+        if self._detections is not None:
+            self._detections.publish(detections_message(reports))
+        if image is not None and self.wants_image():
+            self._publish_debug_image(header, draw(image, reports, self._statistics.fps))
+        size = _size(reports[0].frame.message, image)
+        if size is None and all(report.box is None for report in reports):
+            size = (1, 1)  # of an image that nobody has decoded, and on which nothing is placed
+        if size is not None:
+            self._publish_image_marker(header, reports, size)
+        self._spatial.publish(reports, size)
+
+    def _publish_image_marker(self, header: Header, reports: Sequence[Report], size: tuple[int, int]) -> None:
+        if self._image_markers.get_subscription_count() > 0:
+            self._image_markers.publish(image_marker(header, reports, size))
+
+    def _publish_debug_image(self, header: Header, drawn: np.ndarray) -> None:
+        if self._debug_image.get_subscription_count() > 0:
+            self._debug_image.publish(image_message(header, drawn))
+        if self._compressed.get_subscription_count() > 0:
+            _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            self._compressed.publish(CompressedImage(header=header, format="jpeg", data=array("B", data.tobytes())))
+
+    def wants_image(self) -> bool:
+        """Whether somebody looks at the debug image."""
+        return any(p.get_subscription_count() > 0 for p in (self._debug_image, self._compressed))
+
+    def start(self) -> None:
+        """Subscribes to what tells where the targets are in space; to be called when the node is activated."""
+        self._spatial.start()
+
+    def stop(self) -> None:
+        """Unsubscribes, and deletes what is shown of the targets, unless Ctrl-C has ended all publishing."""
+        if self._node.context.ok():
+            self.forget()
+        self._spatial.stop()
+
+    def forget(self, target_id: int | None = None) -> None:
+        """Deletes what is shown of a target, or of all; does not wait for the next image."""
+        self._spatial.forget(target_id)
+        if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
+            self._publish_image_marker(Header(), (), (1, 1))
+
+    def destroy(self) -> None:
+        """Removes the publishers from the node."""
+        self._spatial.destroy()
+        for publisher in (self._track, self._debug_image, self._compressed, self._image_markers, self._detections):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+
+
+def _size(message: ImageMessage, image: np.ndarray | None) -> tuple[int, int] | None:
+    """Width and height of an image; None of a compressed one that nobody has decoded."""
+    if isinstance(message, Image):
+        return message.width, message.height
+    return None if image is None else (image.shape[1], image.shape[0])

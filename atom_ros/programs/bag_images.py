@@ -1,0 +1,117 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The images of a bag as the frames of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
+
+from atom_core.offline.frames import Frame
+from atom_core.offline.results import NANOSECONDS
+from atom_ros.images import to_rgb
+from atom_ros.programs.bag_reader import BagReader, Message
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_FPS = 30.0  # of the annotated video, where the bag does not tell
+
+
+@dataclass(frozen=True)
+class BagFrame(Frame):
+    """One image of a bag."""
+
+    header: Any  # std_msgs/msg/Header; None where the message cannot be read
+    message: Message
+    others: tuple[Message, ...]  # messages of other topics since the image before
+
+
+class BagImages:
+    """The images of one topic, in the order of their log times; see `atom_core.offline.frames.Source`.
+
+    Args:
+        bag: open.
+        topic: of the images; None if the bag has only one such topic.
+        others: topics whose messages are handed on beside the images.
+
+    Raises:
+        ValueError: if there is no such topic, or a choice; the message lists what there is.
+    """
+
+    def __init__(self, bag: BagReader, topic: str | None) -> None:
+        self._bag = bag
+        self.topic = _choose_topic(bag, topic)
+        self.other_topics: frozenset[str] = frozenset()
+        self.rest: tuple[Message, ...] = ()  # messages of other topics behind the last image
+        self.typestore: Typestore = get_typestore(Stores.ROS2_JAZZY)
+        self.name = f"{bag.path}, {self.topic}"
+        self._count = _count(bag, self.topic)
+        self.fps = self._count / bag.seconds if self._count > 1 and bag.seconds > 0 else _FPS
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the bag, so far as it was read."""
+        return self._bag.damage
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[BagFrame]:
+        others: list[Message] = []
+        index = 0
+        for message in self._bag.messages({self.topic, *self.other_topics}):
+            if message[0].topic != self.topic:
+                others.append(message)
+                continue
+            yield self._frame(index, message, tuple(others))
+            others.clear()
+            index += 1
+        self.rest = tuple(others)
+
+    def _frame(self, index: int, message: Message, others: tuple[Message, ...]) -> BagFrame:
+        connection, _, data = message
+        try:
+            image = self.typestore.deserialize_cdr(data, connection.msgtype)
+        except Exception as error:  # the boundary to a library that may trip over anything in a damaged message
+            return BagFrame(index, None, _raise(f"{self.name}, image {index}: {error}"), None, message, others)
+        stamp = image.header.stamp.sec * NANOSECONDS + image.header.stamp.nanosec
+        decode = partial(_decode, image, f"{self.name}, image {index}")
+        return BagFrame(index, stamp, decode, image.header, message, others)
+
+
+def _decode(message: Any, name: str) -> np.ndarray:
+    try:
+        image = to_rgb(message)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return image if image.flags.writeable else image.copy()  # PyTorch takes no array that cannot be written to
+
+
+def _raise(text: str) -> Callable[[], np.ndarray]:
+    def decode() -> np.ndarray:
+        raise ValueError(text)
+
+    return decode
+
+
+def _choose_topic(bag: BagReader, topic: str | None) -> str:
+    counts = {c.topic: _count(bag, c.topic) for c in bag.connections if c.msgtype in IMAGE_TYPES}
+    listed = ", ".join(f"{name} ({count} images)" for name, count in sorted(counts.items())) or "none"
+    if topic is not None:
+        named = topic if topic.startswith("/") else f"/{topic}"
+        if named not in counts:
+            raise ValueError(f"{bag.path} has no images on {topic}; its image topics: {listed}")
+        return named
+    if len(counts) != 1:
+        what = "has no images" if not counts else f"has several image topics, choose one with --topic: {listed}"
+        raise ValueError(f"{bag.path} {what}")
+    return next(iter(counts))
+
+
+def _count(bag: BagReader, topic: str) -> int:
+    return sum(c.msgcount for c in bag.connections if c.topic == topic)

@@ -1,0 +1,151 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The results of a recording as a bag: a Track message for each image and target. No ROS is needed."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.errors import WriterError
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from atom_core.offline.results import FrameResult, State, TargetResult
+from atom_ros.programs.bag_images import BagFrame, BagImages
+from atom_ros.programs.bag_reader import Message
+
+TRACK_TYPE = "atom_tracker/msg/Track"
+_VERSION = 8  # of the bag; newer versions tell the quality of service in a way that older readers do not know
+_NO_BOX = (math.nan,) * 4
+
+
+class BagSink:
+    """A bag that grows beside its place and is moved there when it is complete; see `atom_core.offline.sinks.Sink`.
+
+    Each message has the log time of its image, and an image's header.
+    """
+
+    def __init__(self, path: Path, storage: str, topic: str, images: BagImages, copied: Sequence[Connection]) -> None:
+        """Begins a bag.
+
+        Args:
+            path: of the bag's folder.
+            storage: "sqlite3" or "mcap".
+            topic: of the Track messages.
+            images: the frames that will come.
+            copied: topics of the input whose messages are copied.
+
+        Raises:
+            ValueError: if the topic is among the copied ones.
+        """
+        if any(connection.topic == topic for connection in copied):
+            raise ValueError(f"the bag holds {topic} already; choose another name with --track-topic")
+        self.path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._images = images
+        self._typestore = track_typestore()
+        self._last_target = 0
+        shutil.rmtree(self._part, ignore_errors=True)
+        with self._named_errors():
+            # The files in a bag are called after its folder, so that has its own name already.
+            self._writer = Writer(
+                self._part / path.name, version=_VERSION, storage_plugin=StoragePlugin[storage.upper()]
+            )
+            self._writer.open()
+            self._tracks = self._writer.add_connection(topic, TRACK_TYPE, typestore=self._typestore)
+            self._copied: dict[tuple[str, str], Connection] = {}
+            for connection in copied:  # each file of a damaged bag has its own
+                if _key(connection) not in self._copied:
+                    self._copied[_key(connection)] = self._add(connection)
+
+    def write(self, frame: BagFrame, result: FrameResult) -> None:
+        """Appends the frame's messages."""
+        with self._named_errors():
+            self._copy(*frame.others, frame.message)
+            if result.error is not None:
+                return
+            for target in result.targets or (None,):
+                message = self._track(frame.header, target, result.processing_ms)
+                data = self._typestore.serialize_cdr(message, TRACK_TYPE)
+                self._writer.write(self._tracks, frame.message[1], data)
+
+    def close(self) -> None:
+        """Completes the bag and moves it to its place."""
+        with self._named_errors():
+            self._copy(*self._images.rest)
+            self._writer.close()
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            os.replace(self._part / self.path.name, self.path)
+            self._part.rmdir()
+
+    def discard(self) -> None:
+        """Removes the bag."""
+        self._writer.abort()
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def _add(self, connection: Connection) -> Connection:
+        known = {"msgdef": connection.msgdef.data, "rihs01": connection.digest}
+        kind = known if all(known.values()) else {"typestore": self._typestore}
+        qos = connection.ext.offered_qos_profiles
+        return self._writer.add_connection(connection.topic, connection.msgtype, offered_qos_profiles=qos, **kind)
+
+    def _copy(self, *messages: Message) -> None:
+        for connection, stamp, data in messages:
+            if _key(connection) in self._copied:
+                self._writer.write(self._copied[_key(connection)], stamp, data)
+
+    def _track(self, header: Any, target: TargetResult | None, processing_ms: float) -> Any:
+        make = self._typestore.types
+        kind = make[TRACK_TYPE]
+        no_time = make["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)  # nothing is published here
+        if target is None:
+            nan = math.nan
+            return kind(header, self._last_target, kind.IDLE, *_NO_BOX, nan, nan, no_time, 0.0)
+        self._last_target = target.target_id
+        status = kind.TRACKING if target.state is State.GIVEN else getattr(kind, target.state.name)
+        box = target.box or _NO_BOX
+        return kind(header, target.target_id, status, *box, target.score, target.iou, no_time, processing_ms)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error, WriterError) as error:
+            raise OSError(f"the bag {self._part} cannot be written: {error}") from error
+
+
+def _key(connection: Connection) -> tuple[str, str]:
+    return connection.topic, connection.msgtype
+
+
+def track_typestore() -> Typestore:
+    """The standard messages and Track, as this package defines it.
+
+    Raises:
+        FileNotFoundError: if the definition is not installed.
+    """
+    typestore = get_typestore(Stores.ROS2_JAZZY)
+    typestore.register(get_types_from_msg(_track_definition().read_text(), TRACK_TYPE))
+    return typestore
+
+
+def _track_definition() -> Path:
+    checkout = Path(__file__).resolve().parents[2] / "msg" / "Track.msg"
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    installed = [Path(prefix) / "share" / "atom_tracker" / "msg" / "Track.msg" for prefix in prefixes if prefix]
+    for path in (checkout, *installed):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        "atom_tracker's msg/Track.msg is not found; open the ROS workspace: source install/setup.bash"
+    )

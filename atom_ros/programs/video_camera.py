@@ -1,0 +1,159 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 run atom_tracker video_camera`: a webcam, a video file or a folder of images as a ROS camera.
+
+For trying the tracker out: a robot has its camera's own driver. Publishes `image_raw` (rgb8) and, with a calibration,
+`camera_info` of the same stamp.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+
+import rclpy
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from atom_core.offline.frames import Camera, Folder, Frame, Video, open_source
+from atom_ros.images import image_message
+from atom_ros.programs.calibration import read_calibration
+
+_QOS = QoSProfile(depth=1)  # reliable: that suits best-effort and reliable subscribers alike
+_RETRY = 1.0  # s between two attempts to open a camera that was pulled out
+
+
+def open_video_source(name: str) -> Camera | Folder | Video:
+    """Opens what `name` tells.
+
+    Args:
+        name: a camera's index or device (0, /dev/video0), or the path of a video file or a folder of images.
+
+    Raises:
+        ValueError: if it cannot be opened, or holds no frame.
+    """
+    device = re.fullmatch(r"(?:/dev/video)?(\d+)", name)
+    if device:
+        return Camera(int(device[1]))
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"source '{name}' does not exist; expected a camera (0 or /dev/video0), a video file or a folder"
+        )
+    return open_source(path)
+
+
+class VideoCamera(Node):
+    """The node; `run` does the work."""
+
+    def __init__(self) -> None:
+        """Raises ValueError or OSError if the source or the calibration cannot be used."""
+        super().__init__("camera")
+        self._name = str(self._declare("source", "0", "Camera (0, /dev/video0), video file or folder of images."))
+        self._fps = float(self._declare("fps", 0.0, "Images a second; 0: the source's own. Not for cameras.", 1000.0))
+        self._loop = self._declare("loop", True, "Begin a file or a folder anew at its end; false: end there.")
+        self._frame_id = self._declare("frame_id", "camera_optical_frame", "In the headers (z forward, REP-103).")
+        calibration = self._declare("calibration", "", "YAML file of camera_calibration; empty: no camera_info.")
+        self._source = open_video_source(self._name)
+        self._info = read_calibration(Path(calibration).expanduser()) if calibration else None
+        self._images = self.create_publisher(Image, "image_raw", _QOS)
+        self._infos = None if self._info is None else self.create_publisher(CameraInfo, "camera_info", _QOS)
+        self._stopped = threading.Event()
+        self.context.on_shutdown(self._stopped.set)
+
+    def run(self) -> None:
+        """Publishes until the source has ended or ROS is shut down."""
+        self.get_logger().info(f"Publishing {self._name} on {self.resolve_topic_name('image_raw')}")
+        while not self._stopped.is_set():
+            self._play()
+            if isinstance(self._source, Camera):
+                self._reopen()
+            elif not self._loop:
+                self.get_logger().info(f"{self._name} has ended")
+                return
+
+    def _play(self) -> None:
+        period = 0.0 if isinstance(self._source, Camera) else 1.0 / (self._fps or self._source.fps)
+        due = time.monotonic()
+        for frame in self._source:
+            if self._stopped.wait(max(0.0, due - time.monotonic())):
+                return
+            self._publish(frame)
+            due = max(due, time.monotonic() - period) + period  # what was late is not caught up with in a burst
+
+    def _publish(self, frame: Frame) -> None:
+        header = Header(frame_id=self._frame_id, stamp=self.get_clock().now().to_msg())
+        try:
+            image = frame.decode()
+        except ValueError as error:
+            self.get_logger().warning(f"Image left out: {error}", throttle_duration_sec=5.0)
+            return
+        self._images.publish(image_message(header, image))
+        if self._infos is not None:
+            self._info.header = header
+            self._infos.publish(self._info)
+
+    def _reopen(self) -> None:
+        self.get_logger().warning(
+            f"{self._source.name} delivers no more images; trying again", throttle_duration_sec=10.0
+        )
+        while not self._stopped.wait(_RETRY):
+            try:
+                self._source = open_video_source(self._name)
+                return
+            except ValueError as error:
+                self.get_logger().warning(str(error), throttle_duration_sec=10.0)
+
+    def _declare(self, name: str, default: object, description: str, high: float | None = None) -> object:
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        descriptor.dynamic_typing = name == "source"  # `source:=0` is a number for ROS
+        if high is not None:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=high)]
+        return self.declare_parameter(name, default, descriptor).value
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the camera; returns the exit status: 0 at the end of the source, 2 where it cannot be used."""
+    rclpy.init(args=args)
+    try:
+        node = VideoCamera()
+    except (ValueError, OSError) as error:
+        print(f"video_camera: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # serves parameters and the clock
+    thread.start()
+    try:
+        node.run()
+        return 0
+    except KeyboardInterrupt:
+        return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # Ctrl-C while an image was on its way: it could not be published
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the targets are in space: bearings from `camera_info`, positions from an aligned `depth` image."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from geometry_msgs.msg import PointStamped, PoseStamped
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.outputs.markers import Sighting, marker_array, point_message, pose_message, transform_message
+from atom_ros.parameters import Settings
+from atom_ros.report import Box, Report
+from atom_ros.spatial.depth import box_in_depth_image, depth_values, distance
+from atom_ros.spatial.geometry import Camera
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # an optional package: without it the node publishes no transforms
+    TFMessage = None
+
+_RELIABLE = QoSProfile(depth=10)
+_TF = QoSProfile(depth=100)
+_DEPTH_SECONDS, _DEPTH_BYTES = 2.0, 64_000_000  # kept: the tracker is this late at most
+_LOG_INTERVAL = 5.0  # s between two messages about the same input
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is seen in a frame, from the tracker's result to the publication of its places."""
+
+    frame: Frame
+    sightings: list[Sighting]
+    image_size: tuple[int, int]
+    first_id: int  # the target that the topics without ids are about
+
+
+class SpatialOutputs:
+    """Publishers of bearings, positions, markers and transforms. What nobody subscribes to is not computed.
+
+    A depth image belongs to an image when their stamps differ by no more than the tolerance. Where it comes after the
+    tracker's result, that result waits for it, until the next one.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: Settings) -> None:
+        self._node = node
+        self._settings = settings
+        self._lock = threading.RLock()  # the executor's thread brings infos and depths, the worker's the reports
+        self._markers = node.create_lifecycle_publisher(MarkerArray, "~/markers", _RELIABLE)
+        self._bearing = node.create_lifecycle_publisher(PointStamped, "~/bearing", _RELIABLE)
+        self._position = node.create_lifecycle_publisher(PoseStamped, "~/position", _RELIABLE)
+        self._transforms = None
+        if settings.publish_tf and TFMessage is None:
+            node.get_logger().warning("publish_tf is on, but the package tf2_msgs is not installed: no transforms")
+        elif settings.publish_tf:
+            self._transforms = node.create_lifecycle_publisher(TFMessage, "/tf", _TF)
+        self._subscriptions = []
+        self._calibration: tuple | None = None
+        self._camera: Camera | None = None
+        self._depths = FrameBuffer(_DEPTH_SECONDS, _DEPTH_BYTES)
+        self._waiting: _Result | None = None
+        self._shown: set[int] = set()  # targets with markers
+        self._header = Header()  # of the newest image
+        self._complaints: dict[str, tuple[str, float]] = {}  # by input: the newest, and its time (s)
+
+    def start(self) -> None:
+        """Subscribes to `camera_info` and `depth`."""
+        for message_type, topic, callback in (
+            (CameraInfo, "camera_info", self._on_camera_info),
+            (Image, "depth", self._on_depth),
+        ):
+            subscription = self._node.create_subscription(message_type, topic, callback, qos_profile_sensor_data)
+            self._subscriptions.append(subscription)
+
+    def stop(self) -> None:
+        """Unsubscribes and deletes what is shown."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        with self._lock:
+            self.forget()
+            self._depths.clear()
+            self._calibration = self._camera = None
+
+    def destroy(self) -> None:
+        """Removes the publishers from the node."""
+        for publisher in (self._markers, self._bearing, self._position, self._transforms):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish(self, reports: Sequence[Report], image_size: tuple[int, int] | None) -> None:
+        """Publishes where the targets of one frame are.
+
+        Args:
+            reports: one for each target that is followed, or a single one of status IDLE.
+            image_size: (width, height), px; needed where a report has a box.
+        """
+        with self._lock:
+            frame = reports[0].frame
+            self._header = frame.message.header
+            self._waiting = None
+            seen = [report for report in reports if report.box is not None]
+            self._delete(self._shown - {report.target_id for report in seen})
+            if not seen or image_size is None or not self._is_wanted():
+                return
+            sightings = self._sight(seen, image_size)
+            first = min(report.target_id for report in reports)
+            for sighting in sightings:
+                if sighting.report.target_id == first:
+                    self._bearing.publish(point_message(self._header, sighting.ray))
+            self._waiting = _Result(frame, sightings, image_size, first)
+            self._locate(wait=self._expects_depth(frame))
+
+    def forget(self, target_id: int | None = None) -> None:
+        """Deletes what is shown of a target, or of all; what waits for its depth is not published."""
+        with self._lock:
+            self._waiting = None
+            self._delete(self._shown.copy() if target_id is None else self._shown & {target_id})
+
+    # Inputs
+
+    def _on_camera_info(self, info: CameraInfo) -> None:
+        roi = info.roi
+        calibration = (
+            *(info.width, info.height, info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p)),
+            *(info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height),
+        )
+        if calibration == self._calibration:
+            return
+        with self._lock:
+            self._calibration, self._camera = calibration, None
+            try:
+                self._camera = Camera.from_info(info, self._settings.rectified)
+            except ValueError as error:
+                self._complain("camera_info", error)
+
+    def _on_depth(self, message: Image) -> None:
+        with self._lock:
+            if not self._is_wanted():
+                self._depths.clear()
+                return
+            self._depths.add(message)
+            self._locate(wait=True)
+
+    # Places
+
+    def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[Sighting]:
+        """The bearings of what is seen; none without a calibration that fits."""
+        if self._camera is None:
+            return []
+        sightings = []
+        for report in reports:
+            x, y, width, height = report.box
+            try:
+                self._camera.check_size(*image_size)
+                (ray,) = self._camera.rays(np.array([(x + width / 2, y + height / 2)]))
+            except (ValueError, cv2.error) as error:
+                self._complain("bearing", error)
+                continue
+            sightings.append(Sighting(report, ray, self._corners(report.box, image_size)))
+        return sightings
+
+    def _corners(self, box: Box, image_size: tuple[int, int]) -> np.ndarray | None:
+        """Rays (4, 3) to the corners of the box's part inside the image; None where they have none."""
+        x, y, width, height = box
+        left, right = np.clip((x, x + width), 0, image_size[0] - 1)
+        top, bottom = np.clip((y, y + height), 0, image_size[1] - 1)
+        try:
+            return self._camera.rays(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+        except (ValueError, cv2.error):
+            return None  # in the image's corner, where the distortion model may end; the outline is only for the eye
+
+    def _locate(self, wait: bool) -> None:
+        """Publishes what waits, with its positions if there is a depth image for it; without one it may `wait` on."""
+        if self._waiting is None:
+            return
+        result = self._waiting
+        depth = self._depth_of(result.frame)
+        if depth is None and wait:
+            return
+        self._waiting = None
+        sightings = result.sightings if depth is None else self._with_positions(result, depth)
+        header = result.frame.message.header
+        for sighting in sightings:
+            if sighting.position is not None:
+                if sighting.report.target_id == result.first_id:
+                    self._position.publish(pose_message(header, sighting.position))
+                self._publish_transform(header, sighting)
+        self._show(header, sightings)
+
+    def _show(self, header: Header, sightings: list[Sighting]) -> None:
+        """Publishes the markers; those of a target whose bearing is unknown now are deleted."""
+        if self._markers.get_subscription_count() == 0:
+            return
+        ids = {sighting.report.target_id for sighting in sightings}
+        gone = self._shown - ids
+        if ids or gone:
+            self._markers.publish(marker_array(header, sightings, sorted(gone)))
+        self._shown = ids
+
+    def _with_positions(self, result: _Result, depth: Image) -> list[Sighting]:
+        sightings, depth_size = result.sightings, (depth.width, depth.height)
+        try:
+            values, metres = depth_values(depth)
+            depths = [
+                distance(values, metres, box_in_depth_image(sighting.report.box, result.image_size, depth_size))
+                for sighting in sightings
+            ]
+        except ValueError as error:
+            self._complain("depth", error)
+            return sightings
+        return [
+            # A depth is the distance along the optical axis; behind the camera it has no meaning.
+            s if z is None or s.ray[2] <= 0 else dataclasses.replace(s, position=s.ray * (z / s.ray[2]))
+            for s, z in zip(sightings, depths, strict=True)
+        ]
+
+    def _publish_transform(self, header: Header, sighting: Sighting) -> None:
+        if self._transforms is None:
+            return
+        if not header.frame_id:
+            self._complain("transforms", "the images' frame_id is empty, so there is no frame to place the target in")
+            return
+        child_frame = f"{self._settings.tf_prefix}{sighting.report.target_id}"
+        transform = transform_message(header, child_frame, sighting.position)
+        self._transforms.publish(TFMessage(transforms=[transform]))
+
+    def _depth_of(self, frame: Frame) -> Image | None:
+        if frame.stamp == 0:  # cameras that send no stamps: nothing tells which depth is whose
+            return None
+        try:
+            return self._depths.at(frame.stamp, round(self._settings.depth_tolerance * NANOSECONDS)).message
+        except LookupError:
+            return None
+
+    def _expects_depth(self, frame: Frame) -> bool:
+        """Whether depth images come, so that this frame's may be on its way."""
+        try:
+            newest = self._depths.newest().stamp
+        except LookupError:
+            return False
+        return frame.stamp - NANOSECONDS < newest < frame.stamp
+
+    # Messages
+
+    def _is_wanted(self) -> bool:
+        publishers = (self._markers, self._bearing, self._position)
+        return self._transforms is not None or any(p.get_subscription_count() > 0 for p in publishers)
+
+    def _delete(self, target_ids: set[int]) -> None:
+        if target_ids and self._node.context.ok():  # after Ctrl-C nothing can be published
+            self._markers.publish(marker_array(self._header, (), sorted(target_ids)))
+        self._shown -= target_ids
+
+    def _complain(self, subject: str, trouble: ValueError | cv2.error | str) -> None:
+        """Says what is wrong with an input: once, and no faster where it is always something else."""
+        now = time.monotonic()
+        text, since = self._complaints.get(subject, ("", -_LOG_INTERVAL))
+        if text != str(trouble) and now - since >= _LOG_INTERVAL:
+            self._complaints[subject] = str(trouble), now
+            self._node.get_logger().warning(f"No {subject}: {trouble}")

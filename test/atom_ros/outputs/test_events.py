@@ -1,0 +1,54 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+
+from sensor_msgs.msg import Image
+
+from atom_ros.frame_buffer import Frame
+from atom_ros.outputs.events import StateLog, summary
+from atom_ros.report import Report, Status
+
+
+def _report(target_id: int, status: Status, confidence: float = math.nan) -> Report:
+    message = Image()
+    message.header.stamp.sec = 7
+    return Report(Frame(1, message), target_id, status, confidence=confidence)
+
+
+def test_a_line_for_each_change_and_none_for_an_image() -> None:
+    lines: list[str] = []
+    log = StateLog(lines.append)
+    log.update([_report(0, Status.IDLE)])
+    assert lines == []
+    for _ in range(3):
+        log.update([_report(1, Status.TRACKING, 0.9)])
+    assert lines == ["Target 1: new -> TRACKING (confidence 0.90) at stamp 7.000000000"]
+    for _ in range(2):
+        log.update([_report(1, Status.LOST, 0.125), _report(2, Status.TRACKING, 0.8)])
+    assert lines[1:] == [
+        "Target 1: TRACKING -> LOST (confidence 0.12) at stamp 7.000000000",
+        "Target 2: new -> TRACKING (confidence 0.80) at stamp 7.000000000",
+    ]
+    assert log.states == {1: Status.LOST, 2: Status.TRACKING}
+    log.update([_report(2, Status.IDLE)])
+    assert lines[3:] == ["Target 1: LOST -> removed", "Target 2: TRACKING -> removed"]
+    assert log.states == {}
+
+
+def test_a_request_removes_at_once() -> None:
+    lines: list[str] = []
+    log = StateLog(lines.append)
+    log.update([_report(number, Status.TRACKING) for number in (1, 2, 3)])
+    log.forget(2)
+    log.forget(9)
+    assert log.states == {1: Status.TRACKING, 3: Status.TRACKING}
+    log.forget()
+    assert lines[3:] == [f"Target {number}: TRACKING -> removed" for number in (2, 1, 3)]
+    assert log.states == {}
+
+
+def test_the_states_in_words() -> None:
+    assert summary({}) == "IDLE"
+    assert summary({4: Status.SEARCHING}) == "SEARCHING"
+    assert summary({4: Status.LOST, 2: Status.TRACKING}) == "2: TRACKING, 4: LOST"
