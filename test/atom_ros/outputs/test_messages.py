@@ -8,8 +8,8 @@ from sensor_msgs.msg import Image
 
 from atom_core.tracker import TrackResult, TrackState
 from atom_ros.frame_buffer import Frame
+from atom_ros.outputs import messages
 from atom_ros.outputs.messages import detections_message, track_message
-from atom_ros.outputs.publishers import messages
 from atom_ros.report import Report
 from atom_tracker.msg import Track
 

@@ -17,7 +17,8 @@ from visualization_msgs.msg import Marker
 from atom_ros.frame_buffer import Frame, to_nanoseconds
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
-from atom_ros.spatial.outputs import SpatialOutputs, outputs
+from atom_ros.spatial import outputs
+from atom_ros.spatial.outputs import SpatialOutputs
 
 WIDTH, HEIGHT = 40, 20
 # Focal length 10 px, the axis through (20, 10). The box's centre is (25, 10), so the ray is (0.5, 0, 1) / sqrt(1.25).
