@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atom_ros.benchmark.command import soak
+from atom_ros.benchmark import soak
 from atom_ros.benchmark.soak import Line, growth, slope
 
 
