@@ -27,7 +27,10 @@ class FeatureWindow(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """What the reference branch says of the target: a factor (N, 256) for each channel of the two test maps."""
+    """What the reference branch says of the target: a factor for each channel of the two test maps.
+
+    (N, 256), or (N, K, 256) for K targets in each crop.
+    """
 
     c3: Tensor
     c4: Tensor
@@ -74,15 +77,16 @@ class IoUNet(nn.Module):
 
         Args:
             features: of N reference crops, whole or a window of them.
-            boxes: (N, 4) target boxes in crop px.
+            boxes: (N, 4) target boxes in crop px, or (N, K, 4).
             window: where the features begin, if they are a window.
         """
         origin3, origin4 = window or FeatureWindow()
-        boxes = boxes[:, None]
-        pooled3 = prroi_pool(self.conv3_1r(features.stride8), boxes, 3, 1 / 8, origin3)[:, 0]
-        pooled4 = prroi_pool(self.conv4_1r(features.stride16), boxes, 1, 1 / 16, origin4)[:, 0]
-        joined = torch.cat((self.fc3_1r(pooled3), pooled4), dim=1)  # (N, 512, 1, 1)
-        return Modulation(self.fc34_3r(joined).flatten(1), self.fc34_4r(joined).flatten(1))
+        targets = boxes.view(len(boxes), -1, 4)
+        pooled3 = prroi_pool(self.conv3_1r(features.stride8), targets, 3, 1 / 8, origin3).flatten(0, 1)
+        pooled4 = prroi_pool(self.conv4_1r(features.stride16), targets, 1, 1 / 16, origin4).flatten(0, 1)
+        joined = torch.cat((self.fc3_1r(pooled3), pooled4), dim=1)  # (N * K, 512, 1, 1)
+        shape = (*boxes.shape[:-1], -1)
+        return Modulation(self.fc34_3r(joined).view(shape), self.fc34_4r(joined).view(shape))
 
     def test_maps(self, features: Features, window: FeatureWindow | None = None) -> TestMaps:
         """The test branch's maps of N test crops, whole or a window of them."""
@@ -94,9 +98,9 @@ class IoUNet(nn.Module):
         """Predicted 2 * IoU - 1 of P proposals in each of N crops.
 
         Args:
-            modulation: of N targets.
+            modulation: of N targets, or of K in each of N crops.
             maps: of N test crops.
-            boxes: (N, P, 4) in crop px.
+            boxes: (N, P, 4) in crop px; with K targets the first P / K belong to the first of them, and so on.
 
         Returns:
             (N, P).
@@ -104,10 +108,17 @@ class IoUNet(nn.Module):
         pooled3 = prroi_pool(maps.t3, boxes, POOL3, 1 / 8, maps.origin3)  # (N, P, 256, 5, 5)
         pooled4 = prroi_pool(maps.t4, boxes, POOL4, 1 / 16, maps.origin4)
         # The paper multiplies the maps; pooling is linear in each channel, so the small pooled maps do as well.
-        pooled3 = pooled3 * modulation.c3[:, None, :, None, None]
-        pooled4 = pooled4 * modulation.c4[:, None, :, None, None]
+        pooled3 = pooled3 * _for_each_proposal(modulation.c3, boxes.shape[1])
+        pooled4 = pooled4 * _for_each_proposal(modulation.c4, boxes.shape[1])
         joined = torch.cat((self.fc3_rt(pooled3.flatten(0, 1)), self.fc4_rt(pooled4.flatten(0, 1))), dim=1)
         return self.iou_predictor(joined).view(boxes.shape[:2])
+
+
+def _for_each_proposal(factors: Tensor, proposals: int) -> Tensor:
+    """A target's factors (N, 256) or (N, K, 256) for each of its proposals' pooled maps, (N, P or 1, 256, 1, 1)."""
+    if factors.ndim == 2:
+        return factors[:, None, :, None, None]
+    return factors.repeat_interleave(proposals // factors.shape[1], dim=1)[..., None, None]
 
 
 class LinearBlock(nn.Module):

@@ -36,12 +36,12 @@ Pair = tuple[Crop, Crop]
 
 
 class Side(NamedTuple):
-    """One side (reference or test) of N pairs: windows of features, where they begin, and the boxes in crop px."""
+    """One side (reference or test) of N pairs: windows of features, where they begin, and the K targets' boxes in crop px."""
 
     stride8: Tensor  # (N, C8, w, w)
     stride16: Tensor  # (N, C16, w / 2 + 1, w / 2 + 1)
     origins: Tensor  # (N, 4): x, y at stride 8, x, y at stride 16
-    boxes: Tensor  # (N, 4)
+    boxes: Tensor  # (N, K, 4)
 
     def to(self, device: torch.device) -> Side:
         """The same on a device."""
@@ -98,7 +98,7 @@ class FeatureBank:
             torch.empty(pairs, c, w, w, dtype=torch.float16)
             for c, w in zip(backbone.channels, self._windows, strict=True)
         ]
-        return Side(*maps, torch.empty(pairs, 4), torch.empty(pairs, 4))
+        return Side(*maps, torch.empty(pairs, 4), torch.empty(pairs, self._config.targets.count, 4))
 
     def fill(self, versions: Tensor, description: str = "features") -> None:
         """Brings each slot to the given version (N,); slots that hold it already are left alone."""
@@ -146,12 +146,12 @@ class FeatureBank:
         for i, (slot, crop) in enumerate(zip(slots, crops, strict=True)):
             place, origins = slot // self._group.size, []
             for kept, features, cells, stride in zip(side[:2], maps, self._windows, (8, 16), strict=True):
-                first = boxes.center(crop.box) / stride - (cells - 1) / 2
+                first = boxes.center(crop.boxes[0]) / stride - (cells - 1) / 2
                 x, y = first.round().clamp(0, features.shape[-1] - cells).int().tolist()
                 kept[place] = features[i, :, y : y + cells, x : x + cells]
                 origins += [x, y]
             side.origins[place] = torch.tensor(origins)
-            side.boxes[place] = crop.box
+            side.boxes[place] = crop.boxes
 
     def batch(self, slots: Tensor) -> tuple[Side, Side]:
         """The (reference, test) sides of some of this process's slots (B,)."""

@@ -52,6 +52,62 @@ class CutPasteConfig:
 
 
 @dataclass(frozen=True)
+class TargetsConfig:
+    """Several targets in one pair of crops, so that the convolutions are computed once for all of them; all of it ours.
+
+    The first target of a still image is an annotated object, a part of one, or a textured region; the others are drawn
+    in the same way from what both crops show. In a video the others are looser and tighter boxes of the one object. A
+    predictor that is trained on a face and on the head and shoulders about it must listen to the reference.
+
+    Raises:
+        ValueError: if a value lies outside its range.
+    """
+
+    count: int = 1  # targets in each pair
+    part_probability: float = 0.0  # that a still image's target is a part of an annotated object
+    region_probability: float = 0.0  # that it is a textured region
+    loose_probability: float = 0.0  # that a box is moved off the object by a share that is the same in both views
+    min_loose: float = -0.1  # of the box's side, at each of the four sides; negative is tighter
+    max_loose: float = 0.25
+    max_size_ratio: float = 1.75  # of sqrt(width * height) of any target to that of the first, and its inverse
+    min_contrast: float = 10.0  # standard deviation of the grey levels in a textured region
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, _TARGETS_RANGES)
+        if self.min_loose > self.max_loose:
+            raise ValueError(f"min_loose {self.min_loose} exceeds max_loose {self.max_loose}; exchange them")
+        if self.part_probability + self.region_probability > 1:
+            raise ValueError(
+                f"part_probability {self.part_probability} and region_probability {self.region_probability} "
+                "exceed 1 together; lower one"
+            )
+
+
+@dataclass(frozen=True)
+class ChangesConfig:
+    """How the test crop's pixels differ from the reference crop's beyond the paper's brightness; all of it ours.
+
+    Raises:
+        ValueError: if a value lies outside its range.
+    """
+
+    copy_probability: float = 0.0  # that the test view is nearly the reference view: little motion, no changes
+    warp_probability: float = 0.0  # of a small rotation and perspective
+    max_rotation: float = 8.0  # degrees, + or -
+    max_perspective: float = 0.06  # shift of an image corner / image side, + or -
+    blur_probability: float = 0.0  # of a crop, by motion or defocus
+    resolution_probability: float = 0.0  # of a crop made smaller and enlarged again
+    noise_probability: float = 0.0
+    jpeg_probability: float = 0.0
+    contrast: float = 0.0  # each crop's contrast times 1 +- this
+    colour: float = 0.0  # each channel times 1 +- this
+    occluder_probability: float = 0.0  # of a piece of the image in front of a part of the test crop
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, _CHANGES_RANGES)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Settings of `atom-train iou`.
 
@@ -71,17 +127,25 @@ class TrainingConfig:
     search_area_factor: float = 5.0  # crop side / sqrt(width * height)
     scale_jitter: float = 0.5  # the test crop's side is multiplied by exp(this * N(0, 1))
     center_jitter: float = 2.25  # the test crop's centre moves by +- this * sqrt(width * height), uniform
+    # Ours: that both jitters are a quarter of that, as from one frame to the next.
+    near_probability: float = 0.0
     stretch_jitter: float = 0.0  # ours: image width * exp(this * N(0, 1)) in the test crop, so that the aspect changes
     grey_probability: float = 0.05  # both images grey
     brightness: float = 0.2  # each crop times 1 +- this, uniform
     flip_probability: float = 0.5  # the pair, left to right
     cut_paste: CutPasteConfig = field(default_factory=CutPasteConfig)
+    targets: TargetsConfig = field(default_factory=TargetsConfig)
+    changes: ChangesConfig = field(default_factory=ChangesConfig)
+    leave_out_held_back: bool = False  # ours: leaves out the still images that `held_back` keeps for measurements
 
     # Proposals (section 4).
-    proposals: int = 16  # for each test crop
+    proposals: int = 16  # for each target
     # Standard deviations of the noise on each box coordinate / sqrt(width * height); one is drawn for each proposal.
     proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)
     min_proposal_iou: float = 0.1
+    # Ours: weight of the error of the differences among a target's near proposals. What all of them err by does not
+    # move the peak of the predicted overlap; the differences do.
+    difference_weight: float = 0.0
 
     # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a
     # part of it.
@@ -99,7 +163,7 @@ class TrainingConfig:
     warmup_batches: int = 0  # ours: the learning rate rises over them linearly
     weight_decay: float = 0.0  # ours: above 0 the optimiser is AdamW
     ema_decay: float = 0.0  # ours: above 0 a running average of the weights is what is validated and kept
-    precision: str = "float32"  # ours: of the predictor's convolutions on a GPU: "float32", "bfloat16" or "float16"
+    precision: str = "float32"  # ours: of the predictor's convolutions: "float32", "bfloat16", or (GPU) "float16"
 
     validation_pairs: int = 400  # fixed pairs of the validation sequences
 
@@ -135,9 +199,11 @@ class TrainingConfig:
         _refuse_unknown(origin, cls, values)
         if "proposal_sigmas" in values:
             values["proposal_sigmas"] = tuple(values["proposal_sigmas"])
-        if "cut_paste" in values:
-            _refuse_unknown(origin, CutPasteConfig, values["cut_paste"])
-            values["cut_paste"] = CutPasteConfig(**values["cut_paste"])
+        tables = {"cut_paste": CutPasteConfig, "targets": TargetsConfig, "changes": ChangesConfig}
+        for name, settings in tables.items():
+            if name in values:
+                _refuse_unknown(origin, settings, values[name])
+                values[name] = settings(**values[name])
         return cls(**values)
 
     def to_json(self) -> str:
@@ -230,6 +296,31 @@ _CUT_PASTE_RANGES: dict[str, tuple[float, float]] = {
     "occluder_probability": (0.0, 1.0),
 }
 
+_TARGETS_RANGES: dict[str, tuple[float, float]] = {
+    "count": (1, 64),
+    "part_probability": (0.0, 1.0),
+    "region_probability": (0.0, 1.0),
+    "loose_probability": (0.0, 1.0),
+    "min_loose": (-0.3, 1.0),
+    "max_loose": (-0.3, 1.0),
+    "max_size_ratio": (1.0, 10.0),
+    "min_contrast": (0.0, 255.0),
+}
+
+_CHANGES_RANGES: dict[str, tuple[float, float]] = {
+    "copy_probability": (0.0, 1.0),
+    "warp_probability": (0.0, 1.0),
+    "max_rotation": (0.0, 45.0),
+    "max_perspective": (0.0, 0.3),
+    "blur_probability": (0.0, 1.0),
+    "resolution_probability": (0.0, 1.0),
+    "noise_probability": (0.0, 1.0),
+    "jpeg_probability": (0.0, 1.0),
+    "contrast": (0.0, 1.0),
+    "colour": (0.0, 1.0),
+    "occluder_probability": (0.0, 1.0),
+}
+
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31),
     "max_frame_gap": (0, 1_000_000),
@@ -245,6 +336,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "flip_probability": (0.0, 1.0),
     "proposals": (1, 10_000),
     "min_proposal_iou": (0.0, 1.0),
+    "near_probability": (0.0, 1.0),
+    "difference_weight": (0.0, 1000.0),
     "bank_pairs": (2, 10_000_000),
     "bank_renewal": (0.0, 1.0),
     "batch_size": (2, 10_000),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from functools import lru_cache
 from pathlib import Path
@@ -27,14 +28,14 @@ class StillImages:
         ValueError: if no image has a usable box.
     """
 
-    def __init__(self, name: str, sets: list[StillSet]) -> None:
+    def __init__(self, name: str, sets: list[StillSet], leave_out_held_back: bool = False) -> None:
         self.name = name
         # An image is drawn first and one of its boxes then, so that a crowd does not outweigh a portrait.
         self._images = [
             (still_set.images / file, boxes[_usable(boxes)])
             for still_set in sets
             for file, boxes in sorted(still_set.boxes.items())
-            if _usable(boxes).any()
+            if _usable(boxes).any() and not (leave_out_held_back and held_back(file))
         ]
         if not self._images:
             raise ValueError(f"source {name!r}: {sets[0].images} has no box of at least {_MIN_SIDE} px a side")
@@ -42,7 +43,8 @@ class StillImages:
     def draw(self, rng: np.random.Generator) -> tuple[FileView, FileView]:
         """One view, twice."""
         path, boxes = self._images[rng.integers(len(self._images))]
-        view = _view(path, boxes[rng.integers(len(boxes))])
+        chosen = boxes[rng.integers(len(boxes))]
+        view = FileView(path, tuple(chosen.tolist()), tuple(map(tuple, boxes.tolist())))
         return view, view
 
 
@@ -99,6 +101,11 @@ class Videos:
         return frames
 
 
+def held_back(file: str) -> bool:
+    """Whether an image is one of the 5 % that measurements use: those whose name's SHA-1 begins with a byte below 13."""
+    return hashlib.sha1(Path(file).name.encode()).digest()[0] < 13
+
+
 def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
     """The sources in some folders, see `atom_core.training.layouts`, and `cut_paste` where there are masks.
 
@@ -107,7 +114,7 @@ def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
     """
     found = find_data(folders)
     sources: list[Source] = [
-        StillImages(name, sets)
+        StillImages(name, sets, config.leave_out_held_back)
         for name, sets in found.stills.items()
         if any(len(boxes) for still_set in sets for boxes in still_set.boxes.values())  # else mere backgrounds
     ]

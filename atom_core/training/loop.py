@@ -203,7 +203,7 @@ class IoUTraining:
         if initial is not None:
             self.model.load_state_dict(initial)
         dtype = compute_type(config.precision, group.device)
-        self._loss = group.parallel(PairLoss(self.model, dtype))
+        self._loss = group.parallel(PairLoss(self.model, dtype, config.difference_weight))
         self._scaler = make_scaler(dtype, group.device)
         self._optimizer = make_optimizer(self.model, config)
         self._average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
@@ -287,19 +287,38 @@ class PairLoss(nn.Module):
     Args:
         model: the predictor.
         dtype: of its convolutions.
+        difference_weight: of `difference_error`, which is added.
     """
 
-    def __init__(self, model: IoUNet, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: IoUNet, dtype: torch.dtype = torch.float32, difference_weight: float = 0.0) -> None:
         super().__init__()
-        self.model, self._dtype = model, dtype
+        self.model, self._dtype, self._difference_weight = model, dtype, difference_weight
 
     def forward(self, reference: Side, test: Side, proposals: Tensor, overlap: Tensor) -> Tensor:
-        """The error () of N pairs with proposals (N, P, 4) and their IoU (N, P)."""
-        return F.mse_loss(_predictor(self.model, reference, test, self._dtype)(proposals), 2 * overlap - 1)
+        """The error () of N pairs of K targets with proposals (N, K, P, 4) and their IoU (N, K, P)."""
+        wrong = _predictor(self.model, reference, test, self._dtype)(proposals.flatten(1, 2))
+        wrong = wrong.view_as(overlap) - (2 * overlap - 1)
+        error = wrong.square().mean()
+        return error + self._difference_weight * difference_error(wrong, overlap) if self._difference_weight else error
+
+
+def difference_error(wrong: Tensor, overlap: Tensor) -> Tensor:
+    """The mean squared error () of a target's near proposals after the mean of that target's errors is taken away.
+
+    Args:
+        wrong: (..., P), predicted less true 2 * IoU - 1 of each target's proposals.
+        overlap: (..., P), their IoU; near is from 0.5 on.
+    """
+    near = (overlap >= 0.5).float()
+    mean = (wrong * near).sum(-1, keepdim=True) / near.sum(-1, keepdim=True).clamp(min=1)
+    return ((wrong - mean).square() * near).sum() / near.sum().clamp(min=1)
 
 
 def _predictor(model: IoUNet, reference: Side, test: Side, dtype: torch.dtype = torch.float32) -> PredictIoU:
-    """The function from proposals (N, P, 4) in the test crops of N pairs to predicted 2 * IoU - 1 (N, P)."""
+    """The function from proposals (N, K * P, 4) in N test crops to predicted 2 * IoU - 1 (N, K * P).
+
+    The first P proposals are of the first of K targets, and so on.
+    """
     # Only the convolutions, which cost almost all: pooling in half precision would blur the boxes.
     with torch.autocast(reference.boxes.device.type, dtype, enabled=dtype != torch.float32):
         modulation = model.modulation(reference.features(), reference.boxes, reference.window())
@@ -312,17 +331,18 @@ def _predictor(model: IoUNet, reference: Side, test: Side, dtype: torch.dtype = 
 def _draw_share(
     truth: Tensor, owned: Tensor, config: TrainingConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Proposals (N, P, 4) and their IoU (N, P) about the boxes (N, 4) of a batch that are this process's.
+    """Proposals (N, K, P, 4) and their IoU (N, K, P) about the boxes (N, K, 4) of a batch that are this process's.
 
     They are drawn for the whole batch, so that they do not depend on the number of processes. `owned` (B,) says which
     of the batch the N are.
     """
-    whole = torch.ones(len(owned), 4)
+    whole = torch.ones(len(owned), *truth.shape[1:])
     whole[owned] = truth
     proposals, overlap = draw_proposals(
-        whole, config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
+        whole.flatten(0, 1), config.proposals, config.proposal_sigmas, config.min_proposal_iou, generator
     )
-    return proposals[owned], overlap[owned]
+    shape = whole.shape[:2]
+    return proposals.unflatten(0, shape)[owned], overlap.unflatten(0, shape)[owned]
 
 
 @torch.no_grad()
@@ -341,10 +361,10 @@ def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig, group: Gr
         if not owned.any():  # of the last batch, which may be small
             continue
         predict = _predictor(model, reference.to(device), test.to(device))
-        errors = (predict(proposals.to(device)).cpu() - (2 * overlap - 1)).square()
-        found, _ = ascend(predict, autograd(predict), starts.to(device), steps=5, step_length=1.0)
-        after = boxes.iou(found.cpu(), test.boxes[:, None])
-        total += torch.stack([values.mean(1).sum() for values in (errors, before, after)])
+        errors = (predict(proposals.flatten(1, 2).to(device)).cpu().view_as(overlap) - (2 * overlap - 1)).square()
+        found, _ = ascend(predict, autograd(predict), starts.flatten(1, 2).to(device), steps=5, step_length=1.0)
+        after = boxes.iou(found.cpu().view_as(starts), test.boxes[:, :, None])
+        total += torch.stack([values.mean((1, 2)).sum() for values in (errors, before, after)])
     means = (group.sum(total.to(device)) / pairs).tolist()
     return dict(zip(("validation_error", "overlap_before", "overlap_after"), means, strict=True))
 

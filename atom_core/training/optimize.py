@@ -35,8 +35,8 @@ def learning_rate(config: TrainingConfig, batch: int) -> float:
 
 
 def compute_type(precision: str, device: torch.device) -> torch.dtype:
-    """What a setting `precision` stands for: half precision is for GPUs alone."""
-    return getattr(torch, precision) if device.type == "cuda" else torch.float32
+    """What a setting `precision` stands for on a device: float16 is for GPUs alone."""
+    return torch.float32 if device.type != "cuda" and precision == "float16" else getattr(torch, precision)
 
 
 def make_scaler(dtype: torch.dtype, device: torch.device) -> torch.amp.GradScaler:

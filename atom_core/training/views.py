@@ -18,9 +18,16 @@ Box = tuple[float, float, float, float]
 
 
 class View(Protocol):
-    """An object in an image."""
+    """An object in an image.
+
+    Attributes:
+        box: the object's.
+        objects: the boxes of all annotated objects of a still image, this one among them; empty in a video's frame,
+            of whose second view only `box` is known.
+    """
 
     box: Box
+    objects: tuple[Box, ...]
 
     def read(self) -> np.ndarray:
         """The image, (H, W, 3) uint8 RGB; not to be written to.
@@ -37,6 +44,7 @@ class FileView:
 
     path: Path
     box: Box
+    objects: tuple[Box, ...] = ()
 
     def read(self) -> np.ndarray:
         """The file's image."""
@@ -49,6 +57,7 @@ class ComposedView:
 
     image: np.ndarray
     box: Box
+    objects: tuple[Box, ...] = ()
 
     def read(self) -> np.ndarray:
         """The image itself."""
