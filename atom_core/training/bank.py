@@ -36,7 +36,7 @@ Pair = tuple[Crop, Crop]
 
 
 class Side(NamedTuple):
-    """One side (reference or test) of N pairs: windows of features, where they begin, and the K targets' boxes in crop px."""
+    """One side (reference or test) of N pairs: windows of features, their places, the K targets' boxes in crop px."""
 
     stride8: Tensor  # (N, C8, w, w)
     stride16: Tensor  # (N, C16, w / 2 + 1, w / 2 + 1)

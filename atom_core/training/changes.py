@@ -10,9 +10,7 @@ import numpy as np
 from atom_core.training.config import ChangesConfig
 
 
-def warp(
-    image: np.ndarray, config: ChangesConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def warp(image: np.ndarray, config: ChangesConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The image (H, W, 3) under a small rotation and perspective, and the map (3, 3) from old px to new ones."""
     height, width, _ = image.shape
     corners = np.array(((0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)), np.float32)

@@ -151,6 +151,7 @@ class TrainingConfig:
     # part of it.
     bank_pairs: int = 6000
     bank_renewal: float = 0.25  # share of the bank that is new in each epoch
+    feature_precision: str = "float32"  # of the backbone on the CPU: "float32" or "bfloat16"
     window_cells: int = 20  # side of the window about the target that is kept, at stride 8; at stride 16 half + 1
 
     # Optimisation (section 4).
@@ -173,6 +174,7 @@ class TrainingConfig:
             raise ValueError(f"crop_size is {self.crop_size}; expected a multiple of 16, the backbone's stride")
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("feature_precision", self.feature_precision, PRECISIONS[:2])
         if not self.proposal_sigmas or not all(0 < sigma < math.inf for sigma in self.proposal_sigmas):
             raise ValueError(f"proposal_sigmas is {self.proposal_sigmas}; expected positive numbers")
         _check_odds("odds", self.odds)

@@ -102,7 +102,7 @@ class Videos:
 
 
 def held_back(file: str) -> bool:
-    """Whether an image is one of the 5 % that measurements use: those whose name's SHA-1 begins with a byte below 13."""
+    """Whether an image is one of the 5 % kept for measurements: the first byte of its name's SHA-1 is below 13."""
     return hashlib.sha1(Path(file).name.encode()).digest()[0] < 13
 
 

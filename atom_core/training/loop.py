@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -92,7 +91,7 @@ def train_iou(
     training.resume(group.broadcast(folder.resume()))
     if training.epoch < config.epochs:
         backbone.to(group.device)
-        run = accelerate(backbone, group.device, config.crop_size)
+        run = accelerate(backbone, group.device, config.crop_size, precision=config.feature_precision)
 
         def bank(sources: list[Source], pairs: int, stream: int) -> FeatureBank:
             return FeatureBank(sources, backbone, run, config, pairs, stream, group, readers)

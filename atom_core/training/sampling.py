@@ -14,13 +14,14 @@ from torch import Tensor
 from atom_core import boxes
 from atom_core.crop import sample_crop
 from atom_core.training.changes import change_pixels, occlude, warp, warp_boxes
-from atom_core.training.config import TrainingConfig
+from atom_core.training.config import ChangesConfig, TrainingConfig
 from atom_core.training.target_boxes import draw_looseness, draw_target, loosen
 from atom_core.training.views import View
 
 _LUMA = torch.tensor((0.299, 0.587, 0.114)).view(3, 1, 1)
 _PROPOSAL_TRIES = 8
 _TARGET_TRIES = 4
+_NO_CHANGES = ChangesConfig()
 _WINDOW_MARGIN = 6.0  # px between a target and the border of the window of features
 _NEAR = 0.25  # share of the jitters that is left from one frame to the next
 
@@ -33,7 +34,7 @@ class Crop(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A crop without its targets: the pixels (S, S, 3) uint8, and where it lies.
+    """A crop without its targets: the pixels (S, S, 3) float32 in 0..255, and where it lies.
 
     Attributes:
         pixels: before changes of light and the like.
@@ -108,7 +109,7 @@ def _others_of_still(
     for _ in range(_TARGET_TRIES * config.targets.count):
         if len(targets) == config.targets.count:
             break
-        target = draw_target(moved, surroundings, side, config.targets, rng) + (left, top, 0, 0)
+        target = draw_target(moved, surroundings, side, config.targets, rng) + np.array((left, top, 0, 0))
         if all(_is_seen(p, target, first, config) for p in placed):
             targets.append(target)
     while len(targets) < config.targets.count:  # a lone small object: some of its boxes twice
@@ -162,7 +163,7 @@ def _place(
     seen = boxes.from_center(boxes.center(box) + shift * side, box[2:] * scale)
     region = boxes.search_region(seen.tolist(), config.search_area_factor)
     pixels = sample_crop(torch.from_numpy(image), region, config.crop_size)
-    return Placed(pixels.round().byte().permute(1, 2, 0).contiguous().numpy(), matrix, region)
+    return Placed(pixels.permute(1, 2, 0).contiguous().numpy(), matrix, region)
 
 
 def _finish(
@@ -176,9 +177,10 @@ def _finish(
 ) -> Crop:
     """The crop with its targets in it, its pixels changed."""
     located, array = placed.locate(targets), placed.pixels
-    if changed and rng.random() < config.changes.occluder_probability:
-        array = occlude(array, located[0], rng)
-    if changed:
+    if changed and config.changes != _NO_CHANGES:
+        array = np.rint(array).astype(np.uint8)
+        if rng.random() < config.changes.occluder_probability:
+            array = occlude(array, located[0], rng)
         array = change_pixels(array, config.changes, rng)
     pixels = torch.from_numpy(array).permute(2, 0, 1).float()
     pixels = (pixels * rng.uniform(1 - config.brightness, 1 + config.brightness)).clamp(0, 255)

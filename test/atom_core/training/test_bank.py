@@ -58,7 +58,8 @@ def test_shapes_and_types(bank):
         assert side.stride16.shape == (3, 112, 5, 5)  # half the window + 1
         assert side.stride8.dtype == torch.float16
         assert side.features().stride8.dtype == torch.float32
-        assert side.boxes.shape == side.origins.shape == (3, 4)
+        assert side.boxes.shape == (3, 1, 4)
+        assert side.origins.shape == (3, 4)
         assert [c.shape for origin in side.window() for c in origin] == [(3, 1)] * 4
 
 
@@ -74,7 +75,7 @@ def test_pair_is_a_function_of_seed_slot_version_and_stream(new_bank, bank):
     for slot in (1, 3, 6, 8):
         assert not torch.equal(direct.test.boxes[slot], bank.test.boxes[slot])
     for other in (new_bank([0] * PAIRS, replace(CONFIG, seed=1)), new_bank([0] * PAIRS, stream=1)):
-        assert (other.test.boxes != bank.test.boxes).any(1).all()
+        assert (other.test.boxes != bank.test.boxes).any(2).all()
     assert len(bank.test.boxes.unique(dim=0)) == PAIRS  # slots differ
 
 
@@ -82,7 +83,7 @@ def test_fill_draws_only_what_is_out_of_date(new_bank):
     bank = new_bank([0] * PAIRS)
     bank.test.boxes[2] = -1.0  # a mark, which drawing slot 2 again would overwrite
     bank.fill(torch.tensor([1, 1] + [0] * (PAIRS - 2)))
-    assert bank.test.boxes[2].tolist() == [-1, -1, -1, -1]
+    assert bank.test.boxes[2].tolist() == [[-1, -1, -1, -1]]
 
 
 def test_windows_are_cut_from_the_crops_features(bank, backbone, sources):
@@ -91,7 +92,7 @@ def test_windows_are_cut_from_the_crops_features(bank, backbone, sources):
         source = sources[rng.choice(2, p=[0.5, 0.5])]
         crops = make_pair(*source.draw(rng), CONFIG, rng)
         for side, crop in zip((bank.reference, bank.test), crops, strict=True):
-            torch.testing.assert_close(side.boxes[slot], crop.box)
+            torch.testing.assert_close(side.boxes[slot], crop.boxes)
             maps = backbone(crop.pixels[None])
             x8, y8, x16, y16 = (int(v) for v in side.origins[slot])
             for kept, whole, x, y, cells in (
@@ -105,7 +106,7 @@ def test_windows_are_cut_from_the_crops_features(bank, backbone, sources):
 
 def test_window_is_about_the_object_as_far_as_the_crop_goes(bank):
     for side in (bank.reference, bank.test):
-        middle = side.boxes[:, :2] + side.boxes[:, 2:] / 2
+        middle = side.boxes[:, 0, :2] + side.boxes[:, 0, 2:] / 2
         for first, stride, cells in ((side.origins[:, :2], 8, 8), (side.origins[:, 2:], 16, 5)):
             wanted = (middle / stride - (cells - 1) / 2).round().clamp(0, 96 // stride - cells)
             assert torch.equal(first, wanted)

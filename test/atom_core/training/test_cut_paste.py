@@ -222,7 +222,7 @@ def test_pair_becomes_crops(masked, backdrop):
     rng = np.random.default_rng(0)
     source = CutPaste({"set": [[masked("a")]]}, [backdrop()], 50, PLAIN)
     reference, _ = make_pair(*source.draw(rng), TrainingConfig(crop_size=160, grey_probability=0, brightness=0), rng)
-    x, y, w, h = reference.box.tolist()
+    x, y, w, h = reference.boxes[0].tolist()
     assert (w * h) ** 0.5 == pytest.approx(160 / 5, rel=0.02)
     assert reference.pixels[:, round(y + h / 2), round(x + w / 2)].tolist() == pytest.approx([255, 0, 0], abs=1)
     assert reference.pixels[:, round(y + h / 2), round(x - 4)].tolist() == pytest.approx([0, 0, 0], abs=1)

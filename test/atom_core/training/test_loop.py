@@ -16,10 +16,18 @@ from atom_core.networks import weights
 from atom_core.networks.backbones import build_backbone
 from atom_core.networks.iou_predictor import IoUNet
 from atom_core.training.bank import FeatureBank
-from atom_core.training.config import TrainingConfig
+from atom_core.training.config import TargetsConfig, TrainingConfig
 from atom_core.training.datasets import find_sources
 from atom_core.training.distributed import Group
-from atom_core.training.loop import NETWORK_FILE, IoUTraining, PairLoss, bank_versions, epoch_order, train_iou
+from atom_core.training.loop import (
+    NETWORK_FILE,
+    IoUTraining,
+    PairLoss,
+    bank_versions,
+    difference_error,
+    epoch_order,
+    train_iou,
+)
 from atom_core.training.sampling import draw_proposals
 
 CONFIG = TrainingConfig(
@@ -262,14 +270,14 @@ def test_loss_is_the_mean_squared_error_of_the_scaled_overlap(data, backbone):
     model = IoUNet(backbone.channels).eval().requires_grad_(False)
     reference, test = bank.batch(torch.arange(3))
     generator = torch.Generator().manual_seed(5)
-    proposals, overlap = draw_proposals(test.boxes, 8, config.proposal_sigmas, config.min_proposal_iou, generator)
-    loss = PairLoss(model)(reference, test, proposals, overlap)
+    proposals, overlap = draw_proposals(test.boxes[:, 0], 8, config.proposal_sigmas, config.min_proposal_iou, generator)
+    loss = PairLoss(model)(reference, test, proposals[:, None], overlap[:, None])
     errors = []
     for n in range(3):
         one, other = (type(f)(*(t[n : n + 1] for t in f)) for f in (reference.features(), test.features()))
-        modulation, maps = model.modulation(one, reference.boxes[n : n + 1]), model.test_maps(other)
+        modulation, maps = model.modulation(one, reference.boxes[n]), model.test_maps(other)
         for proposal in proposals[n]:
-            wanted = 2 * boxes.iou(proposal, test.boxes[n]) - 1
+            wanted = 2 * boxes.iou(proposal, test.boxes[n, 0]) - 1
             errors.append((model(modulation, maps, proposal[None, None])[0, 0] - wanted) ** 2)
     torch.testing.assert_close(loss, torch.stack(errors).mean(), atol=1e-4, rtol=1e-4)
 
@@ -282,7 +290,7 @@ def test_half_precision_convolutions_change_the_loss_little(data, backbone):
     torch.manual_seed(0)
     model = IoUNet(backbone.channels).eval()
     reference, test = bank.batch(torch.arange(3))
-    proposals, overlap = test.boxes[:, None], torch.full((3, 1), 0.5)
+    proposals, overlap = test.boxes[:, :, None], torch.full((3, 1, 1), 0.5)
     exact = PairLoss(model)(reference, test, proposals, overlap)
     half = PairLoss(model, torch.bfloat16)(reference, test, proposals, overlap)
     assert half.dtype == torch.float32
@@ -290,3 +298,38 @@ def test_half_precision_convolutions_change_the_loss_little(data, backbone):
     torch.testing.assert_close(half, exact, rtol=0.1, atol=0)
     half.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_several_targets_of_a_pair_are_as_many_pairs(data, backbone):
+    """The error over three targets in each pair of crops is the mean of the errors of three pairs of one target."""
+    config = replace(CONFIG, window_cells=12, targets=TargetsConfig(count=3, loose_probability=1.0))
+    bank = FeatureBank(find_sources([data], config), backbone, backbone, config, 4)
+    bank.fill(torch.zeros(4, dtype=torch.long))
+    torch.manual_seed(0)
+    model = IoUNet(backbone.channels).eval().requires_grad_(False)
+    loss = PairLoss(model)
+    reference, test = bank.batch(torch.arange(4))
+    assert (reference.boxes[:, 0] != reference.boxes[:, 1]).any(1).all()
+    generator = torch.Generator().manual_seed(5)
+    drawn = [draw_proposals(test.boxes[:, k], 8, config.proposal_sigmas, 0.1, generator) for k in range(3)]
+    proposals, overlap = (torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
+    alone = [
+        loss(
+            reference._replace(boxes=reference.boxes[:, k : k + 1]),
+            test._replace(boxes=test.boxes[:, k : k + 1]),
+            proposals[:, k : k + 1],
+            overlap[:, k : k + 1],
+        )
+        for k in range(3)
+    ]
+    torch.testing.assert_close(loss(reference, test, proposals, overlap), torch.stack(alone).mean())
+    assert len({round(float(error), 6) for error in alone}) == 3  # the targets are told apart
+
+
+def test_difference_error_leaves_out_what_all_near_proposals_err_by():
+    overlap = torch.tensor([[[0.9, 0.8, 0.7, 0.2], [0.6, 0.55, 0.3, 0.1]]])
+    # First target: near errors 1, 2, 3 about their mean 2; second: 5 and 7 about 6. Far ones do not count.
+    wrong = torch.tensor([[[1.0, 2, 3, 100], [5, 7, -50, 9]]])
+    assert float(difference_error(wrong, overlap)) == pytest.approx((1 + 0 + 1 + 1 + 1) / 5)
+    assert float(difference_error(wrong + 3, overlap)) == pytest.approx(4 / 5)
+    assert float(difference_error(wrong, torch.zeros_like(overlap))) == 0

@@ -85,4 +85,5 @@ def test_average_by_hand():
 
 def test_half_precision_is_for_gpus():
     assert compute_type("bfloat16", torch.device("cuda")) == torch.bfloat16
-    assert compute_type("bfloat16", torch.device("cpu")) == torch.float32
+    assert compute_type("bfloat16", torch.device("cpu")) == torch.bfloat16
+    assert compute_type("float16", torch.device("cpu")) == torch.float32

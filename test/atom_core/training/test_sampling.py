@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core.training.config import TrainingConfig
+from atom_core.training.config import ChangesConfig, TargetsConfig, TrainingConfig
 from atom_core.training.datasets import find_sources
 from atom_core.training.sampling import draw_proposals, make_pair
 from atom_core.training.views import FileView
@@ -36,9 +36,9 @@ def check_box(crop):
     line = torch.arange(SIZE, dtype=torch.float64)
     middle = torch.stack((share.sum(0) @ line, share.sum(1) @ line)) / share.sum()
     size = torch.stack((share[int(middle[1])].sum(), share[:, int(middle[0])].sum()))
-    torch.testing.assert_close(crop.box[:2] + crop.box[2:] / 2, middle.float(), atol=0.06, rtol=0)
+    torch.testing.assert_close(crop.boxes[0][:2] + crop.boxes[0][2:] / 2, middle.float(), atol=0.06, rtol=0)
     # Shrinking takes few of the pixels at the edges, so the sides are less certain.
-    torch.testing.assert_close(crop.box[2:], size.float(), atol=0.3, rtol=0)
+    torch.testing.assert_close(crop.boxes[0][2:], size.float(), atol=0.3, rtol=0)
 
 
 def pairs(view, config, count=12):
@@ -48,10 +48,10 @@ def pairs(view, config, count=12):
 def test_reference_is_centred_and_of_standard_size(view):
     reference, test = make_pair(view, view, PLAIN, np.random.default_rng(0))
     side = 5 * (36 * 24) ** 0.5  # image px, resized to 160
-    assert float(reference.box[2]) == pytest.approx(36 * SIZE / side, rel=0.01)
-    middle = reference.box[:2] + reference.box[2:] / 2
+    assert float(reference.boxes[0][2]) == pytest.approx(36 * SIZE / side, rel=0.01)
+    middle = reference.boxes[0][:2] + reference.boxes[0][2:] / 2
     assert ((middle - (SIZE - 1) / 2).abs() < 1).all()
-    torch.testing.assert_close(test.box, reference.box)
+    torch.testing.assert_close(test.boxes[0], reference.boxes[0])
     torch.testing.assert_close(test.pixels, reference.pixels)
 
 
@@ -79,16 +79,16 @@ def test_flip_mirrors_both(view):
     )
     for one, other in zip(plain, flipped, strict=True):
         torch.testing.assert_close(other.pixels.flip(-1), one.pixels)
-        x, y, w, h = one.box
-        torch.testing.assert_close(other.box, torch.stack((SIZE - 1 - (x + w), y, w, h)))
+        x, y, w, h = one.boxes[0]
+        torch.testing.assert_close(other.boxes[0], torch.stack((SIZE - 1 - (x + w), y, w, h)))
 
 
 def test_scale_and_shift_change_the_test_crop_alone(view):
     config = replace(PLAIN, scale_jitter=0.3, center_jitter=1.0)
     drawn = pairs(view, config, 40)
-    references = torch.stack([reference.box for reference, _ in drawn])
+    references = torch.stack([reference.boxes[0] for reference, _ in drawn])
     torch.testing.assert_close(references, references[:1].expand(40, 4))
-    tests = torch.stack([test.box for _, test in drawn])
+    tests = torch.stack([test.boxes[0] for _, test in drawn])
     scales = (references[:, 2] / tests[:, 2]).log()
     assert scales.std() == pytest.approx(0.3, rel=0.35)
     # The centre moves by at most sqrt(width * height) of the image, which is a fifth of the crop at scale 1.
@@ -99,7 +99,7 @@ def test_scale_and_shift_change_the_test_crop_alone(view):
 
 def test_stretch_changes_the_aspect_of_the_test_crop_alone(view):
     drawn = pairs(view, replace(PLAIN, stretch_jitter=0.3), 40)
-    aspects = torch.tensor([[float(c.box[2] / c.box[3]) for c in pair] for pair in drawn])
+    aspects = torch.tensor([[float(c.boxes[0][2] / c.boxes[0][3]) for c in pair] for pair in drawn])
     torch.testing.assert_close(aspects[:, 0], torch.full((40,), 1.5))
     assert (aspects[:, 1] / 1.5).log().std() == pytest.approx(0.3, rel=0.35)
 
@@ -131,8 +131,10 @@ def test_grey_is_the_luma_of_both(tmp_path):
 def test_pair_is_a_function_of_the_seed(view):
     config = TrainingConfig(crop_size=SIZE, stretch_jitter=0.1)
     one, same, other = (make_pair(view, view, config, np.random.default_rng(s)) for s in (1, 1, 2))
-    assert all(torch.equal(a.pixels, b.pixels) and torch.equal(a.box, b.box) for a, b in zip(one, same, strict=True))
-    assert not torch.equal(one[1].box, other[1].box)
+    assert all(
+        torch.equal(a.pixels, b.pixels) and torch.equal(a.boxes, b.boxes) for a, b in zip(one, same, strict=True)
+    )
+    assert not torch.equal(one[1].boxes, other[1].boxes)
 
 
 def test_unreadable_image_is_named(tmp_path):
@@ -208,3 +210,71 @@ def test_stills_lead_to_pairs(tmp_path):
     rng = np.random.default_rng(0)
     for crop in make_pair(*find_sources([tmp_path], PLAIN)[0].draw(rng), PLAIN, rng):
         check_box(crop)
+
+
+SEVERAL = replace(
+    PLAIN,
+    window_cells=18,
+    scale_jitter=0.2,
+    center_jitter=0.5,
+    stretch_jitter=0.1,
+    targets=TargetsConfig(count=6, part_probability=0.3, region_probability=0.2, loose_probability=0.3),
+)
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """Texture with two annotated objects."""
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (150, 220, 3), np.uint8), (0, 0), 2)
+    path = tmp_path_factory.mktemp("images") / "photograph.png"
+    cv2.imwrite(str(path), cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX))
+    boxes = ((89.5, 49.5, 36.0, 24.0), (120.0, 60.0, 30.0, 30.0))
+    return FileView(path, boxes[0], boxes)
+
+
+def test_targets_of_a_still_show_the_same_in_both_crops(photograph):
+    """Of each target the middle of both crops, brought to one size, is the same picture."""
+    for seed in range(6):
+        reference, test = make_pair(photograph, photograph, SEVERAL, np.random.default_rng(seed))
+        assert reference.boxes.shape == test.boxes.shape == (6, 4)
+        for first, second in zip(reference.boxes, test.boxes, strict=True):
+            patches = []
+            for crop, (x, y, w, h) in ((reference, first.tolist()), (test, second.tolist())):
+                image = crop.pixels.permute(1, 2, 0).numpy().copy()
+                corners = np.array(((x, y), (x + w, y), (x, y + h)), np.float32)
+                square = np.array(((-0.5, -0.5), (15.5, -0.5), (-0.5, 15.5)), np.float32)
+                patches.append(cv2.warpAffine(image, cv2.getAffineTransform(corners, square), (16, 16)))
+            inner = [p[3:13, 3:13].ravel() for p in patches]
+            assert np.corrcoef(*inner)[0, 1] > 0.8
+
+
+def test_targets_lie_in_the_window_and_are_about_as_large(photograph):
+    for seed in range(20):
+        for crop in make_pair(photograph, photograph, SEVERAL, np.random.default_rng(seed)):
+            middles = crop.boxes[:, :2] + crop.boxes[:, 2:] / 2
+            reach = (middles - middles[0]).abs() + crop.boxes[:, 2:] / 2
+            assert reach[1:].max() <= 18 * 8 / 2
+            sides = crop.boxes[:, 2:].prod(1).sqrt()
+            assert (sides / sides[0]).log().abs().max() <= np.log(1.75) + 1e-5
+
+
+def test_targets_of_a_video_are_loose_by_the_same_shares_in_both_frames(view):
+    other = FileView(view.path, (91.5, 49.5, 32, 24))
+    reference, test = make_pair(view, other, SEVERAL, np.random.default_rng(3))
+    # Offsets from the object's own box, in shares of its sides, do not depend on the view.
+    for side in (0, 1):
+        shares = [(crop.boxes[:, side] - crop.boxes[0, side]) / crop.boxes[0, side + 2] for crop in (reference, test)]
+        torch.testing.assert_close(shares[0], shares[1], atol=1e-4, rtol=0)
+    assert reference.boxes[:, 2].std() > 1
+
+
+def test_a_copy_is_neither_moved_far_nor_changed(photograph):
+    config = replace(
+        SEVERAL, stretch_jitter=0.0, changes=ChangesConfig(copy_probability=1.0, noise_probability=1.0, contrast=0.5)
+    )
+    for seed in range(5):
+        reference, test = make_pair(photograph, photograph, config, np.random.default_rng(seed))
+        ratio = (test.boxes[0, 2:] / reference.boxes[0, 2:]).log().abs().max()
+        assert ratio < 0.2  # a quarter of the jitter, four standard deviations
+        levels = [float(c.pixels.std()) for c in (reference, test)]
+        assert levels[0] == pytest.approx(levels[1], rel=0.1)
