@@ -15,9 +15,9 @@ import torch
 from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
+from atom_core.data.held_back import held_back
 from atom_core.evaluation.contenders import change_config
 from atom_core.evaluation.fixed_point import Outcome, summarize, track_with_predictor, track_with_tracker
-from atom_core.evaluation.held_back import held_back
 from atom_core.evaluation.still_targets import KINDS, StillTarget, find_targets
 from atom_core.evaluation.store import write_whole
 from atom_core.networks import weights

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from atom_core.boxes import Box
+from atom_core.data.held_back import held_back
 from atom_core.data.images import read_image
-from atom_core.evaluation.held_back import held_back
 from atom_core.training.layouts import StillSet, find_data
 
 KINDS = ("whole", "part", "face", "texture", "loose")

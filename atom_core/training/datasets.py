@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from atom_core.data.held_back import held_back
 from atom_core.training.config import TrainingConfig
 from atom_core.training.cut_paste import CutPaste, MaskedObject
 from atom_core.training.layouts import Found, Frames, Sequence, StillSet, find_data
@@ -99,11 +99,6 @@ class Videos:
             self._unusable.add(index)
             return None
         return frames
-
-
-def held_back(file: str) -> bool:
-    """Whether an image is one of the 5 % kept for measurements: the first byte of its name's SHA-1 is below 13."""
-    return hashlib.sha1(Path(file).name.encode()).digest()[0] < 13
 
 
 def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.evaluation.held_back import held_back
+from atom_core.data.held_back import held_back
 from atom_core.evaluation.still_targets import find_targets
 
 BOX = [20.0, 10.0, 30.0, 60.0]

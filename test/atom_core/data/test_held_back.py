@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
-from atom_core.evaluation.held_back import held_back
+from atom_core.data.held_back import held_back
 
 
 def test_images_are_held_back_by_the_first_byte_of_their_names_sha1():
