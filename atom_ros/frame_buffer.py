@@ -29,6 +29,13 @@ NANOSECONDS = 1_000_000_000  # in a second
 _JUMP_BACK = NANOSECONDS  # a stamp this far behind the newest means a restart, not images out of order
 
 
+_SAME_IMAGE = 1_000_000  # ns that a stamp may be rounded up
+
+
+class NotArrivedError(LookupError):
+    """The image may still be on its way: it would be newer than all that are here."""
+
+
 class Arrival(Enum):
     """What an image is to those before it, by its stamp; see above."""
 
@@ -116,6 +123,12 @@ class FrameBuffer:
                     f"{len(stamps)} images from {_seconds(min(stamps))} to {_seconds(max(stamps))}"
                 )
             return nearest
+
+    def expect(self, stamp: int) -> None:
+        """Raises NotArrivedError if the image of this stamp (ns) may still come: it is newer than the newest here."""
+        with self._lock:
+            if not self._frames or stamp > self._frames[-1].stamp + _SAME_IMAGE:
+                raise NotArrivedError(f"the image of stamp {_seconds(stamp)} has not arrived yet")
 
     def after(self, sequence: int) -> Frame | None:
         """Returns the oldest frame that arrived later than frame number `sequence`, or None."""

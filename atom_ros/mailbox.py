@@ -19,6 +19,7 @@ class Mailbox(Generic[FrameT, CommandT]):
         self._frame: FrameT | None = None
         self._commands: deque[CommandT] = deque()
         self._closed = False
+        self._woken = False
         self._changed = threading.Condition()
 
     def put_frame(self, frame: FrameT) -> None:
@@ -35,11 +36,18 @@ class Mailbox(Generic[FrameT, CommandT]):
             self._commands.append(command)
             self._changed.notify()
 
+    def wake(self) -> None:
+        """Ends the wait under way, or the next one: there is something to do that is not in here."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
     def wait(self, block: bool = True) -> bool:
         """Waits for a command or a frame (not at all if `block` is false); returns False once the mailbox is closed."""
         with self._changed:
             if block:
-                self._changed.wait_for(lambda: self._closed or self._commands or self._frame is not None)
+                self._changed.wait_for(lambda: self._closed or self._woken or self._commands or self._frame is not None)
+            self._woken = False
             return not self._closed
 
     def take_command(self) -> CommandT | None:

@@ -92,6 +92,10 @@ TABLE = (
          (1, 16384)),
     Spec("stamp_tolerance", 0.05, "A box's stamp may miss its image's stamp by this many seconds.", (0.0, 1.0),
          live=True),
+    Spec("stamp_wait", 0.5, "A box whose stamp is newer than all images waits this many seconds for its image.",
+         (0.0, 10.0), live=True),
+    Spec("relearn_overlap", 0.8, "A box that overlaps the tracker's own of its TRACKING target by this share (IoU) "
+         "or more is not learned anew; 1: it always is.", (0.0, 1.0), live=True),
     Spec("catch_up_seconds", 1.0, "Time for following a new target through the images since its own; "
          "afterwards the tracker jumps to the newest image.", (0.0, 10.0), live=True),
     Spec("rectified", False, "The images are rectified: camera_info's P counts, instead of K and D."),
@@ -147,6 +151,8 @@ class Settings:
     buffer_seconds: float
     buffer_megabytes: int
     stamp_tolerance: float  # s
+    stamp_wait: float  # s
+    relearn_overlap: float
     catch_up_seconds: float
     rectified: bool
     depth_tolerance: float  # s

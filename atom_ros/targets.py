@@ -9,10 +9,17 @@ that follows the answer. The thread looks here before each step and drops what i
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Collection
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
 
 from atom_ros.frame_buffer import Frame
 from atom_ros.report import Box, Report
+
+_TRAIL = 1000  # places that are kept of a target; the buffer of images seldom holds more
+_REMOVED = "the target was removed by another request before it was learned"
+_REPLACED = "a newer request for the same target came before this one was begun; that one is learned instead"
 
 
 @dataclass
@@ -22,16 +29,29 @@ class FollowedTarget:
     seen: int  # sequence number of the newest frame that it was followed through
     given: Report | None  # of the frame that it was set on, for when that frame is reported
     sure: tuple[Frame, Box]  # where it was TRACKING last, or was set: it can be learned again from there
+    is_tracking: bool = True  # in the newest frame that it was followed through
+    trail: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=_TRAIL))  # TRACKING: frame and box
+
+    def place(self, sequence: int) -> Box | None:
+        """Where it was in a frame: between the two nearest frames in which it was TRACKING; None outside of them."""
+        before = max((row for row in self.trail if row[0] <= sequence), default=None)
+        after = min((row for row in self.trail if row[0] >= sequence), default=None)
+        if before is None or after is None:
+            return None
+        share = (sequence - before[0]) / max(1, after[0] - before[0])
+        return tuple(a + share * (b - a) for a, b in zip(before[1], after[1], strict=True))
 
 
 @dataclass(eq=False)
 class Order:
-    """A target to be learned."""
+    """A target to be learned, and where its number goes."""
 
     frame: Frame
     box: Box
     target_id: int  # of the target that it replaces, keeping its number; 0 for a new one
-    withdrawn: bool = False  # the target was removed before it was learned
+    future: Future = field(default_factory=Future)
+    is_begun: bool = False
+    is_withdrawn: bool = False  # the target was removed before it was learned
 
 
 class Targets:
@@ -43,6 +63,7 @@ class Targets:
         self._followed: dict[int, FollowedTarget] = {}
         self._orders: list[Order] = []
         self._last_id = last_id
+        self._is_closed = False
 
     @property
     def last_id(self) -> int:
@@ -60,14 +81,20 @@ class Targets:
         with self._lock:
             return dict(sorted(self._followed.items()))
 
-    def order(self, frame: Frame, box: Box, target_id: int, max_targets: int) -> Order:
-        """Asks for a target. It ends with `learned` or `give_up`.
+    def order(self, frame: Frame, box: Box, target_id: int, max_targets: int, future: Future | None = None) -> Order:
+        """Asks for a target. It ends with `learned` or `give_up`; its number goes to `future`.
+
+        An older order for the same target that is not begun is answered: it was replaced. With `max_targets` at 1 all
+        orders are for the same target.
 
         Raises:
             LookupError: if no target has the number `target_id` (0: a new target).
             ValueError: if there is no room for a new one. Where `max_targets` is 1, a new one replaces the other.
+            CancelledError: after `close`.
         """
         with self._lock:
+            if self._is_closed:
+                raise CancelledError
             if target_id:
                 self._expect(target_id)
             count = len(self._followed) + sum(not order.target_id for order in self._orders)
@@ -76,9 +103,32 @@ class Targets:
                     f"{count} targets are followed, and max_targets is {max_targets}; remove one first, send the "
                     f"target_id of the one to replace ({self._list()}), or raise max_targets"
                 )
-            order = Order(frame, box, target_id)
+            same = [o for o in self._orders if max_targets == 1 or (target_id and o.target_id == target_id)]
+            replaced = self._withdraw([o for o in same if not o.is_begun])
+            order = Order(frame, box, target_id, future or Future())
             self._orders.append(order)
-            return order
+        _refuse(replaced, _REPLACED)
+        return order
+
+    def begin(self, held: Collection[int], max_targets: int) -> Order | None:
+        """Returns the oldest order to be learned now, None where there is none.
+
+        Args:
+            held: numbers of targets that are not to be learned again yet. With `max_targets` at 1, any holds all.
+            max_targets: as in `order`.
+        """
+        with self._lock:
+            for order in self._orders:
+                is_held = order.target_id in held or (max_targets == 1 and held)
+                if not order.is_begun and not is_held:
+                    order.is_begun = True
+                    return order
+            return None
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether there is a target to be learned."""
+        return bool(self._orders)
 
     def next_id(self, order: Order) -> int:
         """The number that the order's target will have. Raises LookupError if the one to replace is gone meanwhile."""
@@ -93,6 +143,7 @@ class Targets:
 
         Raises:
             LookupError: if it was removed while it was learned; it is not listed then.
+            CancelledError: if this was closed meanwhile.
         """
         with self._lock:
             self._last_id = max(self._last_id, target_id)
@@ -100,7 +151,8 @@ class Targets:
             if max_targets == 1:
                 self._followed.clear()
             frame = order.frame
-            self._followed[target_id] = FollowedTarget(frame.sequence, report, (frame, order.box))
+            self._followed[target_id] = target = FollowedTarget(frame.sequence, report, (frame, order.box))
+            target.trail.append((frame.sequence, order.box))
 
     def give_up(self, order: Order) -> None:
         """Ends an order, whatever became of it."""
@@ -111,26 +163,42 @@ class Targets:
     def remove(self, target_id: int) -> bool:
         """Removes a target, learned or not; returns whether there was one."""
         with self._lock:
-            orders = [order for order in self._orders if order.target_id == target_id]
-            self._withdraw(orders)
-            return self._followed.pop(target_id, None) is not None
+            waiting = self._withdraw([order for order in self._orders if order.target_id == target_id])
+            had = self._followed.pop(target_id, None) is not None
+        _refuse(waiting, _REMOVED)
+        return had
 
     def clear(self) -> int:
         """Removes all targets, learned or not; returns how many there were."""
         with self._lock:
-            new = sum(not order.target_id and not order.withdrawn for order in self._orders)
-            self._withdraw(self._orders)
+            new = sum(not order.target_id and not order.is_withdrawn for order in self._orders)
+            waiting = self._withdraw(list(self._orders))
             count = len(self._followed) + new
             self._followed.clear()
-            return count
+        _refuse(waiting, _REMOVED)
+        return count
 
-    def _withdraw(self, orders: list[Order]) -> None:
+    def close(self) -> None:
+        """Cancels the orders that are not begun; those that are end without a target."""
+        with self._lock:
+            self._is_closed = True
+            waiting = self._withdraw(list(self._orders))
+        for order in waiting:
+            order.future.cancel()
+
+    def _withdraw(self, orders: list[Order]) -> list[Order]:
+        """Takes back orders; returns those that are not begun, whose futures are to be completed without the lock."""
+        waiting = [order for order in orders if not order.is_begun]
+        self._orders = [order for order in self._orders if order not in waiting]
         for order in orders:
-            order.withdrawn = True
+            order.is_withdrawn = True
+        return waiting
 
     def _expect_wanted(self, order: Order) -> None:
-        if order.withdrawn:
-            raise LookupError("the target was removed by another request before it was learned")
+        if self._is_closed:
+            raise CancelledError
+        if order.is_withdrawn:
+            raise LookupError(_REMOVED)
 
     def _expect(self, target_id: int) -> None:
         if target_id not in self._followed:
@@ -138,3 +206,8 @@ class Targets:
 
     def _list(self) -> str:
         return ", ".join(map(str, sorted(self._followed))) or "none"
+
+
+def _refuse(orders: list[Order], reason: str) -> None:
+    for order in orders:
+        order.future.set_exception(LookupError(reason))

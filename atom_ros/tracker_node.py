@@ -25,6 +25,7 @@ from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
 from atom_core.multi_tracker import MultiTracker
@@ -53,6 +54,7 @@ from atom_tracker.srv import RemoveTarget, SetTarget
 
 _MEGABYTE = 1_000_000
 _DIAGNOSTICS_PERIOD = 1.0  # s
+_EXPIRY_PERIOD = 0.1  # s
 
 
 class TrackerNode(ManagedNode):
@@ -91,6 +93,7 @@ class TrackerNode(ManagedNode):
         self._worker: Worker | None = None
         self._inputs: TargetInputs | None = None
         self._images: ImageInput | None = None
+        self._expiry: Timer | None = None
         self._stopping: Worker | None = None  # no longer active, and its thread may be busy
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
@@ -169,6 +172,9 @@ class TrackerNode(ManagedNode):
         )
         self._outputs.start()
         self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
+        # Requests for images that do not come are answered also while none comes.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)
         self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
         return super().on_activate(state)
@@ -208,8 +214,10 @@ class TrackerNode(ManagedNode):
             self._images.destroy()
         if self._inputs is not None:
             self._inputs.destroy()
+        if self._expiry is not None:
+            self.destroy_timer(self._expiry)
         self._stopping = self._worker or self._stopping
-        self._images = self._inputs = self._worker = self._buffer = None
+        self._images = self._inputs = self._expiry = self._worker = self._buffer = None
         return self._stopping
 
     def _stop(self) -> None:

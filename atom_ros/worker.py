@@ -1,6 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns the tracker: commands first, then the newest frame.
+"""The one thread that owns the tracker: targets to be learned first, then the newest frame.
+
+A target that was learned is followed before it is learned again: however often a detector sends it, there are Tracks.
+Of the requests for the same target the newest is learned, the others are answered. One whose box is where the tracker
+has its target anyway is not learned.
 
 All targets go through the images together. One that was set on an older image is behind the others. It alone is then
 followed through the buffered images until it has come up to them, while they wait; none of them is moved back. Then
@@ -12,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,9 +25,10 @@ import torch
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image
 
+from atom_core import boxes
 from atom_core.multi_tracker import MultiTracker
 from atom_core.tracker import TrackState, check_box
-from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer, NotArrivedError
 from atom_ros.gpu import GPU_ERRORS, describe
 from atom_ros.images import check, to_rgb
 from atom_ros.mailbox import Mailbox
@@ -35,6 +40,18 @@ from atom_ros.targets import FollowedTarget, Order, Targets
 T = TypeVar("T")
 
 _LOG_INTERVAL = 5.0  # s between two messages about the same trouble
+_MOST_WAITING = 100  # requests that wait for their images
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A target whose image may still be on its way."""
+
+    box: Box
+    stamp: int  # ns, of the image
+    target_id: int
+    until: float  # time.monotonic(), s
+    future: Future
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,10 @@ class Worker:
         self._leave_gpu = leave_gpu
         self._mailbox: Mailbox[Frame, _Command] = Mailbox()
         self._targets = Targets(last_target_id)
+        self._waiting: list[_Request] = []  # for their images
+        self._waiting_lock = threading.Lock()
+        self._is_stopping = False
+        self._fresh: set[int] = set()  # targets that were learned after the last frame
         self._processed = 0  # the highest sequence number that was dealt with
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
         self._learned = 0.0, 0.0  # time.perf_counter() when learning after a frame began, and when it ended
@@ -106,6 +127,22 @@ class Worker:
     def put_frame(self, frame: Frame) -> None:
         """Offers the newest frame."""
         self._mailbox.put_frame(frame)
+        self.expire(frame.stamp)
+
+    def expire(self, newest_stamp: int = 0) -> None:
+        """Goes on with the requests whose images are here, or have not come in time; to be called now and then.
+
+        Args:
+            newest_stamp: ns, of a frame that has just arrived.
+        """
+        if not self._waiting:
+            return
+        now = time.monotonic()
+        with self._waiting_lock:
+            ready = [r for r in self._waiting if r.stamp <= newest_stamp or r.until <= now]
+            self._waiting = [r for r in self._waiting if r not in ready]
+        for request in ready:
+            self._begin(request)
 
     def set_target(self, box: Box, stamp: int, target_id: int = 0) -> Future[int]:
         """Starts on a target. What can be refused at once is; learning takes the tracker's thread a while.
@@ -117,16 +154,38 @@ class Worker:
 
         Returns:
             The future number of the target. It fails with LookupError where there is no such image or target, or
-            where another request removed the target meanwhile, and with ValueError where image or box cannot be used
-            or there is no room; the worker then goes on as before.
+            where another request removed or replaced the target meanwhile, with ValueError where image or box cannot be
+            used or there is no room, and with CancelledError where the worker is stopped; otherwise it goes on as
+            before. An image that would be newer than all that have come is waited for, as long as `stamp_wait` says.
         """
+        until = time.monotonic() + self._settings.stamp_wait
+        request = _Request(box, stamp, target_id, until, Future())
         try:
-            order = self._order(box, stamp, target_id)
+            if stamp:
+                self._buffer.expect(stamp)
+        except NotArrivedError as error:
+            self._wait_for_image(request, error)
+        else:
+            self._begin(request)
+        return request.future
+
+    def _wait_for_image(self, request: _Request, error: NotArrivedError) -> None:
+        with self._waiting_lock:
+            if len(self._waiting) < _MOST_WAITING and not self._is_stopping:
+                self._waiting.append(request)
+                return
+        request.future.set_exception(LookupError(f"{error}, and {_MOST_WAITING} requests wait for theirs"))
+
+    def _begin(self, request: _Request) -> None:
+        """Has the target learned, or completes the request's future with the reason why not."""
+        try:
+            self._order(request)
+        except CancelledError:
+            request.future.cancel()
         except (LookupError, ValueError) as error:
-            refused = Future()
-            refused.set_exception(error)
-            return refused
-        return self._submit(lambda: self._learn(order))
+            request.future.set_exception(error)
+        else:
+            self._mailbox.wake()
 
     def remove_target(self, target_id: int) -> bool:
         """Drops a target, at once; returns whether there was one."""
@@ -156,6 +215,12 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the thread, waiting for what it is doing; commands that it has not begun are cancelled."""
+        with self._waiting_lock:
+            self._is_stopping = True
+            waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            request.future.cancel()
+        self._targets.close()
         for command in self._mailbox.close():
             command.future.cancel()
         self._thread.join()
@@ -168,29 +233,35 @@ class Worker:
             command.future.cancel()
         return command.future
 
-    def _order(self, box: Box, stamp: int, target_id: int) -> Order:
+    def _order(self, request: _Request) -> Order:
         """Checks what can be checked without the tracker; raises LookupError or ValueError."""
         settings = self._settings
         tolerance = round(settings.stamp_tolerance * NANOSECONDS)
-        frame = self._buffer.at(stamp, tolerance) if stamp else self._buffer.newest()
+        frame = self._buffer.at(request.stamp, tolerance) if request.stamp else self._buffer.newest()
         check(frame.message)
         if isinstance(frame.message, Image):  # the size of a compressed one is not known yet
-            check_box(box, frame.message.width, frame.message.height, settings.tracker.min_box_side)
-        return self._targets.order(frame, box, target_id, settings.max_targets)
+            check_box(request.box, frame.message.width, frame.message.height, settings.tracker.min_box_side)
+        return self._targets.order(frame, request.box, request.target_id, settings.max_targets, request.future)
 
     # In the thread
 
     def _run(self) -> None:
         self._get_ready()
-        while self._mailbox.wait(block=self._catch_up_until is None):
+        while self._mailbox.wait(block=self._catch_up_until is None and not self._targets.has_orders):
             command = self._mailbox.take_command()
             if command is not None:
                 command.run()
+                continue
+            order = self._targets.begin(self._fresh, self._settings.max_targets)
+            if order is not None:
+                self._take(order)
                 continue
             frame = self._next_frame()
             if frame is not None:
                 self._process(frame)
                 self._finish(frame)
+            if self._catch_up_until is None:
+                self._fresh.clear()
 
     def _get_ready(self) -> None:
         """Records what was captured when the node was configured for this thread as well."""
@@ -253,8 +324,11 @@ class Worker:
         results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in t.target_ids]))
         elapsed = _milliseconds_since(start) + self._waited_for_learning(frame)
         for number, result in results.items():
-            if result.state is TrackState.TRACKING:
-                targets[number].sure = (frame, result.box)
+            target = targets[number]
+            target.is_tracking = result.state is TrackState.TRACKING
+            if target.is_tracking:
+                target.sure = (frame, result.box)
+                target.trail.append((frame.sequence, result.box))
         return image, {n: Report.of_result(frame, n, result, elapsed) for n, result in results.items()}
 
     def _report(self, frame: Frame, reports: dict[int, Report], image: np.ndarray | None) -> None:
@@ -282,17 +356,45 @@ class Worker:
                 f"Image not processed: {type(error).__name__}: {error}", throttle_duration_sec=_LOG_INTERVAL
             )
 
-    def _learn(self, order: Order) -> int:
+    def _take(self, order: Order) -> None:
+        """Learns an order's target, or finds that it is followed there; completes the order."""
         try:
-            target_id = self._targets.next_id(order)
-            image = to_rgb(order.frame.message)
-            start = time.perf_counter()
-            self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
-            report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
-            self._targets.learned(order, target_id, report, self._settings.max_targets)
+            number = self._followed_there(order)
+            order.future.set_result(self._learn(order) if number is None else number)
+        except Exception as error:  # the boundary: whoever asked is told, and the worker goes on
+            order.future.set_exception(error)
         finally:
             self._targets.give_up(order)
             self._drop_removed()
+
+    def _followed_there(self, order: Order) -> int | None:
+        """The number of the order's target if the tracker has it where the order says; None if it is to be learned."""
+        followed, least = self._targets.followed(), self._settings.relearn_overlap
+        number = order.target_id or (next(iter(followed), 0) if self._settings.max_targets == 1 else 0)
+        if number not in followed or least >= 1.0:
+            return None
+        target = followed[number]
+        if order.frame.sequence > target.seen and self._catch_up_until is None:
+            self._process(order.frame)
+            self._finish(order.frame)
+        place = target.place(order.frame.sequence)
+        if place is None or not target.is_tracking or _overlap(place, order.box) < least:
+            return None
+        self._logger.info(
+            f"Target {number} is followed where it was set again: not learned anew (relearn_overlap is {least:g})",
+            throttle_duration_sec=_LOG_INTERVAL,
+        )
+        return number
+
+    def _learn(self, order: Order) -> int:
+        target_id = self._targets.next_id(order)
+        image = to_rgb(order.frame.message)
+        start = time.perf_counter()
+        self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
+        report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
+        self._targets.learned(order, target_id, report, self._settings.max_targets)
+        self._drop_removed()
+        self._fresh.add(target_id)
         if self._targets.ids == (target_id,):  # otherwise the frame is reported when the others have seen it, too
             self._report(order.frame, {target_id: report}, image)
         self._catch_up_until = time.perf_counter() + self._settings.catch_up_seconds
@@ -351,6 +453,11 @@ class _Stopped:
 
     def finish_frame(self) -> None:
         """Nothing is left to learn."""
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    return float(boxes.iou(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)))
 
 
 def _milliseconds_since(start: float) -> float:

@@ -30,7 +30,7 @@ try:
 except ImportError:  # an optional package: without it there is no topic for detections
     Detection2D = None
 
-_LOG_INTERVAL = 1.0  # s between two refusals from one source
+_LOG_INTERVAL = 1.0  # s between two messages of a kind
 _DEPTH = 10
 _RETRIES = 9
 
@@ -207,7 +207,9 @@ class TargetInputs:
 
     def _answered(self, order: _Order, future: Future[int]) -> None:
         try:
-            self._node.get_logger().info(f"Target {future.result()} was set by {order.source}")
+            self._node.get_logger().info(
+                f"Target {future.result()} was set by {order.source}", throttle_duration_sec=_LOG_INTERVAL
+            )
         except CancelledError:
             pass  # the node was deactivated
         except Exception as error:  # a refusal, or a failure of the tracker: either way the node goes on

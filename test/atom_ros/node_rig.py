@@ -47,7 +47,7 @@ class Rig:
             parameter_overrides=[
                 # A best-effort reader that has not found its writer yet loses what that sends it.
                 Parameter("qos.reliability", value="reliable"),
-                *(Parameter(key, value=value) for key, value in parameters.items()),
+                *(Parameter(key, value=value) for key, value in ({"relearn_overlap": 1.0} | parameters).items()),
             ],
         )
         self._executor = SingleThreadedExecutor(context=self._context)

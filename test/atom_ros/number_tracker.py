@@ -39,6 +39,7 @@ class NumberTracker:
         self.gate.set()
         self.busy = threading.Event()
         self.failure: Exception | None = None
+        self.state = TrackState.TRACKING
 
     def add(self, image: np.ndarray, box: tuple[float, ...], target_id: int) -> int:
         self._wait()
@@ -52,7 +53,7 @@ class NumberTracker:
         self.tracked.append(number)
         self.tracked_ids.append(tuple(target_ids))
         assert set(target_ids) <= set(self.target_ids)
-        return {n: TrackResult(BOX, float(number), 0.5, TrackState.TRACKING, False) for n in target_ids}
+        return {n: TrackResult(BOX, float(number), 0.5, self.state, False) for n in target_ids}
 
     def finish_frame(self) -> None:
         self.on_finish()

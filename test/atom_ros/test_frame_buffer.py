@@ -6,7 +6,7 @@ import array
 import pytest
 from sensor_msgs.msg import Image
 
-from atom_ros.frame_buffer import NANOSECONDS, Arrival, Frame, FrameBuffer
+from atom_ros.frame_buffer import NANOSECONDS, Arrival, Frame, FrameBuffer, NotArrivedError
 
 TENTH = NANOSECONDS // 10
 
@@ -47,6 +47,17 @@ def test_a_stamp_out_of_reach_names_the_range() -> None:
         _buffer().at(90 * NANOSECONDS, TENTH)
     assert "within 0.1 s of stamp 90.000000000" in str(error.value)
     assert "10 images from 100.100000000 to 101.000000000" in str(error.value)
+
+
+def test_only_an_image_newer_than_all_may_still_come() -> None:
+    buffer, newest = _buffer(), 101 * NANOSECONDS
+    for stamp in (newest - TENTH // 2, newest, newest + 1000):  # between two, the newest, and that one rounded up
+        buffer.expect(stamp)
+    with pytest.raises(NotArrivedError, match=r"stamp 101\.033333333 has not arrived yet"):
+        buffer.expect(newest + TENTH // 3)
+    buffer.clear()
+    with pytest.raises(NotArrivedError):
+        buffer.expect(newest)
 
 
 def test_an_empty_buffer_says_so() -> None:

@@ -17,6 +17,7 @@ from rclpy.logging import get_logger
 from robot import wait_until
 from sensor_msgs.msg import Image
 
+from atom_core.tracker import TrackState
 from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import TABLE, Settings
@@ -30,7 +31,7 @@ class Rig:
     def __init__(
         self, tracker: NumberTracker | None = None, on_cpu: NumberTracker | None = None, **changes: object
     ) -> None:
-        values = {spec.name: spec.default for spec in TABLE} | changes
+        values = {spec.name: spec.default for spec in TABLE} | {"relearn_overlap": 1.0} | changes
         self.settings = Settings.from_values(values)
         self.tracker = tracker or NumberTracker()
         self.reasons: list[str] = []  # for which the GPU was left
@@ -228,7 +229,7 @@ def test_wrong_stamps_and_wrong_images_are_refused_and_the_target_is_kept(rig: R
     rig.show(2)
     assert _result(rig.worker.set_target(BOX, 0)) == 1
     with pytest.raises(LookupError, match=r"2 images from 1\.000000000 to 2\.000000000"):
-        _result(rig.worker.set_target(BOX, 50 * NANOSECONDS))
+        _result(rig.worker.set_target(BOX, NANOSECONDS // 2))
     rig.tracker.failure = ValueError("the box is odd")
     with pytest.raises(ValueError, match="the box is odd"):
         _result(rig.worker.set_target(BOX, 0))
@@ -309,9 +310,9 @@ def test_stopping_cancels_what_was_not_begun(rig: Rig) -> None:
     wait_until(waiting.cancelled, "the cancellation")
     rig.tracker.gate.set()
     stopping.join(60)
-    assert _result(begun) == 1
-    with pytest.raises(CancelledError):
-        _result(rig.worker.set_target(BOX, 0))
+    for future in (begun, rig.worker.set_target(BOX, 0)):
+        with pytest.raises(CancelledError):  # nothing follows what was learned
+            _result(future)
 
 
 def test_a_request_that_cannot_be_met_is_refused_while_the_tracker_is_busy(rig: Rig) -> None:
@@ -320,7 +321,7 @@ def test_a_request_that_cannot_be_met_is_refused_while_the_tracker_is_busy(rig: 
     learning = rig.worker.set_target(BOX, 0)
     assert rig.tracker.busy.wait(60)
     for box, stamp, target_id, error, words in (
-        (BOX, 50 * NANOSECONDS, 0, LookupError, "no image within"),
+        (BOX, NANOSECONDS // 2, 0, LookupError, "no image within"),
         ((0.0, 0.0, math.nan, 1.0), 0, 0, ValueError, "not finite"),
         ((9.0, 9.0, 3.0, 3.0), 0, 0, ValueError, "outside the image of 2 x 2"),
         (BOX, 0, 9, LookupError, "there is no target 9; followed now: none"),
@@ -331,6 +332,180 @@ def test_a_request_that_cannot_be_met_is_refused_while_the_tracker_is_busy(rig: 
             refused.result()
     rig.tracker.gate.set()
     assert _result(learning) == 1
+
+
+def test_of_requests_for_one_target_the_newest_is_learned_and_the_others_are_answered(rig: Rig) -> None:
+    rig.show()
+    rig.tracker.gate.clear()
+    learning = rig.worker.set_target(BOX, 0)
+    assert rig.tracker.busy.wait(60)
+    older = [rig.worker.set_target(BOX, 0) for _ in range(50)]
+    newest = rig.worker.set_target(BOX, 0)
+    for future in older:
+        assert future.done(), "at once"
+        with pytest.raises(LookupError, match="newer request for the same target"):
+            future.result()
+    rig.tracker.gate.set()
+    assert (_result(learning), _result(newest)) == (1, 2)
+    assert len(rig.tracker.added_on) == 2
+
+
+def test_requests_for_different_targets_do_not_replace_each_other(wide_rig: Rig) -> None:
+    wide_rig.show()
+    assert _result(wide_rig.worker.set_target(BOX, 0)) == 1
+    wide_rig.tracker.gate.clear()
+    wide_rig.put()
+    assert wide_rig.tracker.busy.wait(60)
+    anew = [wide_rig.worker.set_target(BOX, 0, target_id=1) for _ in range(2)]
+    new = [wide_rig.worker.set_target(BOX, 0) for _ in range(2)]
+    wide_rig.tracker.gate.set()
+    with pytest.raises(LookupError, match="newer request"):
+        _result(anew[0])
+    assert [_result(future) for future in (anew[1], *new)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("target_id", [0, 1])
+def test_between_two_learnings_of_a_target_it_is_followed(target_id: int) -> None:
+    """A detector that is faster than the learning: each learned box finds the next one waiting."""
+    rig = Rig(max_targets=1 if target_id == 0 else 3)
+    try:
+        rig.show()
+        _result(rig.worker.set_target(BOX, 0))
+        order: list[str] = []
+        futures = []
+        add, track = rig.tracker.add, rig.tracker.track
+
+        def slow_add(image: np.ndarray, box: tuple[float, ...], number: int) -> int:
+            order.append("add")
+            if len(futures) < 6:
+                rig.put()
+                futures.append(rig.worker.set_target(BOX, 0, target_id))
+            return add(image, box, number)
+
+        def counted_track(image: np.ndarray, numbers: Sequence[int]) -> dict:
+            order.append("track")
+            return track(image, numbers)
+
+        rig.tracker.add, rig.tracker.track = slow_add, counted_track
+        futures.append(rig.worker.set_target(BOX, 0, target_id))
+        for i in range(6):
+            wait_until(lambda i=i: len(futures) > i, "the next request")
+            _result(futures[i])
+        assert order.count("add") == 6
+        assert "add add" not in " ".join(order)
+        assert rig.reported() == sorted(set(rig.reported())) and rig.reported()[-1] == rig.count
+    finally:
+        rig.worker.stop()
+
+
+def test_five_new_targets_are_learned_one_after_the_other(wide_rig: Rig) -> None:
+    wide_rig.show()
+    wide_rig.tracker.gate.clear()
+    futures = [wide_rig.worker.set_target(BOX, 0) for _ in range(3)]
+    wide_rig.put()
+    wide_rig.tracker.gate.set()
+    assert [_result(future) for future in futures] == [1, 2, 3]
+    assert wide_rig.tracker.tracked_ids[:1] in ([], [(1, 2, 3)]), "no image comes in between"
+
+
+def _moved(x: float) -> tuple[float, ...]:
+    return (BOX[0] + x, *BOX[1:])
+
+
+def test_a_box_where_the_tracker_has_its_target_is_not_learned() -> None:
+    rig = Rig(relearn_overlap=0.8)  # the box, 3 wide and shifted by x, overlaps by (3 - x) / (3 + x)
+    try:
+        rig.show()
+        assert _result(rig.worker.set_target(BOX, 0)) == 1
+        rig.show(3)
+        assert _result(rig.worker.set_target(_moved(0.3), 0)) == 1, "0.82"
+        assert _result(rig.worker.set_target(BOX, 3 * NANOSECONDS)) == 1, "on an older image, too"
+        assert rig.tracker.added_on == [1]
+        assert _result(rig.worker.set_target(_moved(0.4), 0)) == 2, "0.76"
+        rig.show(2)
+        assert _result(rig.worker.set_target(BOX, 4 * NANOSECONDS)) == 3, "before its own image it has no place"
+    finally:
+        rig.worker.stop()
+
+
+def test_a_box_on_an_image_that_waits_is_compared_with_where_the_target_is_there() -> None:
+    rig = Rig(relearn_overlap=0.8)
+    try:
+        rig.show()
+        _result(rig.worker.set_target(BOX, 0))
+        rig.tracker.gate.clear()
+        rig.put()  # 2: begun, and held up
+        assert rig.tracker.busy.wait(60)
+        rig.put()  # 3: waits in the mailbox
+        future = rig.worker.set_target(BOX, 3 * NANOSECONDS)
+        rig.tracker.gate.set()
+        assert _result(future) == 1
+        assert rig.tracker.tracked == [2, 3] and rig.tracker.added_on == [1]
+        rig.show()
+        assert rig.reported() == [1, 2, 3, 4]
+    finally:
+        rig.worker.stop()
+
+
+def test_a_target_that_is_not_tracking_is_learned_anew_wherever_its_box_is() -> None:
+    rig = Rig(relearn_overlap=0.8)
+    try:
+        rig.show()
+        _result(rig.worker.set_target(BOX, 0))
+        rig.show()
+        rig.tracker.state = TrackState.UNCERTAIN
+        rig.show()
+        assert _result(rig.worker.set_target(BOX, 2 * NANOSECONDS)) == 2
+    finally:
+        rig.worker.stop()
+
+
+def test_a_request_that_is_ahead_of_its_image_waits_for_it(rig: Rig) -> None:
+    rig.show(2)
+    future = rig.worker.set_target(BOX, 3 * NANOSECONDS)
+    rig.worker.expire()
+    assert not future.done()
+    rig.put()
+    assert _result(future) == 1
+    assert rig.tracker.added_on == [3]
+
+
+def test_an_image_that_is_nearly_as_old_is_not_taken_for_one_that_may_still_come() -> None:
+    rig = Rig(stamp_tolerance=1.0)
+    try:
+        rig.show(2)
+        future = rig.worker.set_target(BOX, 3 * NANOSECONDS)
+        rig.put()
+        _result(future)
+        assert rig.tracker.added_on == [3], "not 2, which is within the tolerance"
+        rounded = rig.worker.set_target(BOX, 3 * NANOSECONDS + 200)
+        assert _result(rounded) == 2 and rig.tracker.added_on == [3, 3], "at once"
+    finally:
+        rig.worker.stop()
+
+
+def test_an_image_that_does_not_come_is_not_waited_for_longer_than_said() -> None:
+    rig = Rig(stamp_wait=0.1)
+    try:
+        first = rig.worker.set_target(BOX, 3 * NANOSECONDS)  # before the first image, too
+        rig.show(2)
+        second = rig.worker.set_target(BOX, 9 * NANOSECONDS)
+        assert not second.done()
+        wait_until(lambda: rig.worker.expire() or second.done(), "the refusal", timeout=60)
+        for future in (first, second):
+            with pytest.raises(LookupError, match=r"no image within 0\.05 s.*from 1\.000000000 to 2\.000000000"):
+                _result(future)
+    finally:
+        rig.worker.stop()
+
+
+def test_requests_that_wait_for_images_are_bounded_and_cancelled(rig: Rig) -> None:
+    waiting = [rig.worker.set_target(BOX, NANOSECONDS) for _ in range(101)]
+    with pytest.raises(LookupError, match="100 requests wait"):
+        waiting.pop().result(timeout=0)
+    assert not any(future.done() for future in waiting)
+    rig.worker.stop()
+    assert all(future.cancelled() for future in waiting)
 
 
 def test_a_new_target_replaces_the_only_one(rig: Rig) -> None:
