@@ -8,6 +8,7 @@ import argparse
 import fnmatch
 import json
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
 from atom_core.data.sequences import LAYOUT_CHOICES, Sequence, read_sequences
-from atom_core.evaluation import compare, fixed_point_command, html_report, summary
+from atom_core.evaluation import clips_command, compare, fixed_point_command, html_report, summary
+from atom_core.evaluation.clips.source import CLIPS, make_clips
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
 from atom_core.evaluation.runner import Run
@@ -33,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["compare"]:
         return compare.main(argv[1:])
+    if argv[:1] == ["clips"]:
+        return clips_command.main(argv[1:])
     if argv[:1] == ["fixed-point"]:
         return fixed_point_command.main(argv[1:])
     arguments = _parser().parse_args(argv)
@@ -98,7 +102,9 @@ class _Evaluation:
             return
         folder = self.store.folder
         write_whole(folder / "results.json", json.dumps(results, indent=1, allow_nan=False))
-        title = self.arguments.folder.resolve().name
+        title = " + ".join(folder.resolve().name for folder in self.arguments.folders)
+        if self.arguments.clips:
+            title = f"{self.arguments.clips} clips from {title}"
         write_whole(folder / "report.html", html_report.build_page(title, results, runs, self.sequences))
         print(f"Written: {folder / 'results.json'}, {folder / 'report.html'}")
         if submitted := self._write_submission(runs):
@@ -112,7 +118,8 @@ class _Evaluation:
             entry["settings"] = settings[name](entry["seeds"][0])
         return {
             "settings": {
-                "folder": str(self.arguments.folder),
+                "folders": [str(folder) for folder in self.arguments.folders],
+                "clips": self.arguments.clips,
                 "lost_is_miss": self.arguments.lost_is_miss,
                 "jobs": self.arguments.jobs,
                 **self.machine,
@@ -134,7 +141,7 @@ class _Evaluation:
 
 def _prepare(arguments: argparse.Namespace) -> _Evaluation:
     config = change_config(TrackerConfig(), [*arguments.set, *(["vot"] if arguments.vot else [])])
-    sequences = _select(read_sequences(arguments.folder, arguments.layout), arguments.sequences)
+    sequences = _select(_read(arguments), arguments.sequences)
     contenders = parse_contenders(arguments.trackers, config, arguments.weights, arguments.device)
     jobs = [
         Job(contender, seed, sequence)
@@ -146,6 +153,17 @@ def _prepare(arguments: argparse.Namespace) -> _Evaluation:
     machine = describe_machine(threads)
     store = RunStore(arguments.output, machine) if arguments.output else None
     return _Evaluation(arguments, sequences, contenders, jobs, machine, store)
+
+
+def _read(arguments: argparse.Namespace) -> list[Sequence]:
+    """The sequences of all folders, or clips made from what lies in them."""
+    if arguments.clips:
+        return make_clips(arguments.folders, arguments.clips, arguments.count, arguments.put_aside)
+    sequences = [sequence for folder in arguments.folders for sequence in read_sequences(folder, arguments.layout)]
+    twice = [name for name, number in Counter(s.name for s in sequences).items() if number > 1]
+    if twice:
+        raise ValueError(f"two sequences are called {twice[0]}; evaluate their folders one at a time")
+    return sequences
 
 
 def _select(sequences: list[Sequence], pattern: str | None) -> list[Sequence]:
@@ -161,12 +179,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-eval",
         description="One-pass evaluation of trackers on sequences: a table, and with --output a page with plots.",
         epilog="atom-eval compare A B: the differences between two results. atom-eval fixed-point STILLS: whether "
-        "networks keep a box where it was given. See docs/evaluation.md.",
+        "networks keep a box where it was given. atom-eval clips: writes clips. See docs/evaluation.md.",
     )
-    parser.add_argument("folder", type=Path, help="a benchmark's folder, a folder of sequences, or a sequence")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="folder",
+        help="a benchmark's folder, a folder of sequences, or a sequence; with --clips, what clips are made of",
+    )
     parser.add_argument(
         "--layout", choices=LAYOUT_CHOICES, default="auto", help="how the folder is laid out (default: auto)"
     )
+    parser.add_argument(
+        "--clips", choices=CLIPS, help="make clips with known truth from the folders' still images and sequences"
+    )
+    parser.add_argument("--count", type=_count, default=40, metavar="N", help="how many clips (default: 40)")
+    parser.add_argument("--put-aside", action="store_true", help="clips that nothing is chosen by, for a last measure")
     parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
     parser.add_argument(
         "--trackers",

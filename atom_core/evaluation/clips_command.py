@@ -1,0 +1,36 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `atom-eval clips`: writes synthetic clips as folders of images with reference boxes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from atom_core.evaluation.clips.source import CLIPS, make_clips, save_sequence
+
+WRONG_USE = 2  # exit status
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="atom-eval clips", description="Writes the clips of atom-eval --clips in the simple layout, to look at."
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="folder", help="still images and sequences")
+    parser.add_argument("--clips", choices=CLIPS, default="long", help="which (default: long)")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="how many (default: 10)")
+    parser.add_argument("--put-aside", action="store_true", help="those that nothing is chosen by")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="to write into")
+    arguments = parser.parse_args(argv)
+    try:
+        clips = make_clips(arguments.folders, arguments.clips, arguments.count, arguments.put_aside)
+        for sequence in tqdm(clips, unit="clip", disable=None):
+            save_sequence(sequence, arguments.output)
+    except (ValueError, OSError) as error:  # the message says what to mend
+        print(f"atom-eval clips: {error}", file=sys.stderr)
+        return WRONG_USE
+    return 0
