@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from atom_core.data.images import read_image
 from atom_core.evaluation.clips.material import CutOut, Material, Video, crop_out, cut_out
 from atom_core.evaluation.clips.scene import Scene, Sprite
 from atom_core.evaluation.still_targets import StillTarget
-from atom_core.data.images import read_image
 
 _VIEW = (320, 240)  # px, at most
 _VIEW_SHARE = 0.6  # of the world's sides, at most: the rest is for the camera to move to

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from atom_core.data.images import read_image
 from atom_core.evaluation.clips.draft import Draft, draft_object, draft_still, draft_video, shaking, smooth_path
 from atom_core.evaluation.clips.material import Material
 from atom_core.evaluation.clips.scene import Scene, Sprite, paste
-from atom_core.data.images import read_image
 
 SHORT_FRAMES = 30
 LONG_FRAMES = (200, 400)
