@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from atom_core.data.held_back import held_back
 from atom_core.data.images import find_images, read_image
-from atom_core.evaluation.held_back import held_back
 from atom_core.evaluation.still_targets import StillTarget, find_targets
 from atom_core.training.layouts import Sequence as VideoSequence
 from atom_core.training.layouts import StillSet, find_data

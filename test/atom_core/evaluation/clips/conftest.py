@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.evaluation.held_back import held_back
+from atom_core.data.held_back import held_back
 
 
 @pytest.fixture(scope="session")

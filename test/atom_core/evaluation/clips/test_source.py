@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
+from atom_core.data.held_back import held_back
 from atom_core.data.sequences import read_sequence
 from atom_core.evaluation import command
 from atom_core.evaluation.clips.material import find_material
 from atom_core.evaluation.clips.source import CLIPS, make_clips, save_sequence
-from atom_core.evaluation.held_back import held_back
 from atom_core.evaluation.metrics import overlap
 
 
