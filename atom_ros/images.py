@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import cv2
 import numpy as np
 
-from atom_ros.picture_size import picture_size
+from atom_core.data.images import PixelRange, decode_image
+from atom_core.data.picture_size import picture_size
 
 if TYPE_CHECKING:  # not at run time: messages from a bag are read where there is no ROS, and have the same fields
     from sensor_msgs.msg import CompressedImage, Image
@@ -32,7 +33,6 @@ class _Layout:
     conversion: int | None
     channels: int = 1
     dtype: str = "u1"
-    stretch: bool = False  # the values have no fixed range: show the middle 98 % of them
     even_width: bool = False  # two pixels share their colour
     chroma_rows: bool = False  # half as many rows again hold the colour, below the grey image
 
@@ -61,8 +61,8 @@ _LAYOUTS = (
         "8UC1": _Layout(cv2.COLOR_GRAY2RGB),
         "8UC3": _Layout(cv2.COLOR_BGR2RGB, channels=3),  # OpenCV's own order
         "8UC4": _Layout(cv2.COLOR_BGRA2RGB, channels=4),
-        "16UC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="u2", stretch=True),
-        "32FC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="f4", stretch=True),
+        "16UC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="u2"),
+        "32FC1": _Layout(cv2.COLOR_GRAY2RGB, dtype="f4"),
         "uyvy": _UYVY,
         "yuv422": _UYVY,
         "yuyv": _YUYV,
@@ -75,14 +75,12 @@ _LAYOUTS = (
 ENCODINGS = tuple(_LAYOUTS)  # of Image messages, as they are spelt in the message
 
 
-def to_rgb(message: ImageMessage) -> np.ndarray:
+def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.ndarray:
     """Decodes an image message.
 
     Args:
         message: an Image in one of `ENCODINGS`, or a CompressedImage (jpeg or png, whatever its format says).
-            16-bit colour and mono16 are scaled from their full range. 16UC1 and 32FC1 (depth, thermal) have no fixed
-            range: percentiles 1 to 99 of their valid values become black to white, and invalid ones (0, NaN,
-            infinite) black.
+        pixel_range: makes 8 bits of pixels that have more; left out, of each image for itself.
 
     Returns:
         (height, width, 3) uint8 RGB, contiguous. It may share the message's memory: copy it before drawing.
@@ -92,9 +90,9 @@ def to_rgb(message: ImageMessage) -> np.ndarray:
     """
     check(message)
     if _is_compressed(message):
-        return _decompress(message)
+        return _decompress(message, pixel_range)
     layout = _LAYOUTS[message.encoding]
-    pixels = _to_8_bit(_pixels(message, layout), layout)
+    pixels = (pixel_range or PixelRange()).to_8_bit(_pixels(message, layout))
     if layout.conversion is None:
         return np.ascontiguousarray(pixels)
     return cv2.cvtColor(np.ascontiguousarray(pixels), layout.conversion)
@@ -177,43 +175,11 @@ def _pixels(message: Image, layout: _Layout) -> np.ndarray:
     return pixels[:, :, 0] if layout.channels == 1 else pixels
 
 
-def _to_8_bit(pixels: np.ndarray, layout: _Layout) -> np.ndarray:
-    if layout.stretch:
-        return _stretch(pixels)
-    if layout.dtype == "u2":  # 65535 / 257 = 255
-        return cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=1.0 / 257.0)
-    return pixels
-
-
-def _stretch(values: np.ndarray) -> np.ndarray:
-    """Maps percentiles 1 to 99 of the valid values to 0..255; a part of a large image is enough to find them."""
-    values = values.astype(np.float32)
-    valid = np.isfinite(values) & (values != 0)
-    stride = max(1, min(values.shape) // 120)
-    sample = values[::stride, ::stride][valid[::stride, ::stride]]
-    if sample.size == 0:
-        return np.zeros(values.shape, np.uint8)
-    low, high = np.percentile(sample, (1, 99))
-    if high <= low:
-        return np.where(valid, 128, 0).astype(np.uint8)
-    shown = (np.where(valid, values, low) - low) * (255.0 / float(high - low))
-    return np.where(valid, np.rint(np.clip(shown, 0, 255)), 0).astype(np.uint8)
-
-
-def _decompress(message: CompressedImage) -> np.ndarray:
-    # A camera's EXIF orientation must not turn the image under the box.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+def _decompress(message: CompressedImage, pixel_range: PixelRange | None) -> np.ndarray:
+    data = bytes(message.data)
     try:
-        picture_size(bytes(message.data))
+        picture_size(data)
+        # A camera's EXIF orientation must not turn the image under the box.
+        return decode_image(data, pixel_range, ignore_orientation=True)
     except ValueError as error:
         raise ValueError(f"compressed image (format '{message.format}') cannot be decoded: {error}") from error
-    try:
-        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
-    except cv2.error as error:
-        raise ValueError(f"compressed image (format '{message.format}') cannot be decoded: {error.err}") from error
-    if image is None:
-        raise ValueError(
-            f"compressed image (format '{message.format}', {len(message.data)} bytes) cannot be decoded; "
-            "expected jpeg or png"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

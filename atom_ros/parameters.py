@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from atom_core.config import TrackerConfig
+from atom_core.data.images import parse_pixel_range
 from atom_ros.input.picking import Box, parse_box
 
 Value = bool | int | float | str
@@ -75,6 +76,8 @@ TABLE = (
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
+    Spec("pixel_range", "", "Shown as black and white in images of more than 8 bits: LOW,HIGH; empty: of each image.",
+         live=True, read=parse_pixel_range),
     Spec("qos.reliability", "auto", "Of the image subscription; auto: reliable if all publishers are.",
          choices=("auto", "best_effort", "reliable")),
     Spec("qos.durability", "volatile", "Of the image subscription; transient_local for latched images.",
@@ -141,6 +144,7 @@ class Settings:
     precision: str
     on_gpu_error: str
     image_transport: str
+    pixel_range: tuple[float, float] | None
     qos_reliability: str
     qos_durability: str
     qos_depth: int

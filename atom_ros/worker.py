@@ -26,6 +26,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image
 
 from atom_core import boxes
+from atom_core.data.images import PixelRange
 from atom_core.multi_tracker import MultiTracker
 from atom_core.tracker import TrackState, check_box
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer, NotArrivedError
@@ -112,6 +113,7 @@ class Worker:
         self._publish = publish
         self._wants_image = wants_image
         self._leave_gpu = leave_gpu
+        self._pixel_range = PixelRange(settings.pixel_range)
         self._mailbox: Mailbox[Frame, _Command] = Mailbox()
         self._targets = Targets(last_target_id)
         self._waiting: list[_Request] = []  # for their images
@@ -317,8 +319,8 @@ class Worker:
     def _follow(self, frame: Frame, targets: dict[int, FollowedTarget]) -> tuple[np.ndarray | None, dict[int, Report]]:
         if not targets:
             check(frame.message)
-            return (to_rgb(frame.message) if self._wants_image() else None), {}
-        image = to_rgb(frame.message)
+            return (self._decode(frame) if self._wants_image() else None), {}
+        image = self._decode(frame)
         start = time.perf_counter()
         # Those that the tracker has: a move to the CPU may cost one.
         results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in t.target_ids]))
@@ -330,6 +332,15 @@ class Worker:
                 target.sure = (frame, result.box)
                 target.trail.append((frame.sequence, result.box))
         return image, {n: Report.of_result(frame, n, result, elapsed) for n, result in results.items()}
+
+    def _decode(self, frame: Frame) -> np.ndarray:
+        is_first = self._pixel_range.last is None
+        image = to_rgb(frame.message, self._pixel_range)
+        if is_first and self._pixel_range.last is not None:
+            self._logger.info(
+                f"Pixels of more than 8 bits: {self._pixel_range} in this image; the parameter pixel_range sets others"
+            )
+        return image
 
     def _report(self, frame: Frame, reports: dict[int, Report], image: np.ndarray | None) -> None:
         """Publishes the reports, unless the frame had its own before a target was set on an older one."""
@@ -388,7 +399,7 @@ class Worker:
 
     def _learn(self, order: Order) -> int:
         target_id = self._targets.next_id(order)
-        image = to_rgb(order.frame.message)
+        image = self._decode(order.frame)
         start = time.perf_counter()
         self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
         report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
@@ -425,7 +436,7 @@ class Worker:
         for target_id, target in self._targets.followed().items():
             frame, box = target.sure
             try:
-                tracker.add(to_rgb(frame.message), box, target_id)
+                tracker.add(self._decode(frame), box, target_id)
             except Exception as error:  # the boundary: the other targets go on
                 self._targets.remove(target_id)
                 self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
@@ -437,6 +448,8 @@ class Worker:
 
     def _configure(self, settings: Settings) -> None:
         self._tracker.config = settings.tracker
+        if settings.pixel_range != self._settings.pixel_range:
+            self._pixel_range = PixelRange(settings.pixel_range)
         self._settings = settings
 
 

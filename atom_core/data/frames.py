@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from atom_core.data.images import read_image
+from atom_core.data.video_files import opened_video
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 
@@ -46,21 +47,15 @@ class VideoFile:
         return self.length
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        video = cv2.VideoCapture(str(self.path))
-        try:
+        with opened_video(self.path) as video:
             for index in range(self.length):
                 decoded, image = video.read()
                 if not decoded:
                     raise ValueError(f"{self.path}: ends at frame {index}; its reference boxes need {self.length}")
                 yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        finally:
-            video.release()
 
 
 def open_video(path: Path) -> VideoFile:
     """A video with all the frames that its header tells of."""
-    video = cv2.VideoCapture(str(path))
-    try:
+    with opened_video(path) as video:
         return VideoFile(path, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
-    finally:
-        video.release()

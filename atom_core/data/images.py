@@ -1,37 +1,159 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image files: find them in a folder, read them."""
+"""Image files: find them in a folder, read them; and pixels of more than 8 bits, made 8 by one rule everywhere."""
 
 from __future__ import annotations
 
+import math
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+from atom_core.data.picture_size import check_whole
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+class PixelRange:
+    """Makes 8 bits of pixels that have more: a range of values becomes black to white.
+
+    Thermal and depth cameras use a narrow part of their 16 bits. So, unless the range is given, it is taken from each
+    image: percentiles 1 to 99 of its valid values. Invalid ones (0, NaN, infinite) are black.
+
+    Attributes:
+        last: the (low, high) values that were black and white in the last image of more than 8 bits; None before.
+    """
+
+    def __init__(self, given: tuple[float, float] | None = None) -> None:
+        self._given = given
+        self.last: tuple[float, float] | None = None
+
+    def to_8_bit(self, values: np.ndarray) -> np.ndarray:
+        """Pixels (H, W) or (H, W, C) of any real type as uint8; those that are uint8 come back as they are."""
+        if values.dtype == np.uint8:
+            return values
+        values = values.astype(np.float32)
+        valid = np.isfinite(values) & (values != 0)
+        low, high = self.last = self._given or _percentiles(values, valid)
+        if high <= low:
+            return np.where(valid, 128, 0).astype(np.uint8)
+        shown = (np.where(valid, values, low) - low) * (255.0 / (high - low))
+        return np.where(valid, np.rint(np.clip(shown, 0, 255)), 0).astype(np.uint8)
+
+    def __str__(self) -> str:
+        low, high = self.last or (math.nan, math.nan)
+        return f"values {low:g} (black) to {high:g} (white)"
+
+
+def _percentiles(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
+    """Percentiles 1 and 99 of the valid values, without alpha; a part of a large image is enough to find them."""
+    stride = max(1, min(values.shape[:2]) // 120)
+    part = np.index_exp[::stride, ::stride] + np.index_exp[:3] * (values.ndim - 2)
+    sample = values[part][valid[part]]
+    if sample.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(sample, (1, 99))
+    return float(low), float(high)
+
+
+def parse_pixel_range(text: str) -> tuple[float, float] | None:
+    """A range as users write it: LOW,HIGH, or nothing for an automatic one.
+
+    Raises:
+        ValueError: if the text is not two finite numbers, the lower one first.
+    """
+    if not text.strip():
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"the range of pixel values is {text!r}; expected LOW,HIGH, such as 29000,31000")
+    return low, high
 
 
 def find_images(folder: str | Path) -> list[Path]:
     """The image files in a folder, in the order of their names; numbers in them count as numbers: 2.jpg before 10.jpg.
 
+    Hidden files, such as `._2.jpg`, and folders are left out.
+
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    return sorted((path for path in Path(folder).iterdir() if path.suffix.lower() in _SUFFIXES), key=_natural_order)
+    found = (path for path in visible(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES)
+    return sorted((path for path in found if path.is_file()), key=_natural_order)
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB.
+def read_image(path: str | Path, pixel_range: PixelRange | None = None) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB; more than 8 bits become 8 as `pixel_range` says.
 
     Raises:
-        ValueError: if the file is missing or no image.
+        ValueError: if the file is missing, cut off, or no image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read the image {printable(path)}: {error.strerror}") from error
+    try:
+        return decode_image(data, pixel_range)
+    except ValueError as error:
+        raise ValueError(f"cannot read the image {printable(path)}: {error}") from error
+
+
+def decode_image(data: bytes, pixel_range: PixelRange | None = None, ignore_orientation: bool = False) -> np.ndarray:
+    """An encoded picture as (H, W, 3) uint8 RGB.
+
+    Args:
+        data: of a whole file.
+        pixel_range: makes 8 bits of more.
+        ignore_orientation: do not turn the picture as its EXIF data say.
+
+    Raises:
+        ValueError: if it is cut off, damaged or of an unknown format.
+    """
+    check_whole(data)
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    if ignore_orientation:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise ValueError(f"it cannot be decoded: {error.err}") from error
     if image is None:
-        raise ValueError(f"cannot read the image {path}: missing, damaged or of an unknown format")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise ValueError(f"its {len(data)} bytes are damaged or of an unknown format")
+    return opencv_to_rgb(image, pixel_range)
+
+
+def opencv_to_rgb(image: np.ndarray, pixel_range: PixelRange | None = None) -> np.ndarray:
+    """What OpenCV reads, grey (H, W), BGR or BGRA and of any depth, as (H, W, 3) uint8 RGB."""
+    image = (pixel_range or PixelRange()).to_8_bit(image)
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
+
+
+def printable(path: str | Path) -> str:
+    """A path as text that can be printed and written to any file; bytes that are not UTF-8 become question marks."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Whether a path can be given to OpenCV, which crashes at other bytes than UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """The paths without the hidden files that other systems leave in folders, such as `._car.txt`."""
+    return [path for path in paths if not path.name.startswith(".")]
 
 
 def _natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:

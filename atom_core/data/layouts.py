@@ -19,7 +19,7 @@ import numpy as np
 
 from atom_core.data.annotations import mark_absent, parse_row, read_boxes, read_lines, read_rows
 from atom_core.data.frames import VIDEO_SUFFIXES, ImageFiles, VideoFile, open_video
-from atom_core.data.images import find_images
+from atom_core.data.images import find_images, visible
 
 GROUND_TRUTH = "groundtruth_rect.txt"
 
@@ -118,7 +118,7 @@ def read_simple(folder: Path) -> Entry:
     boxes = read_boxes(folder / GROUND_TRUTH)
     if (folder / "img").is_dir():
         return Entry(folder.name, _images(folder / "img"), boxes)
-    videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [path for path in visible(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) != 1:
         raise ValueError(f"{folder}: expected a folder img/ or exactly one video, found {len(videos)} videos")
     return Entry(folder.name, open_video(videos[0]), boxes)
@@ -136,7 +136,7 @@ def _read_otb(root: Path) -> Iterator[Entry]:
         first, last = _OTB_RANGES.get(folder.name, (0, 10**6))
         frames = ImageFiles(tuple(path for path in find_images(folder / "img") if first <= _number(path) <= last))
         # Each target has a file of its own; the one of Human4's first target is empty.
-        files = [path for path in sorted(folder.glob("groundtruth_rect*.txt")) if path.read_bytes().strip()]
+        files = [path for path in sorted(visible(folder.glob("groundtruth_rect*.txt"))) if path.read_bytes().strip()]
         for index, path in enumerate(files, start=1):
             target = f"-{index}" if len(files) > 1 else ""
             yield Entry(folder.name + target, frames, read_boxes(path))
@@ -153,7 +153,7 @@ def _number(path: Path) -> int:
 
 def _read_uav(root: Path, subset: str, images: str = "UAV123", every: int = 1) -> Iterator[Entry]:
     """The sequences of a subset; `images` holds every so many frames of the recordings."""
-    for path in sorted((root / "anno" / subset).glob("*.txt")):
+    for path in sorted(visible((root / "anno" / subset).glob("*.txt"))):
         boxes = read_boxes(path)
         recording, first = uav_recording(path.stem)
         folder, start = root / "data_seq" / images / recording, (first - 1) // every + 1
@@ -181,7 +181,7 @@ def _fits_uav(root: Path, subset: str) -> bool:
 
 
 def _read_nfs(root: Path, rate: int) -> Iterator[Entry]:
-    for path in sorted(root.glob(f"*/{rate}/*.txt")):
+    for path in sorted(visible(root.glob(f"*/{rate}/*.txt"))):
         images = find_images(path.with_suffix(""))
         boxes = np.array([_nfs_box(line, f"{path}, line {n}") for n, line in enumerate(read_lines(path), start=1)])
         if rate == 30 and len(boxes) > len(images) + 1:  # the boxes are those of the 240 frames a second
@@ -272,7 +272,7 @@ def _got10k_folders(root: Path) -> list[Path]:
 
 def _read_trackingnet(root: Path) -> Iterator[Entry]:
     base = _trackingnet_base(root)
-    for path in sorted((base / "anno").glob("*.txt")):
+    for path in sorted(visible((base / "anno").glob("*.txt"))):
         frames = _images(base / "frames" / path.stem)
         boxes = read_boxes(path)
         yield Entry(path.stem, frames, _padded(boxes, len(frames)) if len(boxes) == 1 else boxes)
@@ -294,7 +294,7 @@ def _read_vot(root: Path) -> Iterator[Entry]:
         properties = _vot_properties(folder / "sequence")
         frames = _images(_vot_channel(folder, properties))
         single = folder / properties.get("groundtruth", "groundtruth.txt")
-        for path in sorted(folder.glob("groundtruth_*.txt")) or [single]:
+        for path in sorted(visible(folder.glob("groundtruth_*.txt"))) or [single]:
             lines = enumerate(read_lines(path), start=1)
             boxes = mark_absent(np.array([_vot_box(line, f"{path}, line {number}") for number, line in lines]))
             target = "" if path == single else path.stem.removeprefix("groundtruth")

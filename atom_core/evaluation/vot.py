@@ -13,11 +13,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from atom_core.config import TrackerConfig
-from atom_core.data.images import read_image
+from atom_core.data.images import decode_image, read_image
 from atom_core.evaluation.contenders import change_config
 from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker
@@ -107,10 +106,12 @@ def _decode(image: trax.FileImage | trax.BufferImage) -> np.ndarray:
     """The image as (H, W, 3) uint8 RGB."""
     if image.type() == "path":
         return read_image(image.path())
-    decoded = cv2.imdecode(np.frombuffer(image.buffer(), np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise ValueError("cannot read an image that the client sent; expected a JPEG or PNG file's content")
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    try:
+        return decode_image(bytes(image.buffer()))
+    except ValueError as error:
+        raise ValueError(
+            f"cannot read an image that the client sent: {error}; expected a JPEG or PNG file's content"
+        ) from error
 
 
 if __name__ == "__main__":

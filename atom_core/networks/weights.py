@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from atom_core.data.images import visible
 from atom_core.networks.backbones import BACKBONES, Backbone, build_backbone
 from atom_core.networks.iou_predictor import IoUNet
 
@@ -84,7 +85,7 @@ def find(name_or_path: str | Path) -> Path:
     for folder in folders():
         if (folder / file).is_file():
             return folder / file
-    shipped = sorted({p.stem for folder in folders() if folder.is_dir() for p in folder.glob("*.safetensors")})
+    shipped = sorted({p.stem for f in folders() if f.is_dir() for p in visible(f.glob("*.safetensors"))})
     looked = ", ".join(map(str, folders()))
     raise FileNotFoundError(
         f"no shipped weights named {str(given)!r}; there are: {', '.join(shipped) or 'none'} (in {looked})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from atom_core.data.images import PixelRange, parse_pixel_range
 from atom_core.offline.frames import Camera, Folder, Video, open_source
 from atom_core.offline.run import Ending
 from atom_core.offline.session import Makers, add_arguments, follow, is_complete, read_targets
@@ -53,6 +54,7 @@ def _track(arguments: argparse.Namespace) -> Ending:
     if arguments.camera is not None and arguments.resume:
         raise ValueError("--resume needs a recording; a camera's frames come only once")
     events = read_targets(arguments)
+    pixel_range = PixelRange(parse_pixel_range(arguments.pixel_range))
     makers: Makers = {arguments.output: lambda: CsvSink(arguments.output)}
     if arguments.json is not None:
         makers[arguments.json] = lambda: JsonSink(arguments.json)
@@ -62,6 +64,9 @@ def _track(arguments: argparse.Namespace) -> Ending:
         print(f"complete already: {arguments.output}")
         return Ending.COMPLETE
     source: Camera | Folder | Video
-    source = open_source(arguments.video) if arguments.camera is None else Camera(arguments.camera)
+    if arguments.camera is None:
+        source = open_source(arguments.video, pixel_range)
+    else:
+        source = Camera(arguments.camera, pixel_range)
     recording = None if arguments.camera is not None else {"the recording": str(arguments.video.absolute())}
     return follow(source, events, makers, arguments, recording)

@@ -13,9 +13,14 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from atom_core.data.images import find_images, read_image
+from atom_core.data.images import PixelRange, find_images, opencv_to_rgb, printable, read_image
+from atom_core.data.video_files import opened_video
+from atom_core.offline.containers import structural_damage
+from atom_core.offline.results import NANOSECONDS
 
 _FOLDER_FPS = 30.0  # of the annotated video, where the recording has no rate
+_GREY_16 = float(int.from_bytes(b"Y1\x00\x10", "little"))  # FFmpeg's code of 16-bit grey pixels
+_ATTEMPTS = 8, 10_000  # least and most, to get behind a damaged place; behind the end they cost next to nothing
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Source(Protocol):
 
     name: str  # for messages
     fps: float  # frames a second, for an annotated video
-    damage: str | None  # why it ends early, once it has; None otherwise
+    damage: str | None  # what of it is missing, once its end is reached; None otherwise
+    pixel_range: PixelRange  # makes 8 bits of its pixels that have more
 
     def __len__(self) -> int:
         """The number of frames as far as it is known beforehand; 0 if it is not."""
@@ -49,56 +55,132 @@ class Folder:
     fps = _FOLDER_FPS
     damage = None
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
+    def __init__(self, path: Path, pixel_range: PixelRange | None = None) -> None:
+        self.name = printable(path)
         self._paths = find_images(path)
+        self.pixel_range = pixel_range or PixelRange()
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
-            yield Frame(index, None, lambda path=path: read_image(path))
+            yield Frame(index, None, lambda path=path: read_image(path, self.pixel_range))
 
 
 class Video:
-    """A video file. Stamps are places in it: the first frame's is 0."""
+    """A video file. Stamps are places in it: the first frame's is 0.
 
-    damage = None  # OpenCV does not tell a damaged place from the end
+    Decoders pass over what they cannot read, and take a file that was cut off for a short one. So at the end the frames
+    that were read are compared with those that the file announces, and `damage` says what is missing.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        capture = cv2.VideoCapture(str(path))
-        self.fps = capture.get(cv2.CAP_PROP_FPS) or _FOLDER_FPS
-        self._count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        capture.release()
+    def __init__(self, path: Path, pixel_range: PixelRange | None = None) -> None:
+        self.name = printable(path)
+        self.damage: str | None = None
+        self._path = path
+        self.pixel_range = pixel_range or PixelRange()
+        with opened_video(path) as capture:
+            self.fps = _positive(capture.get(cv2.CAP_PROP_FPS)) or _FOLDER_FPS
+            self._count = int(_positive(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Frame]:
-        capture = cv2.VideoCapture(self.name)
-        try:
-            index = 0
-            while capture.grab():
+        self.damage = None
+        timeline = _Timeline(self.fps)
+        with opened_video(self._path) as capture:
+            if capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == _GREY_16:
+                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else only the upper byte of each pixel would be left
+            while self._grab(capture, timeline.frames):
                 stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                yield Frame(index, stamp, lambda index=index: _retrieve(capture, f"{self.name}, frame {index}"))
-                index += 1
-        finally:
-            capture.release()
+                index = timeline.frames
+                timeline.add(stamp)
+                name = f"{self.name}, frame {index}"
+                yield Frame(index, stamp, lambda name=name: _retrieve(capture, name, self.pixel_range))
+        self.damage = self._find_damage(timeline)
+
+    def _grab(self, capture: cv2.VideoCapture, frames: int) -> bool:
+        """Goes to the next frame that can be read: OpenCV gives up at some that cannot, and goes on if it is asked."""
+        attempts = 1 + min(max(_ATTEMPTS[0], self._count - frames), _ATTEMPTS[1])
+        return any(capture.grab() for _ in range(attempts))
+
+    def _find_damage(self, timeline: _Timeline) -> str | None:
+        structure = structural_damage(self._path)
+        announced = self._count
+        if announced > timeline.frames and self._path.suffix.lower() != ".avi":
+            # Other containers tell a duration, or count frames that an edit list leaves out.
+            announced = _count_packets(self._path, timeline)
+        missing = announced - timeline.frames
+        if structure is None and missing <= 0:
+            return None
+        text = f"{self.name} {structure or 'is damaged'}"
+        if self._count > timeline.frames:
+            text += f"; it announces {self._count} frames, and {timeline.frames} of them could be read"
+        return text + timeline.describe_gap()
+
+
+class _Timeline:
+    """The frames that were read, and the first gap between them."""
+
+    def __init__(self, fps: float) -> None:
+        self.frames = 0
+        self.first = self.last = 0  # stamps, ns
+        self._period = NANOSECONDS / fps
+        self._gap: tuple[int, int, int] | None = None  # the frame before it, that frame's stamp, and the next stamp
+
+    def add(self, stamp: int) -> None:
+        """Takes the next frame."""
+        if self.frames == 0:
+            self.first = stamp
+        elif self._gap is None and stamp - self.last > 1.5 * self._period:
+            self._gap = self.frames - 1, self.last, stamp
+        self.frames += 1
+        self.last = stamp
+
+    def describe_gap(self) -> str:
+        """Where frames are missing, as far as the stamps tell."""
+        if self._gap is None:
+            return f"; the last one is frame {self.frames - 1} ({self.last / NANOSECONDS:.3f} s)"
+        index, before, after = self._gap
+        return (
+            f"; frames are missing behind frame {index}, between {before / NANOSECONDS:.3f} and "
+            f"{after / NANOSECONDS:.3f} s, and the later ones are counted without them"
+        )
+
+    def half_a_frame_before(self) -> float:
+        """A time, ns, from which packets are not older than the first frame."""
+        return self.first - self._period / 2
+
+
+def _count_packets(path: Path, timeline: _Timeline) -> int:
+    """The frames in the file that belong to its timeline, whether they can be decoded or not."""
+    count = 0
+    with opened_video(path) as capture:
+        if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are
+            return 0
+        while capture.grab():
+            count += capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6 >= timeline.half_a_frame_before()
+    return count
+
+
+def _positive(value: float) -> float:
+    """A property of a video, 0 where it does not tell: OpenCV then gives -1, NaN or numbers without meaning."""
+    return value if 0 < value < 1e12 else 0.0
 
 
 class Camera:
     """A camera of this computer, until it stops. Stamps are the computer's clock."""
 
-    damage = None
-
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, pixel_range: PixelRange | None = None) -> None:
         self.name = f"camera {index}"
+        self.damage: str | None = None
+        self.pixel_range = pixel_range or PixelRange()
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             raise ValueError(f"{self.name} cannot be opened; is it plugged in, and does no other program use it?")
-        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or _FOLDER_FPS
+        self.fps = _positive(self._capture.get(cv2.CAP_PROP_FPS)) or _FOLDER_FPS
 
     def __len__(self) -> int:
         return 0
@@ -107,26 +189,42 @@ class Camera:
         index = 0
         try:
             while self._capture.grab():
-                yield Frame(index, time.time_ns(), lambda: _retrieve(self._capture, self.name))
+                yield Frame(index, time.time_ns(), lambda: _retrieve(self._capture, self.name, self.pixel_range))
                 index += 1
+            self.damage = f"{self.name} delivers no more images; is it still plugged in?"
         finally:
             self._capture.release()
 
 
-def open_source(path: Path) -> Folder | Video:
+def open_source(path: Path, pixel_range: PixelRange | None = None) -> Folder | Video:
     """A folder of images or a video file.
+
+    Args:
+        path: of it.
+        pixel_range: makes 8 bits of pixels that have more.
 
     Raises:
         ValueError: if there is no frame.
     """
-    source = Folder(path) if path.is_dir() else Video(path)
+    if path.is_dir():
+        source: Folder | Video = Folder(path, pixel_range)
+        if len(source) == 0:
+            raise ValueError(f"{source.name} holds no image file; expected a video file or a folder of images")
+        return source
+    if not path.exists():
+        raise ValueError(f"{printable(path)} does not exist; expected a video file or a folder of images")
+    source = Video(path, pixel_range)
     if next(iter(source), None) is None:
-        raise ValueError(f"{path} holds no frame that can be read; expected a video file or a folder of images")
+        damage = structural_damage(path)
+        reason = f"; it {damage}" if damage else ""
+        raise ValueError(
+            f"{source.name} holds no frame that can be read{reason}; expected a video file or a folder of images"
+        )
     return source
 
 
-def _retrieve(capture: cv2.VideoCapture, name: str) -> np.ndarray:
+def _retrieve(capture: cv2.VideoCapture, name: str, pixel_range: PixelRange) -> np.ndarray:
     decoded, image = capture.retrieve()
     if not decoded:
         raise ValueError(f"{name} cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return opencv_to_rgb(image, pixel_range)

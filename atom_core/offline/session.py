@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--boxes", type=Path, help="CSV file of targets and of the frames in which they are set")
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "--pixel-range",
+        default="",
+        metavar="LOW,HIGH",
+        help="values shown as black and white in images of more than 8 bits (default: taken from each image)",
+    )
     parser.add_argument("--frames", type=_positive, metavar="N", help="stop after this many frames")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results, finished or not")
@@ -145,6 +151,8 @@ def _complete(sinks: list[Sink], is_anything_found: Callable[[], bool]) -> Itera
 
 def _tell(run: Run, source: Source, ending: Ending, outputs: list[Path], journal: Journal | None) -> None:
     counts = ", ".join(f"{count} {state.value}" for state, count in run.tally.states.items() if count)
+    if source.pixel_range.last is not None:
+        print(f"pixels of more than 8 bits: {source.pixel_range} in the last image; --pixel-range LOW,HIGH sets others")
     word = "stopped after" if ending is Ending.INTERRUPTED else "followed through"
     print(f"{word} {run.tally.frames} frames of {source.name}: {counts or 'no target'}")
     if ending is not Ending.INTERRUPTED:

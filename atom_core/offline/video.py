@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from atom_core.data.images import is_utf8, printable
+
 VIDEO_CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".webm": "VP80"}  # browsers play .webm alone
 
 
@@ -26,6 +28,10 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() not in VIDEO_CODECS:
             raise ValueError(f"{path}: cannot write {path.suffix or 'this'} video; use {', '.join(VIDEO_CODECS)}")
+        if not is_utf8(path):
+            raise ValueError(
+                f"{printable(path)}: OpenCV cannot write a file whose name is not UTF-8; choose another name"
+            )
         self._path = path
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None

@@ -307,9 +307,11 @@ def _cut(item: MaskedObject) -> Patch:
     Raises:
         ValueError: if a file cannot be read, the mask is of another size, or nothing worth pasting is in the box.
     """
-    image, mask = read_image(item.image), cv2.imread(str(item.mask), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ValueError(f"cannot read the mask {item.mask}: missing, damaged or of an unknown format")
+    image = read_image(item.image)
+    try:
+        mask = cv2.cvtColor(read_image(item.mask), cv2.COLOR_RGB2GRAY)
+    except ValueError as error:
+        raise ValueError(f"cannot read the mask: {error}") from error
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{item.mask} is of {mask.shape[::-1]} px, but its image of {image.shape[1::-1]} px")
     x, y, w, h = item.box

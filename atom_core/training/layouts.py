@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atom_core.data.annotations import mark_absent, read_boxes, read_lines, read_rows
-from atom_core.data.images import find_images
+from atom_core.data.images import find_images, visible
 
 _LOG = logging.getLogger(__name__)
 _GROUND_TRUTH = "groundtruth_rect.txt"
@@ -167,7 +167,7 @@ def _find_trackingnet(folder: Path, found: Found) -> bool:
     for chunk in chunks:
         found.sequences.setdefault("trackingnet", []).extend(
             Sequence(path, partial(_read_trackingnet, path, chunk / "frames" / path.stem))
-            for path in sorted((chunk / "anno").glob("*.txt"))
+            for path in sorted(visible((chunk / "anno").glob("*.txt")))
         )
     return bool(chunks)
 
@@ -211,7 +211,8 @@ def _hide(boxes: np.ndarray, path: Path, hidden: Callable[[np.ndarray], np.ndarr
 
 def _find_coco(folder: Path, found: Found) -> bool:
     """`annotations/instances_SPLIT.json` with images in `SPLIT/` or `images/SPLIT/`; `instances_val*` is left alone."""
-    files = [path for path in sorted((folder / "annotations").glob("instances_*.json")) if "_val" not in path.stem]
+    listed = sorted(visible((folder / "annotations").glob("instances_*.json")))
+    files = [path for path in listed if "_val" not in path.stem]
     for path in files:
         split = path.stem.removeprefix("instances_")
         images = _existing(folder / split) or _existing(folder / "images" / split)

@@ -13,6 +13,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from atom_core.data.images import PixelRange
 from atom_core.offline.frames import Frame
 from atom_core.offline.results import NANOSECONDS
 from atom_ros.images import to_rgb
@@ -37,14 +38,15 @@ class BagImages:
     Args:
         bag: open.
         topic: of the images; None if the bag has only one such topic.
-        others: topics whose messages are handed on beside the images.
+        pixel_range: makes 8 bits of pixels that have more.
 
     Raises:
         ValueError: if there is no such topic, or a choice; the message lists what there is.
     """
 
-    def __init__(self, bag: BagReader, topic: str | None) -> None:
+    def __init__(self, bag: BagReader, topic: str | None, pixel_range: PixelRange | None = None) -> None:
         self._bag = bag
+        self.pixel_range = pixel_range or PixelRange()
         self.topic = _choose_topic(bag, topic)
         self.other_topics: frozenset[str] = frozenset()
         self.rest: tuple[Message, ...] = ()  # messages of other topics behind the last image
@@ -80,13 +82,13 @@ class BagImages:
         except Exception as error:  # the boundary to a library that may trip over anything in a damaged message
             return BagFrame(index, None, _raise(f"{self.name}, image {index}: {error}"), None, message, others)
         stamp = image.header.stamp.sec * NANOSECONDS + image.header.stamp.nanosec
-        decode = partial(_decode, image, f"{self.name}, image {index}")
+        decode = partial(_decode, image, f"{self.name}, image {index}", self.pixel_range)
         return BagFrame(index, stamp, decode, image.header, message, others)
 
 
-def _decode(message: Any, name: str) -> np.ndarray:
+def _decode(message: Any, name: str, pixel_range: PixelRange) -> np.ndarray:
     try:
-        image = to_rgb(message)
+        image = to_rgb(message, pixel_range)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return image if image.flags.writeable else image.copy()  # PyTorch takes no array that cannot be written to

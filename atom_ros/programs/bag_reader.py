@@ -19,6 +19,8 @@ from pathlib import Path
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 
+from atom_core.data.images import visible
+
 Message = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
 
 STORAGES = {".db3": "sqlite3", ".mcap": "mcap"}
@@ -117,7 +119,7 @@ class BagReader:
 def _parts(path: Path, compressed: bool = False) -> list[Path]:
     """The bag's files in the order in which they were recorded; numbers count as numbers."""
     endings = tuple(STORAGES) + (tuple(f"{s}.zstd" for s in STORAGES) if compressed else ())
-    files = path.iterdir() if path.is_dir() else [path]
+    files = visible(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in files if file.name.endswith(endings)]
     return sorted(found, key=lambda file: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", file.name)])
 

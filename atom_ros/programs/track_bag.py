@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from atom_core.data.images import PixelRange, parse_pixel_range
 from atom_core.offline.events import parse_stamp
 from atom_core.offline.run import Ending
 from atom_core.offline.session import Makers, add_arguments, follow, is_complete, read_targets
@@ -64,12 +65,13 @@ def _track(arguments: argparse.Namespace) -> Ending:
         raise ValueError("--start-stamp goes with --box; in a --boxes file, use the column stamp")
     stamp = parse_stamp(arguments.start_stamp) if arguments.start_stamp is not None else None
     events = read_targets(arguments, stamp)
+    pixel_range = PixelRange(parse_pixel_range(arguments.pixel_range))
     bag_path = arguments.bag.resolve()
     output = arguments.output or arguments.bag.with_name(
         f"{bag_path.stem if bag_path.is_file() else bag_path.name}_tracks"
     )
     with BagReader(arguments.bag) as bag:
-        images = BagImages(bag, arguments.topic)
+        images = BagImages(bag, arguments.topic, pixel_range)
         copied = [
             c for c in bag.connections if arguments.copy_all or (arguments.copy_images and c.topic == images.topic)
         ]

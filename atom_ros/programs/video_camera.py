@@ -87,6 +87,8 @@ class VideoCamera(Node):
                 return
             self._publish(frame)
             due = max(due, time.monotonic() - period) + period  # what was late is not caught up with in a burst
+        if self._source.damage is not None:
+            self.get_logger().warning(self._source.damage, throttle_duration_sec=10.0)
 
     def _publish(self, frame: Frame) -> None:
         header = Header(frame_id=self._frame_id, stamp=self.get_clock().now().to_msg())

@@ -9,6 +9,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from atom_core.data.images import PixelRange, read_image
 from atom_ros.images import ENCODINGS, check, image_message, to_rgb
 
 HEIGHT, WIDTH = 6, 8
@@ -37,6 +38,7 @@ def _grey3(pixels: np.ndarray) -> np.ndarray:
     return np.dstack([pixels] * 3)
 
 
+FULL = PixelRange((0, 65535))  # of 16 bits
 WIDE = RGB.astype(np.uint16) * 257  # the same picture in 16 bits: 255 * 257 = 65535
 EXACT = {
     "rgb8": (RGB, RGB),
@@ -59,7 +61,7 @@ EXACT = {
 @pytest.mark.parametrize("encoding", EXACT)
 def test_plain_encodings(encoding: str, padding: int) -> None:
     pixels, expected = EXACT[encoding]
-    result = to_rgb(_message(pixels, encoding, padding))
+    result = to_rgb(_message(pixels, encoding, padding), FULL)
     assert result.dtype == np.uint8 and result.flags.c_contiguous
     np.testing.assert_array_equal(result, expected)
 
@@ -67,12 +69,12 @@ def test_plain_encodings(encoding: str, padding: int) -> None:
 @pytest.mark.parametrize("encoding", ["mono16", "rgb16", "bgra16"])
 def test_big_endian(encoding: str) -> None:
     pixels, expected = EXACT[encoding]
-    np.testing.assert_array_equal(to_rgb(_message(pixels, encoding, big_endian=True)), expected)
+    np.testing.assert_array_equal(to_rgb(_message(pixels, encoding, big_endian=True), FULL), expected)
 
 
 def test_16_bit_values_are_rounded() -> None:
     values = np.array([[0, 128, 129, 65535 - 129, 65535 - 128, 65535]], np.uint16)  # halfway is 128.5
-    result = to_rgb(_message(values, "mono16"))[0, :, 0]
+    result = to_rgb(_message(values, "mono16"), FULL)[0, :, 0]
     assert result.tolist() == [0, 0, 1, 254, 255, 255]
 
 
@@ -85,7 +87,7 @@ def test_bayer_patterns(pattern: str, bits: int) -> None:
     mosaic = np.tile(cell, (HEIGHT // 2, WIDTH // 2))
     if bits == 16:
         mosaic = mosaic.astype(np.uint16) * 257
-    result = to_rgb(_message(mosaic, f"bayer_{pattern}{bits}", padding=4))
+    result = to_rgb(_message(mosaic, f"bayer_{pattern}{bits}", padding=4), FULL)
     np.testing.assert_array_equal(result, np.broadcast_to([200, 120, 40], (HEIGHT, WIDTH, 3)))
 
 
@@ -231,3 +233,17 @@ def test_image_message() -> None:
     assert (message.height, message.width, message.step, message.encoding) == (2, 3, 9, "rgb8")
     assert message.header.frame_id == "camera"
     assert message.data.tolist() == list(range(18))
+
+
+@pytest.mark.parametrize("counts", [30, 40_000])
+def test_16_bits_look_the_same_on_every_way(counts: int, tmp_path) -> None:
+    """Raw in three spellings, as a png message and as a png file."""
+    values = np.random.default_rng(3).integers(20_000, 20_000 + counts, (48, 64)).astype(np.uint16)
+    expected = to_rgb(_message(values, "16UC1"))
+    assert expected.min() == 0 and expected.max() == 255
+    np.testing.assert_array_equal(to_rgb(_message(values, "mono16")), expected)
+    # Percentiles lie between two values; with three times as many values elsewhere between the same two.
+    np.testing.assert_allclose(to_rgb(_message(np.dstack([values] * 3), "bgr16")).astype(int), expected, atol=1)
+    np.testing.assert_array_equal(to_rgb(_compressed(values, ".png")), expected)
+    cv2.imwrite(str(tmp_path / "thermal.png"), values)
+    np.testing.assert_array_equal(read_image(tmp_path / "thermal.png"), expected)

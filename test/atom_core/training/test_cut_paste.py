@@ -232,7 +232,7 @@ def test_what_cannot_be_pasted_is_named(masked, backdrop, tmp_path):
     good = masked("a")
     cv2.imwrite(str(tmp_path / "small.png"), np.full((9, 9), 255, np.uint8))
     cases = [
-        (replace(good, mask=tmp_path / "none.png"), r"cannot read the mask .*none\.png"),
+        (replace(good, mask=tmp_path / "none.png"), r"cannot read the mask: .*none\.png"),
         (replace(good, image=tmp_path / "none.png"), r"cannot read the image .*none\.png"),
         (replace(good, mask=tmp_path / "small.png"), r"small\.png is of \(9, 9\) px, but its image of \(120, 100\) px"),
         (replace(good, box=(100.0, 80.0, 10.0, 10.0)), r"a_mask\.png is empty within the box"),

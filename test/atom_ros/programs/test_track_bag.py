@@ -74,7 +74,10 @@ def seen_by_the_tracker(make: Any, index: int) -> np.ndarray:
     if make is padded_bgr8:
         return image
     if make is mono16:
-        return np.dstack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)] * 3)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64)
+        low, high = np.percentile(grey[grey > 0], (1, 99))
+        shown = np.clip((grey - low) / (high - low), 0, 1) * (grey > 0)
+        return np.dstack([np.rint(255 * shown).astype(np.uint8)] * 3)
     return np.ascontiguousarray(cv2.imdecode(jpeg(index)[1].data, cv2.IMREAD_COLOR)[:, :, ::-1])
 
 
