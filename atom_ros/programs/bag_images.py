@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -67,7 +68,7 @@ class BagImages:
         others: list[Message] = []
         index = 0
         for message in self._bag.messages({self.topic, *self.other_topics}):
-            if message[0].topic != self.topic:
+            if message[0].topic != self.topic or not _is_image(message[0]):
                 others.append(message)
                 continue
             yield self._frame(index, message, tuple(others))
@@ -102,18 +103,28 @@ def _raise(text: str) -> Callable[[], np.ndarray]:
 
 
 def _choose_topic(bag: BagReader, topic: str | None) -> str:
-    counts = {c.topic: _count(bag, c.topic) for c in bag.connections if c.msgtype in IMAGE_TYPES}
+    counts = {c.topic: _count(bag, c.topic) for c in bag.connections if _is_image(c)}
     listed = ", ".join(f"{name} ({count} images)" for name, count in sorted(counts.items())) or "none"
+    for c in bag.connections:
+        if c.msgtype in IMAGE_TYPES and not _is_image(c):
+            listed += f"; {c.topic} cannot be read, it is serialized as {c.ext.serialization_format!r} instead of 'cdr'"
     if topic is not None:
         named = topic if topic.startswith("/") else f"/{topic}"
         if named not in counts:
             raise ValueError(f"{bag.path} has no images on {topic}; its image topics: {listed}")
         return named
     if len(counts) != 1:
-        what = "has no images" if not counts else f"has several image topics, choose one with --topic: {listed}"
+        what = (
+            f"has no images: {listed}" if not counts else f"has several image topics, choose one with --topic: {listed}"
+        )
         raise ValueError(f"{bag.path} {what}")
     return next(iter(counts))
 
 
 def _count(bag: BagReader, topic: str) -> int:
-    return sum(c.msgcount for c in bag.connections if c.topic == topic)
+    return sum(c.msgcount for c in bag.connections if c.topic == topic and _is_image(c))
+
+
+def _is_image(connection: Connection) -> bool:
+    """Whether its messages are images that can be read; a topic's name may carry several types."""
+    return connection.msgtype in IMAGE_TYPES and connection.ext.serialization_format == "cdr"

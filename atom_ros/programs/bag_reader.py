@@ -2,32 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of a rosbag2, also of one whose recorder was killed or whose file is damaged. No ROS is needed.
 
-`rosbags` reads the storages. It refuses a file without its proper end, so such a file is read here as far as it goes:
-an mcap file to its last whole record, a sqlite3 file row by row.
+`rosbags` reads the storages. It refuses a file without its proper end and one with a topic whose encoding it does not
+know, and ends at a damaged place. There `bag_rows` goes on, record by record.
 """
 
 from __future__ import annotations
 
-import io
 import re
-import sqlite3
-import struct
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
+from ruamel.yaml import YAML
 
-from atom_core.data.images import visible
+from atom_core.data.images import printable, visible
+from atom_ros.programs.bag_rows import McapRows, SqliteRows, open_compressed
 
 Message = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
 
 STORAGES = {".db3": "sqlite3", ".mcap": "mcap"}
-_MAGIC = b"\x89MCAP0\r\n"
-_FOOTER, _DATA_END = 0x02, 0x0F
-# A file's end without an index: an empty DataEnd and Footer.
-_END = struct.pack("<BQI", _DATA_END, 4, 0) + struct.pack("<BQQQI", _FOOTER, 20, 0, 0, 0) + _MAGIC
 
 
 class BagReader:
@@ -52,13 +50,14 @@ class BagReader:
         self.path = path
         self.damage: str | None = None
         self._stack = ExitStack()
-        self._readers: list[Reader | _SqliteRows] = []
+        self._readers: list[Reader | McapRows | SqliteRows] = []
         try:
             self._readers.append(self._stack.enter_context(Reader(path)))
         except Exception as error:  # the boundary to a library that may trip over anything in a damaged file
             self._open_parts(error)
         self.connections = [c for reader in self._readers for c in reader.connections]
         self.storage = self._storage()
+        self._note_write_ahead_log()
 
     def __enter__(self) -> BagReader:
         return self
@@ -69,161 +68,132 @@ class BagReader:
     @property
     def seconds(self) -> float:
         """From the first message to the last; 0 where the bag is damaged and does not tell."""
-        spans = [(r.start_time, r.end_time) for r in self._readers if isinstance(r, Reader) and r.message_count]
+        spans = [(r.start_time, r.end_time) for r in self._readers if r.message_count]
         return (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e9 if spans else 0.0
 
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
-        """The messages of some topics in the order of their log times. At a damaged place it ends and sets `damage`."""
+        """The messages of some topics in the order of their log times.
+
+        What cannot be read is left out, and `damage` says so.
+        """
         for reader in self._readers:
             wanted = [c for c in reader.connections if c.topic in topics]
             if not wanted:
                 continue
-            iterator = iter(reader.messages(wanted))
-            while True:
-                try:
-                    message = next(iterator)
-                except StopIteration:
-                    break
-                except Exception as error:  # see above
-                    self.damage = f"{reader.path} is damaged ({_reason(error)})"
-                    return
-                yield message
+            seen: Counter[tuple[str, int]] = Counter()
+            try:
+                for message in reader.messages(wanted):
+                    seen[message[0].topic, message[1]] += 1
+                    yield message
+            except Exception as error:  # see above
+                yield from self._rest(reader, topics, seen, error)
+                continue
+            if not isinstance(reader, Reader) and reader.damage is not None:
+                self._note(f"{printable(reader.path)} is damaged ({reader.damage})")
+            announced = sum(connection.msgcount for connection in wanted)
+            if seen.total() < announced:
+                self._note(
+                    f"{printable(reader.path)} is damaged: it announces {announced} messages on {', '.join(topics)}, "
+                    f"and {seen.total()} of them could be read"
+                )
+
+    def _rest(
+        self, reader: Reader | McapRows | SqliteRows, topics: Collection[str], seen: Counter, error: Exception
+    ) -> Iterator[Message]:
+        """The messages that a reader has not delivered before it failed, as far as they can be read."""
+        files = list(self._rows_of(reader))
+        for rows in files:
+            for message in rows.messages([c for c in rows.connections if c.topic in topics]):
+                key = message[0].topic, message[1]
+                if seen[key]:
+                    seen[key] -= 1
+                else:
+                    yield message
+        # An mcap file without an index is refused if its messages are not in the order of their times.
+        if not files or any(isinstance(rows, SqliteRows) or rows.damage is not None for rows in files):
+            self._note(f"{printable(reader.path)} is damaged ({_reason(error)})")
+
+    def _note(self, damage: str) -> None:
+        """Keeps the first thing that is wrong."""
+        self.damage = self.damage or damage
 
     def _open_parts(self, error: Exception) -> None:
         """Opens the bag's files one by one, since the bag as a whole cannot be opened."""
         parts = _parts(self.path)
         for part in parts:
             try:
-                self._readers.append(self._stack.enter_context(Reader(part)))
+                plain = self._decompressed(part)
+                self._readers.append(self._open_part(plain, printable(part)))
             except Exception as part_error:  # see above
-                self._readers.append(self._mend(part, part_error))
+                self._note(f"{printable(part)} is damaged, and nothing of it can be read ({_reason(part_error)})")
         if not parts:
-            raise ValueError(f"{self.path} cannot be read as a rosbag2: {_reason(error)}") from error
-        if self.damage is None:
-            self.damage = f"{self.path} was not closed ({_reason(error)})"
+            raise ValueError(f"{printable(self.path)} cannot be read as a rosbag2: {_reason(error)}") from error
+        if not self._readers:
+            raise ValueError(self.damage) from error
+        if self.path.is_dir() and not _is_closed(self.path, parts):
+            self._note(f"{printable(self.path)} was not closed ({_reason(error)})")
 
-    def _mend(self, part: Path, error: Exception) -> Reader | _SqliteRows:
-        self.damage = f"{part} is damaged ({_reason(error)})"
+    def _open_part(self, part: Path, name: str) -> Reader | McapRows | SqliteRows:
         try:
-            if part.suffix == ".mcap":
-                return self._stack.enter_context(Reader(_EndedMcap(part)))
-            return self._stack.enter_context(_SqliteRows(part))
-        except Exception as second:  # see above
-            raise ValueError(f"{self.damage}, and nothing of it can be read: {_reason(second)}") from error
+            return self._stack.enter_context(Reader(part))
+        except Exception as error:  # see above
+            rows = self._stack.enter_context(_rows(part))
+            if rows.damage is not None or not rows.has_foreign_encodings:
+                self._note(f"{name} is damaged ({rows.damage or _reason(error)})")
+            return rows
+
+    def _decompressed(self, part: Path) -> Path:
+        if part.suffix != ".zstd":
+            return part
+        plain = Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / part.stem
+        with open_compressed(part) as source, open(plain, "wb") as target:
+            shutil.copyfileobj(source, target)
+        return plain
+
+    def _rows_of(self, reader: Reader | McapRows | SqliteRows) -> Iterator[McapRows | SqliteRows]:
+        """The reader's files, to be read record by record where the reader has failed."""
+        if not isinstance(reader, Reader):
+            return
+        for storage in getattr(reader.storage, "storages", [reader.storage]):
+            try:
+                yield self._stack.enter_context(_rows(Path(storage.path)))
+            except Exception as error:  # see above
+                self._note(f"{storage.path} cannot be read ({_reason(error)})")
+
+    def _note_write_ahead_log(self) -> None:
+        for part in _parts(self.path):
+            log = part.with_name(f"{part.name}-wal")
+            if log.is_file() and log.stat().st_size:
+                self._note(
+                    f"{printable(part)} was not closed: its newest messages are in {log.name}; use ros2 bag reindex"
+                )
 
     def _storage(self) -> str:
-        parts = _parts(self.path, compressed=True)
+        parts = _parts(self.path)
         return STORAGES[Path(parts[0].name.removesuffix(".zstd")).suffix] if parts else "sqlite3"
 
 
-def _parts(path: Path, compressed: bool = False) -> list[Path]:
+def _parts(path: Path) -> list[Path]:
     """The bag's files in the order in which they were recorded; numbers count as numbers."""
-    endings = tuple(STORAGES) + (tuple(f"{s}.zstd" for s in STORAGES) if compressed else ())
+    endings = (*STORAGES, *(f"{suffix}.zstd" for suffix in STORAGES))
     files = visible(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in files if file.name.endswith(endings)]
     return sorted(found, key=lambda file: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", file.name)])
 
 
+def _rows(part: Path) -> McapRows | SqliteRows:
+    return McapRows(part) if part.suffix == ".mcap" else SqliteRows(part)
+
+
+def _is_closed(folder: Path, parts: list[Path]) -> bool:
+    """Whether the bag has its description, which is written last, and all the files that it lists."""
+    try:
+        description = YAML(typ="safe").load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+        listed = {Path(name).name for name in description["relative_file_paths"]}
+    except Exception:  # see above
+        return False
+    return listed <= {part.name for part in parts}
+
+
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-class _EndedMcap:
-    """An mcap file as if it had been closed after its last whole record. It is a path to `rosbags`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.suffix = path.suffix
-        self.name = path.name
-        self._end = _end_of_records(path)
-
-    def __str__(self) -> str:
-        return str(self._path)
-
-    def exists(self) -> bool:
-        return True
-
-    def is_dir(self) -> bool:
-        return False
-
-    def open(self, mode: str = "rb") -> io.BufferedReader:
-        return io.BufferedReader(_WithTail(self._path, self._end, _END))
-
-
-def _end_of_records(path: Path) -> int:
-    """The byte behind the last whole record of an mcap file's data."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise ValueError("it does not begin as an mcap file")
-        end = len(_MAGIC)
-        while len(head := file.read(9)) == 9:
-            kind, length = struct.unpack("<BQ", head)
-            if not 0 < kind < _DATA_END or kind == _FOOTER or end + 9 + length > size:
-                break
-            end += 9 + length
-            file.seek(end)
-    return end
-
-
-class _WithTail(io.RawIOBase):
-    """The first bytes of a file, and behind them others."""
-
-    def __init__(self, path: Path, length: int, tail: bytes) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 - held until close
-        self._length = length
-        self._tail = tail
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._length + len(self._tail)}[whence]
-        self._place = max(0, start + offset)
-        return self._place
-
-    def readinto(self, buffer: memoryview) -> int:
-        if self._place < self._length:
-            self._file.seek(self._place)
-            data = self._file.read(min(len(buffer), self._length - self._place))
-        else:
-            start = self._place - self._length
-            data = self._tail[start : start + len(buffer)]
-        buffer[: len(data)] = data
-        self._place += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _SqliteRows:
-    """The rows of a damaged sqlite3 file in the order in which they were recorded, without its index and its counts."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._database = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
-        self._database.execute("PRAGMA writable_schema = ON")  # else a file that is cut off is refused as a whole
-        rows = self._database.execute("SELECT id, name, type, serialization_format FROM topics").fetchall()
-        none = MessageDefinition(MessageDefinitionFormat.NONE, "")
-        self.connections = [
-            Connection(number, name, kind, none, "", 0, ConnectionExtRosbag2(form, []), self)
-            for number, name, kind, form in rows
-        ]
-
-    def __enter__(self) -> _SqliteRows:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
-
-    def messages(self, connections: Collection[Connection]) -> Iterator[Message]:
-        wanted = {connection.id: connection for connection in connections}
-        for topic, stamp, data in self._database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
-            if topic in wanted:
-                yield wanted[topic], stamp, data

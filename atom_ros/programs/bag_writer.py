@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from atom_core.offline.results import FrameResult, State, TargetResult
@@ -65,7 +66,7 @@ class BagSink:
             self._copied: dict[tuple[str, str], Connection] = {}
             for connection in copied:  # each file of a damaged bag has its own
                 if _key(connection) not in self._copied:
-                    self._copied[_key(connection)] = self._add(connection)
+                    self._try_to_add(connection)
 
     def write(self, frame: BagFrame, result: FrameResult) -> None:
         """Appends the frame's messages."""
@@ -93,11 +94,19 @@ class BagSink:
         self._writer.abort()
         shutil.rmtree(self._part, ignore_errors=True)
 
+    def _try_to_add(self, connection: Connection) -> None:
+        try:
+            self._copied[_key(connection)] = self._add(connection)
+        except (TypesysError, KeyError) as error:  # the bag does not hold its definition, and it is no standard type
+            print(f"{connection.topic} is not copied: {connection.msgtype} is not known ({error})", file=sys.stderr)
+
     def _add(self, connection: Connection) -> Connection:
         known = {"msgdef": connection.msgdef.data, "rihs01": connection.digest}
         kind = known if all(known.values()) else {"typestore": self._typestore}
-        qos = connection.ext.offered_qos_profiles
-        return self._writer.add_connection(connection.topic, connection.msgtype, offered_qos_profiles=qos, **kind)
+        qos, form = connection.ext.offered_qos_profiles, connection.ext.serialization_format
+        return self._writer.add_connection(
+            connection.topic, connection.msgtype, offered_qos_profiles=qos, serialization_format=form, **kind
+        )
 
     def _copy(self, *messages: Message) -> None:
         for connection, stamp, data in messages:

@@ -1,0 +1,211 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bags that are damaged, and bags that only look so; no network is loaded."""
+
+import os
+import sqlite3
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from atom_ros.programs.bag_images import BagImages
+from atom_ros.programs.bag_reader import BagReader
+from atom_ros.programs.bag_rows import McapRows, SqliteRows
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+LOG_0 = 1_700_000_000_000_000_000
+FRAMES = 20
+STORAGES = ("sqlite3", "mcap")
+
+
+def image(index: int, size: int = 300_000) -> bytes:
+    """A serialized CompressedImage of noise, so that an mcap file has several chunks and a database many pages."""
+    kinds = STORE.types
+    header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](1, index), "camera")
+    data = np.random.default_rng(index).integers(0, 256, size, np.uint8)
+    message = kinds["sensor_msgs/msg/CompressedImage"](header, "jpeg", data)
+    return STORE.serialize_cdr(message, "sensor_msgs/msg/CompressedImage")
+
+
+def write(path: Path, storage: str, size: int = 300_000) -> Path:
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        for index in range(FRAMES):
+            writer.write(camera, LOG_0 + index, image(index, size))
+    return path
+
+
+def file_of(bag: Path) -> Path:
+    (file,) = [path for path in bag.iterdir() if path.suffix in (".db3", ".mcap")]
+    return file
+
+
+def read(bag: Path) -> tuple[list[int], str | None]:
+    """The numbers of the images that were read, and the damage."""
+    with BagReader(bag) as reader:
+        stamps = [stamp - LOG_0 for _, stamp, _ in reader.messages(["/image"])]
+        return stamps, reader.damage
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_whole_bag_is_not_damaged(tmp_path: Path, storage: str) -> None:
+    assert read(write(tmp_path / "bag", storage)) == (list(range(FRAMES)), None)
+
+
+@pytest.mark.parametrize("with_description", [True, False])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_bag_that_is_cut_off_is_read_to_there(tmp_path: Path, storage: str, with_description: bool) -> None:
+    bag = write(tmp_path / "bag", storage)
+    os.truncate(file_of(bag), file_of(bag).stat().st_size // 2)
+    if not with_description:
+        (bag / "metadata.yaml").unlink()
+    found, damage = read(bag)
+    assert 6 <= len(found) <= 10 and found == list(range(len(found)))
+    assert "is damaged" in damage and str(file_of(bag)) in damage
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_behind_a_damaged_middle_it_goes_on(tmp_path: Path, storage: str) -> None:
+    bag = write(tmp_path / "bag", storage)
+    size = file_of(bag).stat().st_size
+    with open(file_of(bag), "r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xa5" * (size // 20))
+    found, damage = read(bag)
+    assert found[:8] == list(range(8)) and found[-1] == FRAMES - 1
+    assert storage == "sqlite3" or len(found) < FRAMES  # a database has no checksums: the content of a row may be wrong
+    assert storage == "sqlite3" or "is damaged" in damage
+
+
+def test_rows_behind_a_damaged_page_are_read(tmp_path: Path) -> None:
+    """Small rows, some of a page each: a page that is overwritten takes only its own ones away."""
+    bag = write(tmp_path / "bag", "sqlite3", size=1000)
+    with open(file_of(bag), "r+b") as file:
+        pages = file_of(bag).stat().st_size // 4096
+        for page in range(pages - 1, 0, -1):  # the last page that holds messages of the middle
+            file.seek(4096 * page)
+            content = file.read(4096)
+            if image(FRAMES // 2, 1000)[60:200] in content:
+                file.seek(4096 * page)
+                file.write(b"\xa5" * 4096)
+    found, damage = read(bag)
+    assert 10 <= len(found) < FRAMES and {0, FRAMES - 1} <= set(found) and FRAMES // 2 not in found
+    assert "is damaged" in damage
+
+
+def test_fewer_messages_than_announced_are_damage(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", "sqlite3", size=100)
+    with sqlite3.connect(file_of(bag)) as database:
+        database.execute("DELETE FROM messages WHERE id > 15")
+    found, damage = read(bag)
+    assert len(found) == 15 and "announces 20 messages on /image, and 15 of them could be read" in damage
+
+
+def test_messages_in_a_write_ahead_log_are_named(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", "sqlite3", size=100)
+    log = file_of(bag).with_name(f"{file_of(bag).name}-wal")
+    log.write_bytes(b"")
+    assert read(bag)[1] is None
+    log.write_bytes(b"pages")
+    assert f"its newest messages are in {log.name}" in read(bag)[1]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_definition_of_unknown_encoding_is_no_damage(tmp_path: Path, storage: str) -> None:
+    """rosbag2 writes "unknown" where it finds no definition of a type; others record with other encodings."""
+    bag = write_with_unknown(tmp_path / "bag", storage)
+    assert read(bag) == (list(range(FRAMES)), None)
+    with BagReader(bag) as reader:
+        assert {c.topic for c in reader.connections} == {"/image", "/other"}
+        assert BagImages(reader, None).topic == "/image"
+
+
+def write_with_unknown(path: Path, storage: str) -> Path:
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        other = writer.add_connection("/other", "acme_msgs/msg/Odd", msgdef="uint8 value", rihs01="RIHS01_0")
+        for index in range(FRAMES):
+            writer.write(camera, LOG_0 + index, image(index, 100))
+            writer.write(other, LOG_0 + index, b"odd")
+    file = file_of(path)
+    if storage == "sqlite3":
+        with sqlite3.connect(file) as database:
+            database.execute(
+                "UPDATE message_definitions SET encoding = 'unknown' WHERE topic_type = 'acme_msgs/msg/Odd'"
+            )
+    else:  # of the same length, so that nothing else changes
+        name = b"acme_msgs/msg/Odd" + (7).to_bytes(4, "little")
+        data = file.read_bytes()
+        assert name + b"ros2msg" in data
+        file.write_bytes(data.replace(name + b"ros2msg", name + b"unknown"))
+        drop_checksums(file)
+    return path
+
+
+def drop_checksums(file: Path) -> None:
+    """Sets the chunks' checksums to 0, which means that there is none."""
+    data, place = bytearray(file.read_bytes()), 8
+    while data[place] not in (0x0F, 0x02):
+        length = int.from_bytes(data[place + 1 : place + 9], "little")
+        if data[place] == 0x06:
+            data[place + 9 + 24 : place + 9 + 28] = bytes(4)
+        place += 9 + length
+    file.write_bytes(data)
+
+
+def test_a_foreign_serialization_is_no_damage_and_is_named(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    with Writer(bag, version=9) as writer:
+        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        foreign = writer.add_connection(
+            "/foreign", "sensor_msgs/msg/Image", typestore=STORE, serialization_format="protobuf"
+        )
+        for index in range(FRAMES):
+            writer.write(camera, LOG_0 + index, image(index, 100))
+            writer.write(foreign, LOG_0 + index, b"odd")
+    assert read(bag) == (list(range(FRAMES)), None)
+    with BagReader(bag) as reader:
+        assert BagImages(reader, None).topic == "/image"
+        with pytest.raises(ValueError, match="/foreign cannot be read, it is serialized as 'protobuf'"):
+            BagImages(reader, "/foreign")
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_topic_with_two_types_gives_its_images(tmp_path: Path, storage: str) -> None:
+    bag = tmp_path / "bag"
+    with Writer(bag, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        text = writer.add_connection("/image", "std_msgs/msg/String", typestore=STORE)
+        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        note = STORE.serialize_cdr(STORE.types["std_msgs/msg/String"]("note"), "std_msgs/msg/String")
+        for index in range(FRAMES):
+            writer.write(text, LOG_0 + index, note)
+            writer.write(camera, LOG_0 + index, image(index, 100))
+    with BagReader(bag) as reader:
+        images = BagImages(reader, None)
+        frames = list(images)
+        assert (len(images), len(frames), images.damage) == (FRAMES, FRAMES, None)
+        assert [frame.stamp for frame in frames] == [10**9 + index for index in range(FRAMES)]
+
+
+def test_the_rows_are_those_of_rosbags(tmp_path: Path) -> None:
+    for storage, rows in (("sqlite3", SqliteRows), ("mcap", McapRows)):
+        bag = write(tmp_path / storage, storage, size=1000)
+        with BagReader(bag) as reader, rows(file_of(bag)) as found:
+            expected = [(c.topic, c.msgtype, stamp, bytes(data)) for c, stamp, data in reader.messages(["/image"])]
+            own = found.messages(found.connections)
+            assert [(c.topic, c.msgtype, stamp, data) for c, stamp, data in own] == expected
+            assert found.damage is None
+
+
+def test_a_missing_file_of_a_bag_is_named(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", "sqlite3", size=100)
+    file = file_of(bag)
+    file.rename(file.with_name("bag_1.db3"))
+    found, damage = read(bag)
+    assert len(found) == FRAMES and "was not closed" in damage
+    with mock.patch.object(Path, "iterdir", return_value=iter(())), pytest.raises(ValueError, match="cannot be read"):
+        BagReader(bag)
