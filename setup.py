@@ -22,7 +22,7 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["atom_core", "atom_core.*"]), "atom_core._weights"],
     package_dir={"atom_core._weights": "weights"},
-    package_data={"atom_core._weights": ["*.safetensors", "*.md"]},
+    package_data={"atom_core": ["py.typed"], "atom_core._weights": ["*.safetensors", "*.md"]},
     python_requires=">=3.11",
     install_requires=[
         "matplotlib>=3.6",

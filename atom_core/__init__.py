@@ -2,10 +2,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """ATOM visual object tracking (CVPR 2019) in PyTorch. Knows nothing of ROS."""
 
+from __future__ import annotations
+
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atom_core.config import TrackerConfig
+    from atom_core.result import TrackResult, TrackState
+    from atom_core.tracker import AtomTracker, MultiTracker
+
+__all__ = ["AtomTracker", "MultiTracker", "TrackResult", "TrackState", "TrackerConfig", "__version__"]
+
+__version__ = "0.1.0"
 
 # On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame, and OpenMP's would by default go on
 # spinning after their work, on cores that the others need. A few microseconds of it are kept: the learning's operations
 # are short, and waking a thread for each takes longer. Both are read when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+_MODULES = {
+    "AtomTracker": "tracker",
+    "MultiTracker": "tracker",
+    "TrackResult": "result",
+    "TrackState": "result",
+    "TrackerConfig": "config",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names, imported when they are first used: importing a part does not import PyTorch for it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"atom_core.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

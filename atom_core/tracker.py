@@ -1,100 +1,45 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ATOM, frame by frame: read `AtomTracker.track` and `follow`, then `learn_first_frame`, `frame_step` and `learn`.
+"""The trackers: a frame goes from here to `atom_core.follow`, and comes back as results.
 
-`AtomTracker` checks what comes in and uploads the image. `follow` decides on the host where to look, has the device
-look (`atom_core.frame_step`), fetches the results and says what they mean, each once a frame for all targets.
-`atom_core.multi_tracker` has several targets in one image.
+`MultiTracker` tracks several targets in the same images: one network, one upload, one pass of the backbone and one host
+read a frame. `AtomTracker` is one target of it.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from atom_core import boxes
-from atom_core.boxes import Box, Region
-from atom_core.capture import Execution
-from atom_core.classifier.augment import dropout_samples, first_frame_crops
-from atom_core.classifier.localize import LocalizationState
-from atom_core.classifier.target_model import TargetModel, gaussian_labels, normalize_features
 from atom_core.config import TrackerConfig
-from atom_core.crop import gather, sample_crop
-from atom_core.frame_step import Aim, Numbers, Observation, Sight, fetch, interpret, missed, upload_aims
-from atom_core.long_term import redetection
-from atom_core.long_term.appearance import INTERVAL, Appearance, Glimpse
-from atom_core.long_term.redetection import (
-    Finding,
-    Search,
-    evidence,
-    is_recognised,
-    judge,
-    may_be_another,
-    plan,
-    reaches_thresholds,
-)
+from atom_core.follow import capture, finish_updates, follow
+from atom_core.model import Model
 from atom_core.networks import weights
-from atom_core.networks.backbones import Features
-from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino
-from atom_core.networks.iou_predictor import IoUNet, Modulation
-from atom_core.refinement.openvino_refiner import OpenVinoRefiner
-from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast, needs_whole_maps
-from atom_core.sharing import leaders
-
-_JITTERS = 64  # frames after which the proposals' jitter is used again
-_FRAMES_OF_EVIDENCE = 5
-_FIRST_EVIDENCE = 1.3  # as long as only the first frame is known: less than in most second frames
-_PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+from atom_core.result import TrackResult
+from atom_core.target import Target, learn_first_frame
 
 
-class TrackState(enum.Enum):
-    """What the tracker knows of the target in a frame."""
+class MultiTracker:
+    """Tracks several objects, each as an `AtomTracker` would. Not thread-safe.
 
-    TRACKING = "tracking"
-    UNCERTAIN = "uncertain"  # seen, but so is something much like it: nothing is learned from the frame
-    LOST = "lost"  # not seen where it was last: the box is the last known place, not an observation
-    SEARCHING = "searching"  # lost, and looked for in the whole image; the box is no observation either
-
-
-@dataclass(frozen=True)
-class TrackResult:
-    """What one frame yields.
-
-    Attributes:
-        box: (x, y, width, height) in image px; LOST or SEARCHING, the last known place and no observation.
-        score: the classifier's peak, about 0..1; its training target is 1 on the object and 0 elsewhere.
-        iou: predicted overlap of the box with the object, 0..1; 0 where `state` is LOST or SEARCHING.
-        state: of the target.
-        hard_negative: a distractor was seen, and the classifier was trained against it at once.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    iou: float
-    state: TrackState
-    hard_negative: bool
-
-
-class AtomTracker:
-    """Tracks one object from a box in one image (Danelljan et al., ATOM, CVPR 2019). Not thread-safe.
+    Targets whose search regions nearly agree share one crop and its features (see `atom_core.sharing`).
 
     Args:
         network: see `atom_core.networks.weights`; several trackers may share one.
         device: where it computes.
-        config: may be replaced between frames by setting `config`. What shapes the model (sizes, regularisation, the
-            first frame's weight) then counts from the next `initialize`.
+        config: of all targets; may be replaced between frames by setting `config`. What shapes the model (sizes,
+            regularisation, the first frame's weight) then applies from the next first frame on.
         precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs), not the learning.
         engine: of the backbone, see `atom_core.networks.engine.accelerate`.
+        max_targets: how many there may be at a time; None for any number.
         capture: "on", "off", or "auto" for CUDA alone: whether the frame step is captured as one graph when the tracker
             warms up or learns its first target, see `atom_core.capture`.
     """
@@ -106,14 +51,205 @@ class AtomTracker:
         config: TrackerConfig,
         precision: str = "float32",
         engine: str = "auto",
+        max_targets: int | None = None,
         capture: str = "auto",
     ) -> None:
+        if max_targets is not None and max_targets < 1:
+            raise ValueError(f"max_targets is {max_targets}; expected 1 or more, or None for any number")
         self.device = device
         self.network_name = network.name
         self.weights_sha256 = network.sha256
         self.config = config
-        self._networks = prepare_networks(network, device, config, precision, engine, capture)
-        self._target: Target | None = None
+        self.max_targets = max_targets
+        self._model = Model.prepare(network, device, config.crop_size, precision, engine, capture)
+        self._targets: dict[int, Target] = {}
+        self._last_id = 0
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "default",
+        device: str = "auto",
+        config: TrackerConfig | None = None,
+        precision: str = "float32",
+        engine: str = "auto",
+        max_targets: int | None = None,
+        capture: str = "auto",
+    ) -> MultiTracker:
+        """A tracker with the weights of a shipped network or of a file.
+
+        Args:
+            name_or_path: of the network.
+            device: "auto" (the GPU if PyTorch can use one), "cpu", "cuda" or "cuda:1".
+            config: see the class, like the other arguments.
+
+        Raises:
+            FileNotFoundError: if there are no such weights.
+            ValueError: if the file, the device or another argument is unusable; the message says what is expected.
+        """
+        chosen = choose_device(device)
+        network = weights.load(name_or_path)
+        return cls(network, chosen, config or TrackerConfig(), precision, engine, max_targets, capture)
+
+    @property
+    def execution(self) -> str:
+        """How frames are run: "captured", or "eager: " and why."""
+        return self._model.execution.state
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether warming up has nothing left to capture in the calling thread, see `atom_core.capture`."""
+        return self._model.execution.is_settled
+
+    @property
+    def target_ids(self) -> tuple[int, ...]:
+        """Numbers of the targets, in the order in which they were added."""
+        return tuple(self._targets)
+
+    def target(self, target_id: int) -> Target:
+        """All state of a target; raises KeyError if there is none of this number."""
+        return self._choose([target_id])[target_id]
+
+    def uncaptured(self) -> AbstractContextManager[None]:
+        """Within it, frames are run operation by operation, so that their parts can be timed and counted."""
+        return self._model.execution.paused()
+
+    def add(self, image: np.ndarray, box: Sequence[float], target_id: int | None = None) -> int:
+        """Learns one more target, or one anew. Where this raises, all targets are as before.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            box: (x, y, width, height) in px, see `atom_core.boxes`.
+            target_id: of the target to be learned anew, or a number of the caller's choice for a new one, higher than
+                all before it; by default the next.
+
+        Returns:
+            The target's number. Numbers grow and are never given to another target.
+
+        Raises:
+            ValueError: if the image or the box is unusable, there is no room, or the number is that of a target
+                that was removed; the message says what is expected.
+        """
+        number = self._last_id + 1 if target_id is None else target_id
+        if number not in self._targets:
+            self._check_new(number)
+        self._targets[number] = self._learn_first_frame(image, box)
+        self._last_id = max(self._last_id, number)
+        return number
+
+    def remove(self, target_id: int) -> bool:
+        """Forgets a target; returns whether there was one."""
+        return self._targets.pop(target_id, None) is not None
+
+    def clear(self) -> None:
+        """Forgets all targets; their numbers are not given again."""
+        self._targets.clear()
+
+    def track(self, image: np.ndarray, target_ids: Iterable[int] | None = None) -> dict[int, TrackResult]:
+        """Finds the targets in the next image and learns from it.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of any size.
+            target_ids: which targets; by default all. The others do not learn of the image.
+
+        Returns:
+            the result of each target by its number; nothing if there is no target.
+
+        Raises:
+            KeyError: if there is no target of such a number; no target has seen the image then.
+            ValueError: if the image is unusable; the targets are kept.
+        """
+        check_image(image)
+        chosen = self._choose(target_ids)
+        if not chosen:
+            return {}
+        with torch.no_grad():
+            results = follow(upload(image, self.device), list(chosen.values()), self._model, self.config)
+        return dict(zip(chosen, results, strict=True))
+
+    def finish_frame(self) -> None:
+        """Runs the filters' updates that the last frame left pending; they take longer than the frame.
+
+        Call this after publishing the results; otherwise the next `track` does it.
+        """
+        finish_updates(list(self._targets.values()), self._model)
+
+    def warm_up(self) -> None:
+        """Runs every stage once on an image of noise, so that the first real frame is not slower; the targets are kept.
+
+        Where the frame step is to be captured, this takes minutes; call it in the thread that will track.
+        """
+        image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+        self._model.execution.renew()
+        target = self._learn_first_frame(image, (140, 100, 40, 40))
+        with torch.no_grad():
+            follow(upload(image, self.device), [target], self._model, self.config)
+
+    def state(self) -> dict[str, Any]:
+        """All that is known of the targets, to be saved (`torch.save`) and given to `restore`; not a copy."""
+        return {"targets": self._targets, "last_id": self._last_id}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from another tracker's `state` as that one would have: same network, configuration and device."""
+        self._targets = dict(state["targets"])
+        self._last_id = state["last_id"]
+
+    def _learn_first_frame(self, image: np.ndarray, box: Sequence[float]) -> Target:
+        check_image(image)
+        check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
+        x, y, width, height = (float(v) for v in box)
+        with torch.no_grad():
+            uploaded = upload(image, self.device)
+            target = learn_first_frame(uploaded, (x, y, width, height), self._model.networks, self.config)
+            if not self._model.execution.is_settled:
+                capture(uploaded, target, self._model, self.config)
+        return target
+
+    def _choose(self, target_ids: Iterable[int] | None) -> dict[int, Target]:
+        if target_ids is None:
+            return self._targets
+        chosen = tuple(target_ids)
+        missing = [number for number in chosen if number not in self._targets]
+        if missing:
+            raise KeyError(f"there is no target {missing[0]}; there are {self._list()}")
+        return {number: self._targets[number] for number in chosen}
+
+    def _check_new(self, number: int) -> None:
+        if number <= self._last_id:
+            raise ValueError(
+                f"there is no target {number}, and the number was given before; leave it out, or give one of those "
+                f"that are followed ({self._list()}) or one above {self._last_id}"
+            )
+        if self.max_targets is not None and len(self._targets) >= self.max_targets:
+            raise ValueError(
+                f"there are {len(self._targets)} targets already ({self._list()}), and max_targets is "
+                f"{self.max_targets}; remove one, give the number of the one to replace, or raise max_targets"
+            )
+
+    def _list(self) -> str:
+        return ", ".join(map(str, self._targets)) or "none"
+
+
+class AtomTracker:
+    """Tracks one object from a box in one image (Danelljan et al., ATOM, CVPR 2019). Not thread-safe.
+
+    It is one target of a `MultiTracker`, and takes the same arguments.
+    """
+
+    def __init__(
+        self,
+        network: weights.Network,
+        device: torch.device,
+        config: TrackerConfig,
+        precision: str = "float32",
+        engine: str = "auto",
+        capture: str = "auto",
+    ) -> None:
+        self._tracker = MultiTracker(network, device, config, precision, engine, None, capture)
+        self.device = device
+        self.network_name = network.name
+        self.weights_sha256 = network.sha256
+        self._target_id: int | None = None
 
     @classmethod
     def from_pretrained(
@@ -125,35 +261,42 @@ class AtomTracker:
         engine: str = "auto",
         capture: str = "auto",
     ) -> AtomTracker:
-        """A tracker with the weights of a shipped network or of a file.
-
-        Args:
-            device: "auto" (the GPU if PyTorch can use one), "cpu", "cuda" or "cuda:1".
-
-        Raises:
-            FileNotFoundError: if there are no such weights.
-            ValueError: if the file, the device or another argument is unusable; the message says what is expected.
-        """
+        """A tracker with the weights of a shipped network or of a file, see `MultiTracker.from_pretrained`."""
         chosen = choose_device(device)
         return cls(weights.load(name_or_path), chosen, config or TrackerConfig(), precision, engine, capture)
 
     @property
+    def config(self) -> TrackerConfig:
+        """The configuration; may be replaced between frames, see `MultiTracker`."""
+        return self._tracker.config
+
+    @config.setter
+    def config(self, config: TrackerConfig) -> None:
+        self._tracker.config = config
+
+    @property
     def is_initialized(self) -> bool:
         """Whether there is a target, so that `track` may be called."""
-        return self._target is not None
+        return self._target_id is not None
+
+    @property
+    def target(self) -> Target:
+        """All state of the target; raises RuntimeError if there is none."""
+        return self._tracker.target(self._the_target_id())
 
     @property
     def execution(self) -> str:
         """How frames are run: "captured", or "eager: " and why."""
-        return self._networks.execution.state
+        return self._tracker.execution
 
     def uncaptured(self) -> AbstractContextManager[None]:
         """Within it, frames are run operation by operation, so that their parts can be timed and counted."""
-        return self._networks.execution.paused()
+        return self._tracker.uncaptured()
 
     def reset(self) -> None:
         """Forgets the target; `initialize` comes next."""
-        self._target = None
+        self._tracker.clear()
+        self._target_id = None
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
         """Learns a target; an earlier one is forgotten, unless this call raises.
@@ -165,7 +308,7 @@ class AtomTracker:
         Raises:
             ValueError: if the image or the box is unusable; the message says what is wrong and what is expected.
         """
-        self._target = new_target(image, box, self._networks, self.config, self.device)
+        self._target_id = self._tracker.add(image, box, self._target_id)
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Finds the target in the next image and learns from it.
@@ -177,370 +320,26 @@ class AtomTracker:
             RuntimeError: if there is no target.
             ValueError: if the image is unusable; the target is kept.
         """
-        if self._target is None:
-            raise RuntimeError("track was called before initialize; give the target first: initialize(image, box)")
-        check_image(image)
-        with torch.no_grad():
-            return follow(upload(image, self.device), [self._target], self._networks, self.config)[0]
+        target_id = self._the_target_id()
+        return self._tracker.track(image)[target_id]
 
     def finish_frame(self) -> None:
-        """Learns what the last frame left to learn: the filter's update, which takes longer than the frame.
-
-        The next `track` does it otherwise. This is for who passes the result on first, and has time until then.
-        """
-        if self._target is not None:
-            finish_learning([self._target], self._networks)
+        """Runs the filter's update that the last frame left pending, see `MultiTracker.finish_frame`."""
+        self._tracker.finish_frame()
 
     def warm_up(self) -> None:
-        """Runs every stage once on an image of noise, so that the first real frame is not slower; the target is kept.
+        """Runs every stage once, see `MultiTracker.warm_up`; the target is kept."""
+        self._tracker.warm_up()
 
-        Where the frame step is to be captured, this takes minutes; call it in the thread that will track.
-        """
-        warm_up(self._networks, self.config, self.device)
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The two networks, shared and never changed. They compute in `precision` and return float32."""
-
-    backbone: BackboneFunction
-    iou_net: IoUNet
-    refiner: Refiner
-    execution: Execution
-    precision: torch.dtype = torch.float32
-
-    def features(self, crops: Tensor) -> Features:
-        """Backbone features of crops (N, 3, S, S) in 0..255."""
-        with autocast(crops.device, self.precision):
-            return Features(*(f.float() for f in self.backbone(crops)))
-
-    def modulation(self, features: Features, box: Tensor) -> Modulation:
-        """What the IoU predictor keeps of the first frame: features of one crop, box (1, 4) in crop px."""
-        with autocast(box.device, self.precision):
-            return Modulation(*(m.float() for m in self.iou_net.modulation(features, box)))
-
-    def refine(
-        self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
-    ) -> tuple[Tensor, Tensor]:
-        """Ascends proposals on the predicted IoU, see `Refiner`."""
-        return self.refiner(features, modulation, proposals, ascent)
-
-
-def prepare_networks(
-    network: weights.Network, device: torch.device, config: TrackerConfig, precision: str, engine: str, capture: str
-) -> Networks:
-    """The networks on a device, see `AtomTracker`.
-
-    Raises:
-        ValueError: if the precision, the engine or the capture mode is unknown or cannot be used.
-    """
-    execution = Execution(capture, device)
-    if precision not in _PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
-    if engine == "auto" and (precision != "float32" or capture == "on"):
-        engine = "torch"  # the CPU's engine computes in float32, and is no part of a graph
-    backbone = accelerate(network.backbone.to(device), device, config.crop_size, engine)
-    iou_net = network.iou_net.to(device)
-    if is_openvino(device, engine):
-        refiner = OpenVinoRefiner(iou_net, network.backbone.channels, config.crop_size)
-    else:
-        refiner = TorchRefiner.of(iou_net, config.crop_size, _PRECISIONS[precision])
-    return Networks(backbone, iou_net, refiner, execution, _PRECISIONS[precision])
+    def _the_target_id(self) -> int:
+        if self._target_id is None:
+            raise RuntimeError("track was called before initialize; give the target first: initialize(image, box)")
+        return self._target_id
 
 
 def upload(image: np.ndarray, device: torch.device) -> Tensor:
     """The image (H, W, 3) on the device."""
     return torch.from_numpy(np.ascontiguousarray(image)).to(device)
-
-
-@dataclass
-class Target:
-    """All that is known of one target."""
-
-    place: Box  # px of an image of `image_size`, in any state the last known
-    image_size: tuple[int, int]  # width and height
-    model: TargetModel  # tells the object from its look-alikes, learned online
-    modulation: Modulation  # what the IoU predictor keeps of the first frame
-    appearance: Appearance  # what it looks like, to know it again
-    jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
-    evidence: list[float] = field(default_factory=lambda: [_FIRST_EVIDENCE])  # see `take_evidence`
-    drawn: int = 0  # rows of `jitter` that were used
-    frame: int = 0  # frames since the first
-    learned: bool = False  # whether the memory holds samples that the filter has not seen
-    due: int = 0  # iterations of an update that the last frame left to be done
-    search: Search | None = None  # while it is lost, and looked for in the whole image
-    probation: int = 0  # frames to come in which only what is convincing is learned: it has just been taken up again
-
-    def next_jitter(self) -> np.ndarray:
-        """Drawn once for many frames, so that none of them draws anew."""
-        self.drawn += 1
-        return self.jitter[(self.drawn - 1) % len(self.jitter)]
-
-    @property
-    def usual_evidence(self) -> float:
-        """What speaks for the target from frame to frame, see `redetection.evidence`."""
-        return statistics.median(self.evidence)
-
-    def take_evidence(self, amount: float) -> None:
-        """Takes what spoke for the target in a frame in which it was seen."""
-        self.evidence = [*self.evidence, amount][-_FRAMES_OF_EVIDENCE:]
-
-    def resize_image(self, size: tuple[int, int]) -> None:
-        """Has the target where it was, now in px of images of this size (width, height)."""
-        if size != self.image_size:
-            self.place = boxes.rescale(self.place, self.image_size, size)
-            self.search = self.search and redetection.rescale(self.search, self.image_size, size)
-            self.image_size = size
-
-
-def new_target(
-    image: np.ndarray, box: Sequence[float], networks: Networks, config: TrackerConfig, device: torch.device
-) -> Target:
-    """Learns a target, see `AtomTracker.initialize`."""
-    check_image(image)
-    check_box(box, image.shape[1], image.shape[0], config.min_box_side)
-    x, y, width, height = (float(v) for v in box)
-    generator = torch.Generator().manual_seed(config.seed)
-    with torch.no_grad():
-        uploaded = upload(image, device)
-        target = learn_first_frame(uploaded, (x, y, width, height), networks, config, generator)
-        if not networks.execution.is_settled:
-            capture_step(uploaded, target, networks, config)
-    return target
-
-
-def warm_up(networks: Networks, config: TrackerConfig, device: torch.device) -> None:
-    """Learns a target in an image of noise and follows it into the next: every stage runs once, and is captured."""
-    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    networks.execution.renew()
-    target = new_target(image, (140, 100, 40, 40), networks, config, device)
-    with torch.no_grad():
-        follow(upload(image, device), [target], networks, config)
-
-
-def capture_step(image: Tensor, target: Target, networks: Networks, config: TrackerConfig) -> None:
-    """Has the frame step captured on an image (H, W, 3) of a target, if that is wanted."""
-    look = look_at_place(target, target.jitter[0], config)
-    iterations = config.update_cg_iterations, config.hard_negative_cg_iterations
-    networks.execution.capture(lambda: prepare(image, [look]), networks, target.model.lesson, iterations)
-
-
-def learn_first_frame(
-    image: Tensor, box: Box, networks: Networks, config: TrackerConfig, generator: torch.Generator
-) -> Target:
-    """Learns a target from one image (H, W, 3) uint8 and a box (section 3.3, first frame)."""
-    size = config.crop_size
-    kept = boxes.keep_in_image(box, image.shape[1], image.shape[0], config.min_box_side, config.position_margin)
-    x0, y0, side = region = boxes.search_region(kept, config.search_area_factor)
-    # Twice the search region, about the same centre, so that shifted and rotated copies still see real pixels.
-    wide = x0 - math.floor(side / 2), y0 - math.floor(side / 2), 2 * side
-    patch = sample_crop(image, wide, 2 * size)
-    middle = boxes.points_to_crop(boxes.center(torch.tensor(kept)), torch.tensor(wide), 2 * size)
-    crops, centers = first_frame_crops(patch, middle, config, generator)
-
-    features = networks.features(crops)
-    identity = Features(features.stride8[:1], features.stride16[:1])
-    crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
-    modulation = networks.modulation(identity, crop_box.to(image.device))
-    appearance = Appearance.of_first_frame(identity.stride8, tuple(crop_box[0].tolist()))
-
-    samples = normalize_features(features.stride16)
-    samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
-    centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
-    labels = make_labels(centers.numpy(), config)
-    model = TargetModel.learn_first_frame(samples, labels, config, generator, networks.precision)
-    jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
-    return Target(box, (image.shape[1], image.shape[0]), model, modulation, appearance, jitter.numpy())
-
-
-class Look(NamedTuple):
-    """One search region in which one target is looked for."""
-
-    target: Target
-    aim: Aim
-
-
-def follow(image: Tensor, targets: Sequence[Target], networks: Networks, config: TrackerConfig) -> list[TrackResult]:
-    """Finds each target in an image (H, W, 3) uint8 and learns from it, but for updates of filters.
-
-    They are left for the time after the result, see `finish_learning`. One pass of the backbone and one host read serve
-    all targets and all places where they are looked for.
-    """
-    finish_learning(targets, networks)
-    size = image.shape[1], image.shape[0]
-    for target in targets:
-        target.resize_image(size)
-    of_targets = share_regions([look_at(target, *size, config) for target in targets])
-    looks = [look for of_target in of_targets for look in of_target]
-    seen = locate(image, looks, networks)
-    findings = [interpret(row, look.aim, *size) for row, look in zip(fetch(seen), looks, strict=True)]
-    findings = [compare(found, look, looks, seen) for found, look in zip(findings, looks, strict=True)]
-    findings = [
-        found if is_recognised(found, look.target.usual_evidence, config) else missed(look.aim, found.score, *size)
-        for found, look in zip(findings, looks, strict=True)
-    ]
-    results, first = [], 0
-    for target, of_target in zip(targets, of_targets, strict=True):
-        result, chosen = decide(target, findings[first : first + len(of_target)], config)
-        learn(target, seen.samples[first + chosen], of_target[chosen].aim.region, result, config)
-        keep_appearance(result, of_target[chosen], looks, seen)
-        results.append(result)
-        first += len(of_target)
-    return results
-
-
-def look_at(target: Target, image_width: int, image_height: int, config: TrackerConfig) -> list[Look]:
-    """Where to look for a target in the next image: about its last place, and if it is lost, elsewhere as well."""
-    if target.search is None or not config.redetection:
-        return [look_at_place(target, target.next_jitter(), config)]
-    views = plan(target.search, image_width, image_height, config)
-    return [Look(target, Aim(view.region, view.box, target.next_jitter(), view.config)) for view in views]
-
-
-def look_at_place(target: Target, jitter: np.ndarray, config: TrackerConfig) -> Look:
-    """About the target's last place."""
-    return Look(target, Aim(boxes.search_region(target.place, config.search_area_factor), target.place, jitter, config))
-
-
-def share_regions(looks: list[list[Look]]) -> list[list[Look]]:
-    """The same looks, where targets that are not lost share a search region if theirs nearly agree."""
-    alone = [of_target[0].aim.region for of_target in looks if len(of_target) == 1]
-    shared = iter([alone[leader] for leader in leaders(alone)])
-    return [[Look(o[0].target, o[0].aim._replace(region=next(shared)))] if len(o) == 1 else o for o in looks]
-
-
-def search_regions(looks: Sequence[Look]) -> list[Region]:
-    """The search regions of one frame, each once, as their crops and features are numbered."""
-    return list(dict.fromkeys(look.aim.region for look in looks))
-
-
-def locate(image: Tensor, looks: Sequence[Look], networks: Networks) -> Observation:
-    """What each look at an image (H, W, 3) uint8 shows; looks of one search region share its crop and its features."""
-    return networks.execution.see(*prepare(image, looks), networks)
-
-
-def prepare(image: Tensor, looks: Sequence[Look]) -> tuple[list[Tensor], Numbers, list[Sight]]:
-    """What the frame step works on: the search regions' pixels, the looks' numbers, and what targets are known by."""
-    regions = search_regions(looks)
-    numbers = upload_aims([look.aim for look in looks], regions, image)
-    sights = [as_sight(look, regions.index(look.aim.region)) for look in looks]
-    return [gather(image, taps) for taps in numbers.taps], numbers, sights
-
-
-def as_sight(look: Look, crop: int) -> Sight:
-    """A look for the device, in the search region of this number."""
-    config, target = look.aim.config, look.target
-    whole = needs_whole_maps(*target.place[2:], config.search_area_factor, config.crop_size)
-    ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
-    return Sight(target.model.classifier, target.modulation, crop, config.use_hann_window, ascent)
-
-
-def compare(finding: Finding, look: Look, looks: Sequence[Look], seen: Observation) -> Finding:
-    """The finding with its likeness to the target, unless nothing is found, or score and place say enough."""
-    config, target = look.aim.config, look.target
-    is_lost = target.search is not None and config.redetection
-    if finding.state is LocalizationState.NOT_FOUND or not (is_lost or may_be_another(finding, config)):
-        return finding
-    thing = glimpse(finding.box, look, looks, seen)
-    return finding._replace(likeness=target.appearance.likeness(thing))
-
-
-def keep_appearance(result: TrackResult, look: Look, looks: Sequence[Look], seen: Observation) -> None:
-    """Keeps what the target looks like in a sure frame, now and then, to know it again."""
-    config, target = look.aim.config, look.target
-    is_wanted = config.redetection or config.recognition > 0
-    if is_wanted and target.frame % INTERVAL == 0 and _is_sure(result, config) and not target.probation:
-        target.appearance.keep(glimpse(result.box, look, looks, seen))
-
-
-def glimpse(box: Box, look: Look, looks: Sequence[Look], seen: Observation) -> Glimpse:
-    """A thing at a box in the image, as one of the frame's looks saw it."""
-    aim, number = look.aim, search_regions(looks).index(look.aim.region)
-    in_crop = boxes.image_to_crop(np.array(box), np.array(aim.region), aim.config.crop_size)
-    return Glimpse.of(seen.features.stride8[number : number + 1], tuple(in_crop.tolist()))
-
-
-def decide(target: Target, findings: Sequence[Finding], config: TrackerConfig) -> tuple[TrackResult, int]:
-    """What the findings of a target's looks come to, and the number of the one in which it is, or was expected."""
-    searched, target.search = target.search if config.redetection else None, None
-    chosen = 0
-    if searched is not None:
-        verdict = judge(searched, findings, config)
-        target.search, chosen = verdict.search, verdict.finding
-        if verdict.search is not None:
-            return TrackResult(searched.place, findings[0].score, 0.0, TrackState.SEARCHING, False), 0
-        if verdict.was_away:
-            target.probation = config.update_interval + 1  # this frame is the first
-    finding = findings[chosen]
-    if finding.state is not LocalizationState.NOT_FOUND:
-        target.take_evidence(evidence(finding))
-    elif config.redetection:
-        target.search = Search(target.place, target.usual_evidence)
-    return _as_result(finding), chosen
-
-
-def _as_result(finding: Finding) -> TrackResult:
-    state = finding.state
-    return TrackResult(*finding[:3], _TRACK_STATES[state], state is LocalizationState.HARD_NEGATIVE)
-
-
-_TRACK_STATES = {
-    LocalizationState.NORMAL: TrackState.TRACKING,
-    LocalizationState.HARD_NEGATIVE: TrackState.TRACKING,
-    LocalizationState.UNCERTAIN: TrackState.UNCERTAIN,
-    LocalizationState.NOT_FOUND: TrackState.LOST,
-}
-
-
-def learn(target: Target, sample: Tensor, region: Region, result: TrackResult, config: TrackerConfig) -> None:
-    """Takes the frame into the target: its box and, if it is sure, its sample; says when an update is due.
-
-    The sample (1, D, h, h) is that of a search region.
-    """
-    target.frame += 1
-    if result.state is TrackState.SEARCHING:
-        return
-    if result.state is not TrackState.LOST:  # a foreign image, perhaps a small one, must not move the place
-        target.place = result.box
-    if _teaches(target, result, config):
-        rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
-        center = boxes.points_to_crop(boxes.center(np.array(result.box)), np.array(region), config.crop_size)
-        target.model.memory.insert(sample, make_labels(center[None], config), rate)
-        target.learned = True
-    if result.hard_negative and target.probation == 0:
-        target.due, target.learned = config.hard_negative_cg_iterations, False
-    elif target.learned and target.frame % config.update_interval == 0:
-        target.due, target.learned = config.update_cg_iterations, False
-    target.probation = max(0, target.probation - 1)
-
-
-def finish_learning(targets: Sequence[Target], networks: Networks) -> None:
-    """Updates the filters for which the last frame left that to be done."""
-    with torch.no_grad():
-        for target in targets:
-            if target.due:
-                target.model.update(target.due, networks.execution.improve)
-                target.due = 0
-
-
-def _teaches(target: Target, result: TrackResult, config: TrackerConfig) -> bool:
-    """Whether a frame's sample is learned: after the target was away, only if another one would be taken for it too."""
-    return result.state is TrackState.TRACKING and (target.probation == 0 or _is_sure(result, config))
-
-
-def _is_sure(result: TrackResult, config: TrackerConfig) -> bool:
-    """Whether a target would be taken up for such a score and IoU."""
-    return result.state is TrackState.TRACKING and reaches_thresholds(result.score, result.iou, config)
-
-
-def make_labels(centers: np.ndarray, config: TrackerConfig) -> np.ndarray:
-    """Wished score maps (N, 2, h), see `gaussian_labels`, for targets at centres (N, 2) in crop px.
-
-    The label's width is a share of the target's size, sqrt(width * height), which is the same in every crop.
-    """
-    map_size = config.crop_size // boxes.SCORE_STRIDE
-    sigma = config.label_sigma_factor * map_size / config.search_area_factor  # cells
-    return gaussian_labels(centers, sigma, map_size)
 
 
 def choose_device(name: str) -> torch.device:

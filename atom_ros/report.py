@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 from atom_ros.frame_buffer import Frame
 from atom_tracker.msg import Track
 
@@ -25,13 +25,7 @@ class Status(IntEnum):
     SEARCHING = Track.SEARCHING
 
 
-_STATUS = {
-    TrackState.TRACKING: Status.TRACKING,
-    TrackState.UNCERTAIN: Status.UNCERTAIN,
-    TrackState.LOST: Status.LOST,
-    TrackState.SEARCHING: Status.SEARCHING,
-}
-_WITHOUT_BOX = (Status.LOST, Status.SEARCHING)
+_STATUS = {state: Status[state.name] for state in TrackState}
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Report:
     def of_result(cls, frame: Frame, target_id: int, result: TrackResult, processing_ms: float) -> Report:
         """The report of a frame through which the target was followed."""
         status = _STATUS[result.state]
-        if status in _WITHOUT_BOX:
+        if not result.state.is_visible:
             return cls(frame, target_id, status, confidence=result.score, processing_ms=processing_ms)
         return cls(frame, target_id, status, result.box, result.score, result.iou, processing_ms)
 

@@ -28,7 +28,7 @@ from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
-from atom_core.multi_tracker import MultiTracker
+from atom_core.tracker import MultiTracker
 from atom_ros import parameters, run_tracker
 from atom_ros.answering import serve
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds

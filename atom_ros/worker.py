@@ -27,8 +27,8 @@ from sensor_msgs.msg import Image
 
 from atom_core import boxes
 from atom_core.data.images import PixelRange
-from atom_core.multi_tracker import MultiTracker
-from atom_core.tracker import TrackState, check_box
+from atom_core.result import TrackState
+from atom_core.tracker import MultiTracker, check_box
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer, NotArrivedError
 from atom_ros.gpu import GPU_ERRORS, describe
 from atom_ros.images import check, to_rgb

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from atom_core.benchmark.scene import Cast, Scene
 from atom_core.evaluation.runner import Tracker
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 Reading = TypeVar("Reading")
 Meter = Callable[[Callable[[], TrackResult | None]], tuple[TrackResult | None, Reading]]  # runs and measures
@@ -50,7 +50,7 @@ def _is_sure(result: TrackResult) -> bool:
 
 
 def _is_gone(result: TrackResult) -> bool:
-    return result.state in (TrackState.LOST, TrackState.SEARCHING)
+    return not result.state.is_visible
 
 
 KINDS = (

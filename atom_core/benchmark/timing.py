@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from atom_core import frame_step, tracker
+from atom_core import observe, target, tracker
 from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel
-from atom_core.tracker import Networks
+from atom_core.long_term.redetection import Redetection
+from atom_core.networks.prepared import Networks
 
 Result = TypeVar("Result")
 REST = "rest"  # what is in no stage
@@ -33,21 +34,21 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("upload", tracker, "upload"),
-    Stage("upload", tracker, "upload_aims"),
-    Stage("crop", tracker, "sample_crop"),
-    Stage("crop", tracker, "gather"),
-    Stage("crop", frame_step, "blend"),
-    Stage("augmentation", tracker, "first_frame_crops"),
+    Stage("upload", observe, "upload_numbers"),
+    Stage("crop", target, "sample_crop"),
+    Stage("crop", observe, "gather"),
+    Stage("crop", observe, "blend"),
+    Stage("augmentation", target, "first_frame_crops"),
     Stage("backbone", Networks, "features"),
     Stage("modulation", Networks, "modulation"),
     Stage("classifier", Classifier, "project"),
     Stage("classifier", Classifier, "scores"),
-    Stage("localization", frame_step, "find_peaks"),
-    Stage("localization", frame_step, "target_position"),
+    Stage("localization", observe, "find_peaks"),
+    Stage("localization", observe, "target_position"),
     Stage("refinement", Networks, "refine"),
-    Stage("fetch", tracker, "fetch"),
-    Stage("interpretation", tracker, "interpret"),
-    Stage("interpretation", tracker, "compare"),
+    Stage("fetch", observe, "fetch"),
+    Stage("interpretation", observe, "interpret"),
+    Stage("interpretation", Redetection, "recognise"),
     Stage("memory", SampleMemory, "insert"),
     Stage("learning", TargetModel, "learn_first_frame"),
     Stage("learning", TargetModel, "update"),

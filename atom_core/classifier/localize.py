@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import math
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -27,17 +26,17 @@ from torch import Tensor
 
 from atom_core import boxes
 from atom_core.config import TrackerConfig
+from atom_core.result import TrackState
 
 KERNEL_SIGMA = 1.0  # cells; see the table above
 
 
-class LocalizationState(IntEnum):
+class Localization(NamedTuple):
     """What the score map says of the target."""
 
-    NOT_FOUND = 0  # no peak is high enough
-    UNCERTAIN = 1  # two peaks of like height, and their places do not tell which is the target
-    HARD_NEGATIVE = 2  # found, and so is a distractor from which the filter should learn
-    NORMAL = 3  # found, and nothing else of note
+    state: TrackState  # TRACKING, UNCERTAIN or LOST
+    hard_negative: bool = False  # a distractor was seen, from which the filter should learn
+    is_second: bool = False  # the target is the second peak
 
 
 class Peaks(NamedTuple):
@@ -88,29 +87,28 @@ def target_position(peaks: Peaks, limits: Limits) -> Tensor:
     return torch.where(is_second, peaks.positions[1], peaks.positions[0])
 
 
-def classify(
-    score1: float, score2: float, near1: bool, near2: bool, config: TrackerConfig
-) -> tuple[LocalizationState, bool]:
-    """What the two peaks say of the target, and whether it is the second; on the host.
+def classify(score1: float, score2: float, near1: bool, near2: bool, config: TrackerConfig) -> Localization:
+    """What the two peaks say of the target; on the host.
 
-    ====================================================  =============  ======
-    condition, first match                                state          target
-    ====================================================  =============  ======
-    peak1 < not_found_threshold, or no number             NOT_FOUND      peak1
-    peak2 > distractor_threshold * peak1, one is near     HARD_NEGATIVE  near one
-    peak2 > distractor_threshold * peak1, both or none    UNCERTAIN      peak1
+    ====================================================  ========================  =========
+    condition, first match                                state                     target
+    ====================================================  ========================  =========
+    peak1 < not_found_threshold, or no number             LOST                      peak1
+    peak2 > distractor_threshold * peak1, one is near     TRACKING, hard negative   near one
+    peak2 > distractor_threshold * peak1, both or none    UNCERTAIN                 peak1
     peak2 > hard_negative_threshold * peak1 and
-    peak2 > not_found_threshold                           HARD_NEGATIVE  peak1
-    otherwise                                             NORMAL         peak1
-    ====================================================  =============  ======
+    peak2 > not_found_threshold                           TRACKING, hard negative   peak1
+    otherwise                                             TRACKING                  peak1
+    ====================================================  ========================  =========
     """
     if not score1 >= config.not_found_threshold:
-        return LocalizationState.NOT_FOUND, False
+        return Localization(TrackState.LOST)
     if score2 > config.distractor_threshold * max(score1, 0):
-        state = LocalizationState.UNCERTAIN if near1 == near2 else LocalizationState.HARD_NEGATIVE
-        return state, bool(near2 and not near1)
+        if near1 == near2:  # the places do not tell which is the target
+            return Localization(TrackState.UNCERTAIN)
+        return Localization(TrackState.TRACKING, hard_negative=True, is_second=bool(near2))
     is_distractor = score2 > config.hard_negative_threshold * score1 and score2 > config.not_found_threshold
-    return LocalizationState.HARD_NEGATIVE if is_distractor else LocalizationState.NORMAL, False
+    return Localization(TrackState.TRACKING, hard_negative=bool(is_distractor))
 
 
 def _upsample(scores: Tensor) -> Tensor:

@@ -201,27 +201,28 @@ def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float
     return NormalEquations(apply, transposed(error, w, -1))
 
 
-class Lesson(NamedTuple):
-    """What the filter is improved with, on the device."""
+class TrainingBatch(NamedTuple):
+    """What the filter is improved with: tensors on the device, and the constants of the loss."""
 
     taps: Tensor  # (K*K, D)
     samples: Tensor  # (N, D, H, H), see `SampleMemory`
     numbers: Tensor  # (N, 2 * H + 1), see `SampleMemory.upload`
-    config: TrackerConfig
+    filter_size: int
+    hinge_slope: float
+    regularization: float
 
 
-GiveLesson = Callable[[bool], Lesson]  # see `TargetModel.lesson`
-Improve = Callable[[GiveLesson, int], Tensor]
+MakeBatch = Callable[[bool], TrainingBatch]  # see `TargetModel.training_batch`
+Improve = Callable[[MakeBatch, int], Tensor]
 
 
-def improve_filter(lesson: Lesson, iterations: int) -> Tensor:
+def improve_filter(batch: TrainingBatch, iterations: int) -> Tensor:
     """New taps (K*K, D): one Gauss-Newton step of so many conjugate-gradient iterations, without a host read."""
-    taps, samples, numbers, config = lesson
-    labels = label_maps(numbers[:, :-1].view(len(samples), 2, -1))
-    correlation = Correlation.over(samples.to(taps.dtype), config.filter_size)
-    fit = Fit(correlation, labels, numbers[:, -1], config.hinge_slope)
-    equations = partial(filter_equations, fit=fit, regularization=config.filter_regularization)
-    return minimize(equations, taps.flatten(), steps=1, cg_iterations=iterations).view_as(taps)
+    labels = label_maps(batch.numbers[:, :-1].view(len(batch.samples), 2, -1))
+    correlation = Correlation.over(batch.samples.to(batch.taps.dtype), batch.filter_size)
+    fit = Fit(correlation, labels, batch.numbers[:, -1], batch.hinge_slope)
+    equations = partial(filter_equations, fit=fit, regularization=batch.regularization)
+    return minimize(equations, batch.taps.flatten(), steps=1, cg_iterations=iterations).view_as(batch.taps)
 
 
 class Classifier(NamedTuple):
@@ -311,10 +312,13 @@ class TargetModel:
 
         Args:
             iterations: how many.
-            improve: runs `improve_filter` on the lesson in its own way, such as `atom_core.capture.Execution.improve`.
+            improve: runs `improve_filter` in its own way, such as `atom_core.model.Model.improve`.
         """
-        self._taps = improve(self.lesson, iterations) if improve else improve_filter(self.lesson(), iterations)
+        make = self.training_batch
+        self._taps = improve(make, iterations) if improve else improve_filter(make(), iterations)
 
-    def lesson(self, whole: bool = False) -> Lesson:
-        """What there is to learn from; `whole`: with all slots of the memory, so that its shapes never change."""
-        return Lesson(self._taps, *self.memory.upload(self._taps.dtype, whole), self._config)
+    def training_batch(self, whole: bool = False) -> TrainingBatch:
+        """The stored samples; `whole`: all slots of the memory, so that the shapes never change."""
+        config = self._config
+        constants = config.filter_size, config.hinge_slope, config.filter_regularization
+        return TrainingBatch(self._taps, *self.memory.upload(self._taps.dtype, whole), *constants)

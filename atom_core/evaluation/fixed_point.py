@@ -30,9 +30,10 @@ from atom_core.evaluation.still_targets import KINDS, StillTarget
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import Modulation
+from atom_core.networks.prepared import Networks, prepare_networks
 from atom_core.refinement.proposals import draw_proposals, select
 from atom_core.refinement.torch_refiner import Ascent, needs_whole_maps
-from atom_core.tracker import AtomTracker, Networks, prepare_networks
+from atom_core.tracker import AtomTracker
 
 LOOKS = 8
 COPIES = ("same", "changed")
@@ -97,7 +98,7 @@ def track_with_predictor(
     # A copy, for the engines keep what they compiled of a module, and this one may be trained further.
     backbone, iou_net = (copy.deepcopy(m).eval().requires_grad_(False) for m in (network.backbone, network.iou_net))
     frozen = weights.Network(network.name, backbone, iou_net, network.sha256, network.metadata)
-    networks = prepare_networks(frozen, device, config, "float32", "auto", "off")
+    networks = prepare_networks(frozen, device, config.crop_size)
     outcomes: list[Outcome] = []
     with torch.no_grad():
         for start in range(0, len(targets), _BATCH):

@@ -14,7 +14,7 @@ import numpy as np
 
 from atom_core.data.sequences import Sequence
 from atom_core.evaluation import metrics
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 LIE_OVERLAP = 0.1  # a box that overlaps less has nothing to do with the target
 GIVEN = "GIVEN"  # the state of the first frame, whose box is given

@@ -1,16 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a target looks like: whether a thing that was found in the search is the target, or only something of its size.
+"""What a target looks like: tells the target from another thing of its size.
 
-The classifier learns to tell the target from what surrounds it, and the IoU predictor what an object is; neither
-says that an object in another place is the same one. Here the backbone's features at stride 8 are pooled in a grid over
-the box, so that what is compared is which part looks how. From each channel its mean over the first frame's search
-region is taken, and it is divided by its deviation there: what target and surroundings have in common says nothing of
-either. Two descriptions are alike by their cosine. How much is much, the target itself says: the frames in which it was
-surely seen are alike by so much, and a thing must be nearly as like the best of them (`Appearance.likeness`).
+The classifier learns to tell the target from its surroundings, and the IoU predictor what an object is. Neither says
+that an object in another place is the same one. Here the backbone's features at stride 8 are pooled in a grid over the
+box, so that a description says which part looks how. Each channel is normalised by its mean and deviation over the
+first frame's search region: what target and surroundings have in common identifies neither.
+
+The similarity of two descriptions is their cosine, as a share of the target's similarity to itself in the frames in
+which it was surely seen (`Appearance.similarity`).
 
 A frame that is kept costs one copy of a few cells on the device. All else is computed when it is first needed, on the
-host: for so few numbers a launch costs more than the work.
+host: for so few numbers a launch would cost more.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ STRIDE = 8  # of the features, crop px a cell
 BINS = 5  # a side
 KEPT = 16  # descriptions beside the first frame's; the oldest is dropped for a new one
 INTERVAL = 5  # frames from one that is kept to the next
-_USUAL = 0.85  # a target's likeness to itself, as long as only one frame of it is known
-_LEAST = 0.83  # the same of a target that changes so much that anything might be like it
-_DRIFTED = 0.5  # likeness to the earlier ones below which a frame is taken to show another thing
+_USUAL = 0.85  # a target's similarity to itself while only one frame of it is known
+_LEAST = 0.83  # the least of it: a target that changes much would else match anything
+_DRIFTED = 0.5  # similarity to the earlier ones below which a frame shows another thing
 _SHORTEST = 1e-12  # a description's length, not to divide by 0
 # A channel that hardly varies about the first target, as share of the mean deviation: else its noise would decide.
 _MIN_DEVIATION = 0.1
 
 
-class Glimpse(NamedTuple):
-    """A thing in a crop, as the backbone saw it."""
+class TemplatePatch(NamedTuple):
+    """The backbone's features of a box in a crop."""
 
     cells: Tensor  # (1, C, h, w), those at stride 8 that the box lies on
     origin: tuple[int, int]  # (x, y) of the first cell in the crop's map
     box: Box  # crop px
 
     @classmethod
-    def of(cls, features: Tensor, box: Box) -> Glimpse:
-        """Cut out of the features (1, C, h, w) of one crop, and copied; the box is in crop px."""
+    def of(cls, features: Tensor, box: Box) -> TemplatePatch:
+        """A copy of the cells of features (1, C, h, w) of one crop that the box, in crop px, lies on."""
         x, y, width, height = box
         top, bottom = _span(y, height, features.shape[2])
         left, right = _span(x, width, features.shape[3])
@@ -55,19 +56,19 @@ class Glimpse(NamedTuple):
 
 @dataclass
 class Appearance:
-    """The looks of one target.
+    """What one target looks like.
 
     Attributes:
         mean: (C, 1, 1), of each channel in the first frame's search region; on the device, like the features.
         deviation: (C, 1, 1), likewise.
         unread: frames that were kept and not described yet, the latest last.
         known: descriptions (D,), the first frame's first, then the latest last.
-        steady: how like each of them but the first was to those before it.
+        steady: similarity of each of them but the first to those before it.
     """
 
     mean: Tensor
     deviation: Tensor
-    unread: list[Glimpse] = field(default_factory=list)
+    unread: list[TemplatePatch] = field(default_factory=list)
     known: list[np.ndarray] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
 
@@ -76,35 +77,35 @@ class Appearance:
         """Of the first frame's crop: features (1, C, h, w) at stride 8, box in crop px."""
         deviation, mean = torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)
         deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny
-        return cls(mean, deviation, [Glimpse.of(features, box)])
+        return cls(mean, deviation, [TemplatePatch.of(features, box)])
 
     @property
-    def own_likeness(self) -> float:
-        """How like the target is to itself, from one frame that was kept to the next; 0.83 or more."""
+    def own_similarity(self) -> float:
+        """Similarity of the target to itself, from one kept frame to the next; 0.83 or more."""
         return max(_LEAST, sum(self.steady) / len(self.steady) if self.steady else _USUAL)
 
-    def keep(self, glimpse: Glimpse) -> None:
-        """Takes a sure frame of the target for comparison."""
+    def keep(self, patch: TemplatePatch) -> None:
+        """Keeps a sure frame of the target for comparison."""
         first = [] if self.known else self.unread[:1]
-        self.unread = first + [*self.unread[len(first) :], glimpse][-KEPT:]
+        self.unread = first + [*self.unread[len(first) :], patch][-KEPT:]
 
-    def likeness(self, glimpse: Glimpse) -> float:
-        """How much a thing looks like the target, as a share of the target's likeness to itself; can be negative.
+    def similarity(self, patch: TemplatePatch) -> float:
+        """Similarity of a patch to the target, as a share of the target's similarity to itself; can be negative.
 
         One host read, and one more for each frame that was kept since the last call.
         """
         for kept in self.unread:
             self._learn(self.describe(kept))
         self.unread = []
-        return self._best(self.describe(glimpse)) / self.own_likeness
+        return self._best(self.describe(patch)) / self.own_similarity
 
-    def describe(self, glimpse: Glimpse) -> np.ndarray:
-        """The description (D,) of a thing, of length 1, or 0 where the box is empty."""
-        normal = ((glimpse.cells[0].float() - self.mean) / self.deviation).cpu().numpy()
+    def describe(self, patch: TemplatePatch) -> np.ndarray:
+        """The description (D,) of a patch, of length 1, or 0 where the box is empty."""
+        normal = ((patch.cells[0].float() - self.mean) / self.deviation).cpu().numpy()
         along_x, along_y = (
             _bin_weights(start / STRIDE - first, length / STRIDE, cells)
             for start, length, first, cells in zip(
-                glimpse.box[:2], glimpse.box[2:], glimpse.origin, normal.shape[:0:-1], strict=True
+                patch.box[:2], patch.box[2:], patch.origin, normal.shape[:0:-1], strict=True
             )
         )
         pooled = (along_y @ normal @ along_x.T).ravel()  # precise RoI pooling, but for the area: only directions count

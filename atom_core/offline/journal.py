@@ -129,8 +129,9 @@ _STATE_MODULES = {
     "atom_core.config",
     "atom_core.long_term.appearance",
     "atom_core.long_term.redetection",
+    "atom_core.long_term.search",
     "atom_core.networks.iou_predictor",
-    "atom_core.tracker",
+    "atom_core.target",
 }
 
 

@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 Box = tuple[float, float, float, float]  # x, y, width, height; image px
 NANOSECONDS = 1_000_000_000
@@ -23,9 +23,6 @@ class State(enum.Enum):
     UNCERTAIN = "uncertain"
     LOST = "lost"
     SEARCHING = "searching"
-
-
-_SEEN = {State.GIVEN, State.TRACKING, State.UNCERTAIN}
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class TargetResult:
     def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
         """What the tracker says of a frame."""
         state = _STATES[result.state]
-        if state not in _SEEN:
+        if not result.state.is_visible:
             return cls(target_id, state, None, result.score, math.nan)
         return cls(target_id, state, result.box, result.score, result.iou)
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from atom_core.config import TrackerConfig
-from atom_core.multi_tracker import MultiTracker
 from atom_core.offline.results import Box, TargetResult
+from atom_core.tracker import MultiTracker
 
 
 class Targets:

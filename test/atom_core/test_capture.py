@@ -14,20 +14,18 @@ import torch.nn.functional as F
 from torch._inductor.graph import GraphLowering
 from torch._inductor.utils import fresh_inductor_cache
 
-from atom_core import capture
+from atom_core import AtomTracker, MultiTracker, TrackerConfig, TrackState
 from atom_core.benchmark.scene import Scene
-from atom_core.boxes import search_region
-from atom_core.capture import Execution
+from atom_core.candidate import SearchRegion
+from atom_core.capture import Captured, Execution
 from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel, improve_filter
-from atom_core.config import TrackerConfig
 from atom_core.crop import gather
-from atom_core.frame_step import Aim, Sight, see, upload_aims
-from atom_core.multi_tracker import MultiTracker
+from atom_core.model import Model
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import Modulation
+from atom_core.observe import Query, StepTarget, captured_step, run_step, step, upload_numbers
 from atom_core.refinement.torch_refiner import Ascent
-from atom_core.tracker import AtomTracker, TrackState
 
 CPU = torch.device("cpu")
 CONFIG = TrackerConfig(crop_size=64, proposals=4)
@@ -53,25 +51,28 @@ class SmallNetworks:
 
 
 def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2) -> tuple:
-    """Pixels, numbers and sights of looking for `boxes` in an image of noise."""
+    """Arguments of `step` for queries about `boxes` in an image of noise."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     image = torch.from_numpy(rng.integers(0, 256, (90, 120, 3), np.uint8))
-    aims = [Aim(search_region(box, 5.0), box, rng.uniform(-1, 1, (CONFIG.proposals - 1, 4)), CONFIG) for box in boxes]
-    numbers = upload_aims(aims, [aim.region for aim in aims][:regions], image)
-    sights = [
-        Sight(
+    regions_of_boxes = [SearchRegion.about(box, CONFIG) for box in boxes]
+    noise = [rng.uniform(-1, 1, (CONFIG.proposals - 1, 4)) for _ in boxes]
+    models = [
+        (
             Classifier(torch.randn(4, 8, 1, 1, generator=generator), torch.randn(16, 4, generator=generator)),
             Modulation(torch.rand(1, 8, generator=generator), torch.rand(1, 8, generator=generator)),
-            min(i, len(numbers.taps) - 1),
-            False,
-            Ascent(steps, 1.0, False),
         )
-        for i in range(len(boxes))
+        for _ in boxes
     ]
-    return [gather(image, taps) for taps in numbers.taps], numbers, sights
+    queries = [Query(*parts[:2], *parts[2]) for parts in zip(regions_of_boxes, noise, models, strict=True)]
+    numbers = upload_numbers(queries, [region.square for region in regions_of_boxes][:regions], image)
+    targets = [
+        StepTarget(*both, min(i, len(numbers.taps) - 1), False, Ascent(steps, 1.0, False))
+        for i, both in enumerate(models)
+    ]
+    return [gather(image, taps) for taps in numbers.taps], numbers, targets
 
 
-def model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) -> TargetModel:
+def target_model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) -> TargetModel:
     """A filter and so many samples in a memory of eight."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(samples, 4, 6, 6, generator=generator)
@@ -80,62 +81,71 @@ def model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) -> Target
     return TargetModel(torch.eye(4)[:, :, None, None], filter_, SampleMemory(drawn, labels, 8, 0.25), config)
 
 
-@pytest.fixture(scope="module")
-def captured() -> tuple[Execution, SmallNetworks]:
-    execution, networks = Execution("on", CPU), SmallNetworks()
+def small_model(mode: str = "on", breaks: bool = False) -> Model:
+    networks = SmallNetworks(breaks)
+    return Model(networks, Execution(mode, CPU), captured_step(networks))
+
+
+def capture(model: Model, iterations: int = 2) -> None:
     with torch.no_grad():
-        execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [2])
-    return execution, networks
+        model.capture(lambda: frame(0, BOXES[0]), target_model(0).training_batch, [iterations])
 
 
-def assert_same(execution, networks, *arguments) -> None:
-    seen, expected = execution.see(*arguments, networks), see(*arguments, networks)
-    torch.testing.assert_close(seen.results, expected.results, rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(seen.samples, expected.samples, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(tuple(seen.features), tuple(expected.features), rtol=1e-4, atol=1e-4)
+@pytest.fixture(scope="module")
+def captured() -> Model:
+    model = small_model()
+    capture(model)
+    return model
+
+
+def assert_same(model: Model, *arguments) -> None:
+    outputs, expected = run_step(model.execution, model.step, *arguments), step(*arguments, model.networks)
+    torch.testing.assert_close(outputs.results, expected.results, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(outputs.samples, expected.samples, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tuple(outputs.features), tuple(expected.features), rtol=1e-4, atol=1e-4)
+
+
+def forbid_replays(monkeypatch) -> None:
+    monkeypatch.setattr(Captured, "replay", lambda *_: pytest.fail("replayed"))
 
 
 @can_compile
 def test_what_is_captured_gives_the_same_results_in_all_frames(captured) -> None:
-    execution, networks = captured
-    assert execution.state == "captured"
+    assert captured.execution.state == "captured"
     with torch.no_grad():
         for seed in range(1, 5):  # each has its own image, place, numbers and target
-            assert_same(execution, networks, *frame(seed, BOXES[seed % 2]))
-    assert execution.state == "captured"
+            assert_same(captured, *frame(seed, BOXES[seed % 2]))
+    assert captured.execution.state == "captured"
 
 
 @can_compile
 @pytest.mark.parametrize("regions", [1, 2])
 def test_several_targets_are_replayed_one_after_the_other(captured, regions) -> None:
-    execution, networks = captured
     with torch.no_grad():
-        assert_same(execution, networks, *frame(5, *BOXES, regions=regions))
-    assert execution.state == "captured"
+        assert_same(captured, *frame(5, *BOXES, regions=regions))
+    assert captured.execution.state == "captured"
 
 
 @can_compile
 def test_what_was_not_captured_is_never_compiled_in_the_middle_of_a_video(captured, monkeypatch) -> None:
-    execution, networks = captured
-    monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
+    forbid_replays(monkeypatch)
     with torch.no_grad():
-        assert_same(execution, networks, *frame(6, BOXES[0], steps=3))
-    assert execution.state == "eager: settings or the target's shape differ from what was captured"
+        assert_same(captured, *frame(6, BOXES[0], steps=3))
+    assert captured.execution.state == "eager: settings or the target's shape differ from what was captured"
     monkeypatch.undo()
     with torch.no_grad():
-        assert_same(execution, networks, *frame(7, BOXES[0]))
-    assert execution.state == "captured"
+        assert_same(captured, *frame(7, BOXES[0]))
+    assert captured.execution.state == "captured"
 
 
 @can_compile
 @pytest.mark.parametrize("samples", [3, 7])
 def test_a_captured_update_learns_the_same_from_a_memory_that_fills(captured, samples) -> None:
-    execution, _ = captured
-    target, plain = model(9, samples), model(9, samples)
+    target, plain = target_model(9, samples), target_model(9, samples)
     with torch.no_grad():
         for _ in range(3):
             before = target.filter
-            target.update(2, execution.improve)
+            target.update(2, captured.improve)
             plain.update(2)
             assert (target.filter - before).abs().amax() > 1e-4  # it learns
             torch.testing.assert_close(target.filter, plain.filter, rtol=1e-3, atol=1e-4)
@@ -143,39 +153,42 @@ def test_a_captured_update_learns_the_same_from_a_memory_that_fills(captured, sa
 
 @can_compile
 def test_an_update_that_was_not_captured_is_run_operation_by_operation(captured, monkeypatch) -> None:
-    execution, _ = captured
-    monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
-    target = model(9)
+    forbid_replays(monkeypatch)
+    target = target_model(9)
     with torch.no_grad():
-        torch.testing.assert_close(execution.improve(target.lesson, 3), improve_filter(target.lesson(), 3))
-        other = model(9, config=dataclasses.replace(CONFIG, hinge_slope=0.1))
-        torch.testing.assert_close(execution.improve(other.lesson, 2), improve_filter(other.lesson(), 2))
-        with execution.paused():
-            torch.testing.assert_close(execution.improve(target.lesson, 2), improve_filter(target.lesson(), 2))
+        expected = improve_filter(target.training_batch(), 3)
+        torch.testing.assert_close(captured.improve(target.training_batch, 3), expected)
+        other = target_model(9, config=dataclasses.replace(CONFIG, hinge_slope=0.1))
+        expected = improve_filter(other.training_batch(), 2)
+        torch.testing.assert_close(captured.improve(other.training_batch, 2), expected)
+        with captured.execution.paused():
+            torch.testing.assert_close(
+                captured.improve(target.training_batch, 2), improve_filter(target.training_batch(), 2)
+            )
         with pytest.raises(pytest.fail.Exception, match="replayed"):
-            execution.improve(target.lesson, 2)
+            captured.improve(target.training_batch, 2)
 
 
 @pytest.mark.parametrize("breaks", ["graph", "compiler", "result", "update"])
 def test_where_capturing_fails_frames_are_run_as_before_and_the_reason_is_told(breaks, monkeypatch) -> None:
-    execution, networks = Execution("on", CPU), SmallNetworks(breaks=breaks == "graph")
+    model = small_model(breaks=breaks == "graph")
     if breaks == "compiler":
         monkeypatch.setattr(torch, "compile", raise_no_compiler)
-    if breaks == "update":
-        monkeypatch.setattr(Execution, "_capture_step", lambda *_: see)
     if breaks in ("result", "update"):
         monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
+    if breaks == "update":
+        monkeypatch.setattr(model.step, "capture", lambda example: None)
     with torch.no_grad():
-        execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [1])
-        assert execution.is_settled
-        assert_same(execution, networks, *frame(1, BOXES[0]))
+        capture(model, iterations=1)
+        assert model.execution.is_settled
+        assert_same(model, *frame(1, BOXES[0]))
     reason = {
         "graph": "capturing failed with ",
         "compiler": "RuntimeError: no compiler",
         "result": " instead of ",
         "update": "an update of 1 iterations",
     }
-    assert execution.state.startswith("eager: ") and reason[breaks] in execution.state
+    assert model.execution.state.startswith("eager: ") and reason[breaks] in model.execution.state
 
 
 def raise_no_compiler(*_, **__) -> None:
@@ -192,7 +205,7 @@ def test_a_full_device_is_left_to_the_caller(monkeypatch) -> None:
 
     monkeypatch.setattr(torch, "compile", full)
     with pytest.raises(torch.OutOfMemoryError):
-        Execution("on", CPU).capture(lambda: frame(0, BOXES[0]), SmallNetworks(), model(0).lesson, [1])
+        capture(small_model())
 
 
 def test_modes() -> None:
@@ -255,25 +268,21 @@ def test_the_cpu_engine_is_no_part_of_a_graph_and_says_so() -> None:
 
 @can_compile
 def test_another_thread_captures_for_itself_and_tracks_without_meanwhile() -> None:
-    execution, networks = Execution("on", CPU), SmallNetworks()
-
-    def capture_() -> None:
-        with torch.no_grad():
-            execution.capture(lambda: frame(0, BOXES[0]), networks, model(0).lesson, [2])
-
-    in_thread(capture_)
+    model = small_model()
+    in_thread(lambda: capture(model))
+    execution = model.execution
     assert execution.state == "captured" and not execution.is_settled
-    target, plain = model(9), model(9)
+    target, plain = target_model(9), target_model(9)
     with torch.no_grad():
-        assert_same(execution, networks, *frame(1, BOXES[0]))
+        assert_same(model, *frame(1, BOXES[0]))
         assert execution.state == "eager: captured in another thread than the one that tracks"
-        target.update(2, execution.improve)
+        target.update(2, model.improve)
         plain.update(2)
     torch.testing.assert_close(target.filter, plain.filter)
-    capture_()
+    capture(model)
     assert execution.state == "captured" and execution.is_settled
     with torch.no_grad():
-        assert_same(execution, networks, *frame(2, BOXES[0]))
+        assert_same(model, *frame(2, BOXES[0]))
     assert execution.state == "captured"
 
 
@@ -285,14 +294,13 @@ def in_thread(action) -> None:
 
 @can_compile
 def test_while_paused_frames_are_run_operation_by_operation(captured, monkeypatch) -> None:
-    execution, networks = captured
-    with torch.no_grad(), execution.paused():
-        monkeypatch.setattr(capture, "_run", lambda *_: pytest.fail("replayed"))
-        assert_same(execution, networks, *frame(8, BOXES[0]))
+    with torch.no_grad(), captured.execution.paused():
+        forbid_replays(monkeypatch)
+        assert_same(captured, *frame(8, BOXES[0]))
     monkeypatch.undo()
     with torch.no_grad():
-        assert_same(execution, networks, *frame(8, BOXES[0]))
-    assert execution.state == "captured"
+        assert_same(captured, *frame(8, BOXES[0]))
+    assert captured.execution.state == "captured"
 
 
 @can_compile

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from atom_core.config import TrackerConfig
-from atom_core.multi_tracker import MultiTracker
 from atom_core.networks import weights
-from atom_core.tracker import AtomTracker, TrackState
+from atom_core.result import TrackState
+from atom_core.tracker import AtomTracker, MultiTracker
 
 CPU = torch.device("cpu")
 SIDE = 40  # px, of the objects

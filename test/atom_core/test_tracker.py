@@ -10,30 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core import tracker as tracker_module
+import atom_core
+from atom_core import AtomTracker, MultiTracker, TrackerConfig, TrackResult, TrackState
 from atom_core.benchmark.counting import counted
-from atom_core.capture import Execution
-from atom_core.config import TrackerConfig
 from atom_core.crop import gather
-from atom_core.frame_step import Numbers, Observation, fetch, see
-from atom_core.multi_tracker import MultiTracker
+from atom_core.follow import finish_updates, learn, make_query, plan
+from atom_core.long_term.strategy import Decision
+from atom_core.model import Model
 from atom_core.networks import weights
 from atom_core.networks.backbones import BACKBONES
-from atom_core.networks.engine import accelerate, compile_module
-from atom_core.refinement.torch_refiner import TorchRefiner
-from atom_core.tracker import (
-    AtomTracker,
-    Networks,
-    TrackResult,
-    TrackState,
-    choose_device,
-    finish_learning,
-    learn,
-    learn_first_frame,
-    locate,
-    look_at,
-    prepare,
-)
+from atom_core.networks.engine import compile_module
+from atom_core.observe import StepNumbers, StepOutputs, fetch, observe, step, step_inputs
+from atom_core.target import Target, learn_first_frame
+from atom_core.tracker import choose_device
 
 SIZE = 48  # px, side of the drawn target
 
@@ -71,8 +60,8 @@ def new_tracker(network: weights.Network, **changes: object) -> AtomTracker:
 def test_each_shipped_network_follows_a_moving_target(name, scene) -> None:
     tracker = new_tracker(weights.load(name))
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
-    for step in range(1, 13):
-        x, y = 100 + 6 * step, 80 + 3 * step
+    for i in range(1, 13):
+        x, y = 100 + 6 * i, 80 + 3 * i
         result = tracker.track(drawn(scene, (x, y)))
         assert result.state is TrackState.TRACKING
         assert np.allclose(result.box[:2], (x - 0.5, y - 0.5), atol=4)  # a quarter of a score cell of 16 crop px
@@ -93,28 +82,28 @@ def test_says_lost_when_the_target_is_gone_and_tracking_when_it_is_back(network,
 def test_lost_and_uncertain_frames_teach_nothing(network, scene) -> None:
     tracker = new_tracker(network)
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
-    memory = tracker._target.model.memory
-    stored, filter_before = memory.stored, tracker._target.model.filter.clone()
+    memory = tracker.target.classifier.memory
+    stored, filter_before = memory.stored, tracker.target.classifier.filter.clone()
     for _ in range(12):  # more than an update interval
         tracker.track(drawn(scene))
     assert memory.stored == stored
-    assert torch.equal(tracker._target.model.filter, filter_before)
+    assert torch.equal(tracker.target.classifier.filter, filter_before)
 
 
 def test_an_update_waits_until_the_result_is_out_and_makes_no_difference(network, scene) -> None:
     """One tracker is told to finish each frame, the other does so when the next comes; the tenth frame is an update."""
-    images = [drawn(scene, (100 + 3 * step, 80)) for step in range(13)]
+    images = [drawn(scene, (100 + 3 * i, 80)) for i in range(13)]
     told, other = new_tracker(network), new_tracker(network)
     for tracker in (told, other):
         tracker.initialize(images[0], (99.5, 79.5, SIZE, SIZE))
-    for step, image in enumerate(images[1:], 1):
-        before = told._target.model.filter.clone()
+    for i, image in enumerate(images[1:], 1):
+        before = told.target.classifier.filter.clone()
         assert told.track(image) == other.track(image)
-        assert torch.equal(told._target.model.filter, before)
+        assert torch.equal(told.target.classifier.filter, before)
         told.finish_frame()
-        assert torch.equal(told._target.model.filter, before) == (step != 10)
+        assert torch.equal(told.target.classifier.filter, before) == (i != 10)
         told.finish_frame()  # once more is nothing more
-    assert torch.equal(told._target.model.filter, other._target.model.filter)
+    assert torch.equal(told.target.classifier.filter, other.target.classifier.filter)
 
 
 def test_a_planted_look_alike_is_trained_against(network, scene) -> None:
@@ -133,11 +122,16 @@ def test_a_planted_look_alike_is_trained_against(network, scene) -> None:
 
 def second_peak(tracker: AtomTracker, image: np.ndarray) -> float:
     """Raw score about the look-alike, right of the crop's centre by 98 image px."""
-    target = tracker._target
+    target = tracker.target
     with torch.no_grad():
-        looks = look_at(target, image.shape[1], image.shape[0], tracker.config)
-        (sample,) = locate(torch.from_numpy(image), looks, tracker._networks).samples
-        return target.model.classifier.scores(sample)[0, 0, :, 13:].max().item()
+        queries = queries_of(target, (image.shape[1], image.shape[0]), tracker.config)
+        model = Model.prepare(weights.load("default"), tracker.device, tracker.config.crop_size)
+        (sample,) = observe(torch.from_numpy(image), queries, model).samples
+        return target.classifier.classifier.scores(sample)[0, 0, :, 13:].max().item()
+
+
+def queries_of(target: Target, size: tuple[int, int], config: TrackerConfig) -> list:
+    return [make_query(target, region) for region in plan([target], size, config)[0]]
 
 
 def test_same_seed_same_boxes_other_seed_other_boxes(network, scene) -> None:
@@ -159,7 +153,6 @@ def test_two_trackers_share_the_network_and_nothing_else(network, scene) -> None
     b.initialize(image, (199.5, 119.5, SIZE, SIZE))
     b.track(image)
     assert a.track(image) == alone
-    assert a._networks.iou_net is b._networks.iou_net
 
 
 def test_the_networks_weights_exist_once(network, scene) -> None:
@@ -177,7 +170,6 @@ def test_the_networks_weights_exist_once(network, scene) -> None:
         several.add(image, (x, y, SIZE, SIZE))
     several.track(image)
     assert compile_module.cache_info().misses == compiled
-    assert first._networks.iou_net is second._networks.iou_net is several._networks.iou_net
     assert own_bytes(second) == own_bytes(first)
     samples = config.memory_size * config.projected_channels * (config.crop_size // 16) ** 2 * 4
     assert samples < own_bytes(second) < 1.1 * samples  # the memory, and little else
@@ -185,7 +177,7 @@ def test_the_networks_weights_exist_once(network, scene) -> None:
 
 def own_bytes(tracker: AtomTracker) -> int:
     """Of a target's tensors."""
-    model, modulation = tracker._target.model, tracker._target.modulation
+    model, modulation = tracker.target.classifier, tracker.target.modulation
     return sum(t.numel() * t.element_size() for t in (*model.classifier, *modulation, model.memory.samples))
 
 
@@ -293,7 +285,7 @@ def test_reduced_precision_follows_as_well(network, scene, precision) -> None:
     for x in (103, 106):
         expected = full.track(drawn(scene, (x, 84))).box
         assert np.allclose(half.track(drawn(scene, (x, 84))).box, expected, atol=4)
-    model = half._target.model
+    model = half.target.classifier
     assert model.memory.samples.dtype == getattr(torch, precision)
     assert model.filter.dtype == model.projection.dtype == torch.float32
 
@@ -322,44 +314,46 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
     """There a host read or a stray CPU tensor raises: what a GPU would wait for, or fail on, is found without one."""
     meta = torch.device("meta")
     network = weights.build_network(name)
-    backbone = accelerate(network.backbone.to(meta), meta, 288)
-    iou_net = network.iou_net.to(meta)
-    networks = Networks(backbone, iou_net, TorchRefiner.of(iou_net, 288), Execution("off", meta))
+    model = Model.prepare(network, meta, 288, engine="torch")
     config = TrackerConfig()
     image = torch.empty(480, 640, 3, dtype=torch.uint8, device=meta)
     box = (100.0, 80.0, 60.0, 40.0)
     with torch.no_grad():
-        target = learn_first_frame(image, box, networks, config, torch.Generator().manual_seed(0))
-        seen = locate(image, look_at(target, 640, 480, config), networks)
+        target = learn_first_frame(image, box, model.networks, config)
+        queries = queries_of(target, (640, 480), config)
+        outputs = step(*step_inputs(image, queries), model.networks)
+        region, sample = queries[0].region, outputs.samples[0]
         for hard_negative in (True, False):
-            learn(target, seen.samples[0], (0, 0, 288), found(hard_negative), config)
-            finish_learning([target], networks)
+            learn(target, found(hard_negative), region, sample, config)
+            finish_updates([target], model)
         target.frame = config.update_interval - 1
-        learn(target, seen.samples[0], (0, 0, 288), found(), config)
-        finish_learning([target], networks)
-    assert seen.results.device == meta and seen.results.shape == (1, 6 + 5 * config.proposals)
-    assert target.model.filter.device == meta and target.model.filter.shape == (1, 64, 4, 4)
+        learn(target, found(), region, sample, config)
+        finish_updates([target], model)
+    assert outputs.results.device == meta and outputs.results.shape == (1, 6 + 5 * config.proposals)
+    assert target.classifier.filter.device == meta and target.classifier.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        fetch(seen)  # the one host read of a frame, and the proof that one would be seen
+        fetch(outputs)  # the one host read of a frame, and the proof that one would be seen
 
 
-def found(hard_negative: bool = False) -> TrackResult:
-    return TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, hard_negative)
+def found(hard_negative: bool = False) -> Decision:
+    return Decision(TrackResult((0, 0, 1, 1), 1.0, 1.0, TrackState.TRACKING, hard_negative), 0)
 
 
 def test_the_frame_step_is_one_graph(network, scene) -> None:
     """From the image to what is fetched: no data-dependent Python and no host read, or fullgraph would refuse it."""
-    tracker = AtomTracker(network, torch.device("cpu"), TrackerConfig(), engine="torch")
-    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
-    image = torch.from_numpy(drawn(scene, (106, 84)))
-    _, numbers, sights = prepare(image, look_at(tracker._target, 320, 240, tracker.config))
-
-    def step(image: torch.Tensor, numbers: Numbers) -> Observation:
-        return see([gather(image, taps) for taps in numbers.taps], numbers, sights, tracker._networks)
+    config = TrackerConfig()
+    model = Model.prepare(network, torch.device("cpu"), config.crop_size, engine="torch")
+    first, image = (torch.from_numpy(drawn(scene, corner)) for corner in ((100, 80), (106, 84)))
 
     with torch.no_grad():
-        eager = step(image, numbers)
-        compiled = torch.compile(step, fullgraph=True, backend="eager")(image, numbers)
+        target = learn_first_frame(first, (99.5, 79.5, SIZE, SIZE), model.networks, config)
+        _, numbers, targets = step_inputs(image, queries_of(target, (320, 240), config))
+
+        def whole_step(image: torch.Tensor, numbers: StepNumbers) -> StepOutputs:
+            return step([gather(image, taps) for taps in numbers.taps], numbers, targets, model.networks)
+
+        eager = whole_step(image, numbers)
+        compiled = torch.compile(whole_step, fullgraph=True, backend="eager")(image, numbers)
     torch.testing.assert_close(compiled.results, eager.results)
     torch.testing.assert_close(compiled.samples, eager.samples)
 
@@ -370,10 +364,10 @@ def test_a_frame_asks_little_of_the_device(network, scene) -> None:
     tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
     tracker.warm_up()
     _, plain = counted(lambda: tracker.track(drawn(scene, (103, 81))), tracker.device)
-    before = tracker._target.model.filter
+    before = tracker.target.classifier.filter
     tracker.track(drawn(scene, (106, 82)))
     _, updating = counted(lambda: tracker.track(drawn(scene, (109, 83))), tracker.device)  # begins with the update
-    assert not torch.equal(tracker._target.model.filter, before)
+    assert not torch.equal(tracker.target.classifier.filter, before)
     assert plain.operations <= 57 and updating.operations <= 150
     assert plain.host_reads == updating.host_reads == 1
     assert plain.uploads == 2  # the image, and one vector of numbers
@@ -382,7 +376,7 @@ def test_a_frame_asks_little_of_the_device(network, scene) -> None:
 
 def test_the_core_never_imports_ros() -> None:
     forbidden = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "cv_bridge", "launch", "atom_ros", "atom_tracker"}
-    for path in Path(tracker_module.__file__).parent.rglob("*.py"):
+    for path in Path(atom_core.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from atom_core.config import TrackerConfig
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 BOX = (1.0, 1.0, 3.0, 4.0)  # of every target in every image
 OUT_OF_MEMORY = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation")

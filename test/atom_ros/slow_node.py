@@ -25,7 +25,7 @@ class AnnouncedEnding(ending.Ending):
 def use_slow_tracker() -> None:
     from number_tracker import NumberTracker
 
-    from atom_core.multi_tracker import MultiTracker
+    from atom_core.tracker import MultiTracker
 
     class SlowTracker(NumberTracker):
         def warm_up(self) -> None:

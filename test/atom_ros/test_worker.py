@@ -17,7 +17,7 @@ from rclpy.logging import get_logger
 from robot import wait_until
 from sensor_msgs.msg import Image
 
-from atom_core.tracker import TrackState
+from atom_core import TrackState
 from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import TABLE, Settings

@@ -5,7 +5,7 @@ import pytest
 from atom_core.benchmark.scene import Scene
 from atom_core.benchmark.session import KINDS, Observation, Video, observe
 from atom_core.config import TrackerConfig
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 PLAIN, UPDATE, HARD_NEGATIVE, LOST = KINDS
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core.classifier.localize import Limits, LocalizationState, classify, find_peaks, limits, target_position
+from atom_core.classifier.localize import Limits, classify, find_peaks, limits, target_position
 from atom_core.config import TrackerConfig
+from atom_core.result import TrackState
 
 CONFIG = TrackerConfig()
 TARGET_SIZE = torch.tensor([57.6, 57.6])  # px: its area of neglect is 63.36 px about the peak on each side
-NOT_FOUND, UNCERTAIN = LocalizationState.NOT_FOUND, LocalizationState.UNCERTAIN
-HARD_NEGATIVE, NORMAL = LocalizationState.HARD_NEGATIVE, LocalizationState.NORMAL
+# the state, and whether the filter is to learn from a distractor
+NOT_FOUND, UNCERTAIN = (TrackState.LOST, False), (TrackState.UNCERTAIN, False)
+HARD_NEGATIVE, NORMAL = (TrackState.TRACKING, True), (TrackState.TRACKING, False)
 
 # Cells, and so crop px 16 (i - 1/2). Near is within 115.2 px of (143.5, 143.5).
 MIDDLE = (136.0, 136.0)  # 10.6 px from the crop's centre: near
@@ -33,29 +35,29 @@ def draw(*peaks, cells=18, sigma=0.9):
     return torch.from_numpy(scores).float()
 
 
-class Localization(NamedTuple):
+class Localized(NamedTuple):
     """What device and host come to, put together as the tracker does."""
 
     position: torch.Tensor
     score: torch.Tensor
     second_position: torch.Tensor
     second_score: torch.Tensor
-    state: LocalizationState
+    state: tuple[TrackState, bool]
 
 
-def held_against(target_size=TARGET_SIZE, config=CONFIG, dtype=torch.float32):
+def bounds_of(target_size=TARGET_SIZE, config=CONFIG, dtype=torch.float32):
     return Limits.of(torch.from_numpy(limits(target_size.numpy(), config)).to(dtype))
 
 
 def localize(scores, target_size, config):
-    held = held_against(target_size, config, scores.dtype)
-    peaks = find_peaks(scores, held, config.use_hann_window)
-    state, is_second = classify(*peaks.scores.numpy(), *peaks.near.tolist(), config)
-    first, second = (1, 0) if is_second else (0, 1)
-    if state is not NOT_FOUND:  # else the device's choice is not used
-        assert torch.equal(target_position(peaks, held), peaks.positions[first])
-    return Localization(
-        peaks.positions[first], peaks.scores[first], peaks.positions[second], peaks.scores[second], state
+    bounds = bounds_of(target_size, config, scores.dtype)
+    peaks = find_peaks(scores, bounds, config.use_hann_window)
+    found = classify(*peaks.scores.numpy(), *peaks.near.tolist(), config)
+    first, second = (1, 0) if found.is_second else (0, 1)
+    if found.state.is_visible:  # else the device's choice is not used
+        assert torch.equal(target_position(peaks, bounds), peaks.positions[first])
+    return Localized(
+        peaks.positions[first], peaks.scores[first], peaks.positions[second], peaks.scores[second], found[:2]
     )
 
 
@@ -233,19 +235,19 @@ def test_device_and_host_agree_on_which_peak_is_the_target():
     for _ in range(300):
         first = np.float32(rng.uniform(0.3, 1))
         for second in (np.nextafter(first * np.float32(0.8), np.float32(s)) for s in (0, 1, 2)):
-            peaks = find_peaks(torch.zeros(18, 18), held_against(), False)._replace(
+            peaks = find_peaks(torch.zeros(18, 18), bounds_of(), False)._replace(
                 scores=torch.tensor([first, second]),
                 positions=torch.tensor([[1.0, 1.0], [2.0, 2.0]]),
                 near=torch.tensor([False, True]),
             )
-            _, is_second = classify(*peaks.scores.numpy(), False, True, CONFIG)
-            assert target_position(peaks, held_against())[0] == (2.0 if is_second else 1.0)
+            is_second = classify(*peaks.scores.numpy(), False, True, CONFIG).is_second
+            assert target_position(peaks, bounds_of())[0] == (2.0 if is_second else 1.0)
 
 
 def test_runs_on_meta():
-    held = Limits.of(torch.empty(4, device="meta"))
-    peaks = find_peaks(torch.empty(18, 18, device="meta"), held, use_hann_window=True)
-    position = target_position(peaks, held)
+    bounds = Limits.of(torch.empty(4, device="meta"))
+    peaks = find_peaks(torch.empty(18, 18, device="meta"), bounds, use_hann_window=True)
+    position = target_position(peaks, bounds)
     assert {t.device.type for t in (*peaks, position)} == {"meta"}
     assert [tuple(t.shape) for t in (*peaks, position)] == [(2,), (2, 2), (2,), (2,)]
 
@@ -256,4 +258,4 @@ def test_compiles_as_one_graph():
 
     scores = draw((RIGHT, 1.0), (MIDDLE, 0.9))
     compiled = torch.compile(place, fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(scores, held_against()), place(scores, held_against()))
+    torch.testing.assert_close(compiled(scores, bounds_of()), place(scores, bounds_of()))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from atom_core.evaluation.baselines import OPENCV_TRACKERS, IdentityTracker, OpenCVTracker
-from atom_core.tracker import TrackState
+from atom_core.result import TrackState
 
 BOX = (20.4, 16.0, 12.0, 10.0)
 

@@ -11,7 +11,7 @@ from atom_core.config import TrackerConfig
 from atom_core.evaluation.fixed_point import LOOKS, Outcome, summarize, track_with_predictor, track_with_tracker
 from atom_core.evaluation.still_targets import StillTarget
 from atom_core.networks import weights
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 CONFIG = TrackerConfig(crop_size=96, refinement_steps=1, proposals=3)
 

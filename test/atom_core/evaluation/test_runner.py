@@ -6,7 +6,7 @@ import pytest
 from atom_core.data.sequences import Sequence
 from atom_core.evaluation import runner
 from atom_core.evaluation.baselines import IdentityTracker
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 BOX = (20.0, 16.0, 12.0, 10.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from atom_core.long_term.appearance import BINS, KEPT, Appearance, Glimpse
+from atom_core.long_term.appearance import BINS, KEPT, Appearance, TemplatePatch
 from atom_core.networks.prroi_pool import prroi_pool
 
 BOX = (96.0, 96.0, 64.0, 48.0)  # crop px
@@ -28,7 +28,7 @@ def test_a_description_by_hand() -> None:
     """Constant maps: (7 - 5) / 2 = 1 and (-3 - 1) / 1 = -4 in all 25 bins, of length sqrt(25 * 17)."""
     maps = torch.tensor([7.0, -3.0]).view(1, 2, 1, 1).expand(1, 2, 36, 36)
     appearance = Appearance(torch.tensor([5.0, 1.0]).view(2, 1, 1), torch.tensor([2.0, 1.0]).view(2, 1, 1))
-    first, second = np.split(appearance.describe(Glimpse.of(maps, BOX)), [BINS**2])
+    first, second = np.split(appearance.describe(TemplatePatch.of(maps, BOX)), [BINS**2])
     np.testing.assert_allclose(first, np.full(25, 1 / 425**0.5), rtol=1e-5)
     np.testing.assert_allclose(second, np.full(25, -4 / 425**0.5), rtol=1e-5)
 
@@ -43,73 +43,75 @@ def test_the_cells_that_are_cut_out_are_all_that_the_box_lies_on(box) -> None:
     appearance = Appearance.of_first_frame(maps, BOX)
     normal = ((maps - appearance.mean) / appearance.deviation).double()
     wished = prroi_pool(normal, torch.tensor([[box]], dtype=torch.float64), BINS, 1 / 8).flatten()
-    described = appearance.describe(Glimpse.of(maps, box))
+    described = appearance.describe(TemplatePatch.of(maps, box))
     np.testing.assert_allclose(described, wished / wished.norm(), atol=1e-5)
 
 
 def test_the_same_is_like_itself_and_noise_is_not() -> None:
-    """Of one known frame the likeness is a cosine by 0.85."""
+    """Of one known frame the similarity is a cosine by 0.85."""
     appearance = Appearance.of_first_frame(features(0), BOX)
-    assert appearance.likeness(Glimpse.of(features(0), BOX)) == pytest.approx(1 / 0.85, abs=1e-5)
-    assert abs(appearance.likeness(Glimpse.of(features(1), BOX))) < 0.4
+    assert appearance.similarity(TemplatePatch.of(features(0), BOX)) == pytest.approx(1 / 0.85, abs=1e-5)
+    assert abs(appearance.similarity(TemplatePatch.of(features(1), BOX))) < 0.4
 
 
 def test_the_features_level_and_scale_do_not_count() -> None:
     """Three times the values, each channel shifted by a number of its own: the description is the same."""
     maps, shifts = features(0), torch.linspace(-1, 1, 6)[:, None, None]
-    first, second = (Appearance.of_first_frame(m, BOX).describe(Glimpse.of(m, BOX)) for m in (maps, 3 * maps + shifts))
+    first, second = (
+        Appearance.of_first_frame(m, BOX).describe(TemplatePatch.of(m, BOX)) for m in (maps, 3 * maps + shifts)
+    )
     np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_a_frame_that_was_kept_makes_its_like_known() -> None:
     """Half old, half new is like the first by 0.7, about: kept, it is known, and lowers what is asked for."""
-    half = Glimpse.of((features(0) + features(1)) / 2, BOX)
+    half = TemplatePatch.of((features(0) + features(1)) / 2, BOX)
     appearance = Appearance.of_first_frame(features(0), BOX)
-    cosine = 0.85 * appearance.likeness(half)
+    cosine = 0.85 * appearance.similarity(half)
     assert 0.5 < cosine < 0.83
     appearance.keep(half)
-    assert appearance.likeness(half) == pytest.approx(1 / 0.83, abs=1e-5)  # 0.83 is the least that is asked for
+    assert appearance.similarity(half) == pytest.approx(1 / 0.83, abs=1e-5)  # 0.83 is the least that is asked for
     appearance.keep(half)
-    assert appearance.likeness(half) == pytest.approx(2 / (cosine + 1), abs=1e-5)  # the mean of both steps
+    assert appearance.similarity(half) == pytest.approx(2 / (cosine + 1), abs=1e-5)  # the mean of both steps
 
 
 def test_what_a_drifted_tracker_kept_does_not_count() -> None:
-    drifted = Glimpse.of(features(1), BOX)
+    drifted = TemplatePatch.of(features(1), BOX)
     appearance = Appearance.of_first_frame(features(0), BOX)
     appearance.keep(drifted)
-    assert appearance.likeness(drifted) < 0.4
-    assert len(appearance.known) == 1 and appearance.own_likeness == 0.85
+    assert appearance.similarity(drifted) < 0.4
+    assert len(appearance.known) == 1 and appearance.own_similarity == 0.85
 
 
 @pytest.mark.parametrize("read_at", [0, KEPT + 3])
 def test_the_first_frame_stays_and_the_oldest_of_the_others_goes(read_at: int) -> None:
     """A mean of two random maps and the first is like the first by more than a half."""
     appearance = Appearance.of_first_frame(features(0), BOX)
-    kept = [Glimpse.of(0.6 * features(0) + 0.4 * features(number), BOX) for number in range(1, KEPT + 6)]
-    for number, glimpse in enumerate(kept):
+    kept = [TemplatePatch.of(0.6 * features(0) + 0.4 * features(number), BOX) for number in range(1, KEPT + 6)]
+    for number, patch in enumerate(kept):
         if number == read_at:
-            appearance.likeness(glimpse)
-        appearance.keep(glimpse)
-    appearance.likeness(kept[0])
+            appearance.similarity(patch)
+        appearance.keep(patch)
+    appearance.similarity(kept[0])
     assert not appearance.unread and len(appearance.steady) == KEPT
-    wished = [appearance.describe(glimpse) for glimpse in (Glimpse.of(features(0), BOX), *kept[-KEPT:])]
+    wished = [appearance.describe(patch) for patch in (TemplatePatch.of(features(0), BOX), *kept[-KEPT:])]
     np.testing.assert_allclose(appearance.known, wished, atol=1e-6)
 
 
-def test_a_glimpse_is_a_copy() -> None:
+def test_a_patch_is_a_copy() -> None:
     """The features may be overwritten by the next frame's."""
     maps = features(0)
     appearance = Appearance.of_first_frame(maps, BOX)
-    same = Glimpse.of(maps.clone(), BOX)
+    same = TemplatePatch.of(maps.clone(), BOX)
     maps.zero_()
-    assert appearance.likeness(same) == pytest.approx(1 / 0.85, abs=1e-5)
+    assert appearance.similarity(same) == pytest.approx(1 / 0.85, abs=1e-5)
 
 
 def test_half_precision_features_are_described_alike() -> None:
     appearance = Appearance.of_first_frame(features(0), BOX)
-    assert appearance.likeness(Glimpse.of(features(0).half(), BOX)) == pytest.approx(1 / 0.85, abs=1e-4)
+    assert appearance.similarity(TemplatePatch.of(features(0).half(), BOX)) == pytest.approx(1 / 0.85, abs=1e-4)
 
 
 def test_empty_boxes_are_like_nothing() -> None:
     appearance = Appearance.of_first_frame(features(0), BOX)
-    assert appearance.likeness(Glimpse.of(features(0), (50.0, 50.0, 0.0, 0.0))) == 0.0
+    assert appearance.similarity(TemplatePatch.of(features(0), (50.0, 50.0, 0.0, 0.0))) == 0.0

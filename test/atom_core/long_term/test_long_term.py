@@ -14,7 +14,8 @@ from atom_core.boxes import iou
 from atom_core.config import TrackerConfig
 from atom_core.data.frames import open_video
 from atom_core.networks import weights
-from atom_core.tracker import AtomTracker, TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
+from atom_core.tracker import AtomTracker
 
 STREET = Path(__file__).parents[3] / "demo" / "street"
 UNSEEN = {TrackState.LOST, TrackState.SEARCHING}

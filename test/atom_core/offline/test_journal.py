@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atom_core.long_term.redetection import Candidate, Search
+from atom_core.long_term.search import Hypothesis, Search
 from atom_core.offline.journal import Journal, load_state
 from atom_core.offline.results import FrameResult
 
@@ -41,7 +41,7 @@ def test_other_options_are_named(tmp_path: Path) -> None:
 
 
 def test_the_state_of_a_lost_target_comes_back(tmp_path: Path) -> None:
-    search = Search((1.0, 2.0, 3.0, 4.0), missed=7, tiles=3, candidate=Candidate((5.0, 6.0, 7.0, 8.0), frames=1))
+    search = Search((1.0, 2.0, 3.0, 4.0), missed=7, tiles=3, hypothesis=Hypothesis((5.0, 6.0, 7.0, 8.0), frames=1))
     torch.save({"search": search}, tmp_path / "checkpoint.pt")
     assert load_state(tmp_path / "checkpoint.pt", CPU) == {"search": search}
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from atom_core.offline.results import FrameResult, State, TargetResult, format_stamp
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 
 BOX = (1.5, -2.25, 30.1, 40.7)
 

@@ -6,7 +6,7 @@ import math
 import pytest
 from sensor_msgs.msg import Image
 
-from atom_core.tracker import TrackResult, TrackState
+from atom_core.result import TrackResult, TrackState
 from atom_ros.frame_buffer import Frame
 from atom_ros.outputs import messages
 from atom_ros.outputs.messages import detections_message, track_message

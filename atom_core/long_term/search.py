@@ -1,0 +1,260 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The search for a lost target: which regions come next, and when a candidate is accepted. On the host, no networks.
+
+The classifier sees the target at one scale, in a region that the target's size alone determines. So the search adds
+further regions: a grid over the image, the nearest to the last known place first, a few a frame. When all have been
+searched, the same follows for a larger and for a smaller target, and then from the beginning.
+
+    plan_search: the state of the search -> search regions of the next frame
+    judge_search: their candidates -> the new state, or the candidate that is the target
+
+A target is re-detected only after it was convincing in several frames in a row, at one place, and looked like the
+target (`atom_core.long_term.appearance`). At the last place, soon after the loss, less is required: it has seldom gone
+far.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from atom_core import boxes
+from atom_core.boxes import Box
+from atom_core.candidate import Candidate, SearchRegion
+from atom_core.config import TrackerConfig
+from atom_core.result import TrackState
+
+# A target centred within this share of a region's side from the region's border is not found reliably: half the target
+# (a tenth of the side) is cut off there, and the networks' own borders reach in.
+BLIND_BORDER = 0.12
+SCALES = (1.0, 1.4, 1 / 1.4)  # of the target; the whole grid for one after the other
+_SHORT_LOSS = 1  # frames after the loss in which the last place needs no proof
+_RECENT_LOSS = 30  # frames after the loss in which a target at the last place is re-detected once it is recognised
+_RECENT_MARGIN = 0.1  # required beyond TrackerConfig.recognition then
+_SCORE_WEIGHT = 0.6  # of the score beside the similarity in `match_score`
+_SURE_SCORE = 0.7  # from which a candidate is not compared with the target
+_SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
+_SAME_SIZE = 1.5  # ratio of their sides
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A place where the target may be."""
+
+    box: Box
+    frames: int  # in a row in which it was convincing
+
+
+@dataclass(frozen=True)
+class Search:
+    """The state of the search for a lost target."""
+
+    place: Box  # last known
+    baseline: float = 0.0  # match score before the loss
+    missed: int = 1  # frames in a row without the target
+    tiles: int = 0  # searched since the loss
+    hypothesis: Hypothesis | None = None
+
+    @property
+    def is_short_loss(self) -> bool:
+        """Whether the target may still be at its last place, as if nothing had happened."""
+        return self.hypothesis is None and self.missed <= _SHORT_LOSS
+
+    @property
+    def is_recent_loss(self) -> bool:
+        """Whether it may still be near its last place, behind something."""
+        return self.hypothesis is None and self.missed <= _RECENT_LOSS
+
+
+def rescale(search: Search, old_size: tuple[int, int], new_size: tuple[int, int]) -> Search:
+    """The same search in images of another size (width, height), see `boxes.rescale`; a hypothesis is dropped."""
+    return dataclasses.replace(search, place=boxes.rescale(search.place, old_size, new_size), hypothesis=None)
+
+
+class SearchOutcome(NamedTuple):
+    """What one frame of a search leads to."""
+
+    search: Search | None  # None: the target is re-detected
+    chosen: int = 0  # number of the candidate that is the target
+    was_away: bool = False  # it is re-detected at a place of its own, not where it was lost a frame ago
+
+
+def plan_search(search: Search, size: tuple[int, int], config: TrackerConfig) -> list[SearchRegion]:
+    """The search regions of the next frame: the hypothesis's or else the last place's, then the next tiles.
+
+    Args:
+        search: the state so far.
+        size: width and height of the image.
+        config: of the tracker.
+    """
+    box = search.hypothesis.box if search.hypothesis else search.place
+    box = boxes.keep_in_image(box, *size, config.min_box_side, config.position_margin)
+    grid = search_grid(search.place, *size, config)
+    tiles = [grid[(search.tiles + i) % len(grid)] for i in range(config.redetection_regions - 1)]
+    first = config if search.is_recent_loss else _without_near_places(config)
+    return [SearchRegion.about(box, config)._replace(config=first), *tiles]
+
+
+class Tiles(NamedTuple):
+    """Tiles of an image for a target of one size, in rings about its last place; of each ring the nearest first.
+
+    A tiny target in a large image has hundreds of thousands, so a tile is made when it is searched.
+    """
+
+    columns: np.ndarray  # centres from the last place's, image px
+    rows: np.ndarray
+    rings_x: np.ndarray  # the ring of each column: its distance in regions' sides, rounded
+    rings_y: np.ndarray
+    until: np.ndarray  # number of tiles in each ring and those within it
+
+    @classmethod
+    def of(cls, columns: np.ndarray, rows: np.ndarray, side: float) -> Tiles:
+        """Of a grid of centres, for regions of a side."""
+        rings_x, rings_y = (np.rint(np.abs(offsets) / side).astype(int) for offsets in (columns, rows))
+        count = max(rings_x.max(), rings_y.max()) + 1
+        until_x, until_y = (np.cumsum(np.bincount(rings, minlength=count)) for rings in (rings_x, rings_y))
+        return cls(columns, rows, rings_x, rings_y, until_x * until_y)
+
+    def at(self, number: int) -> tuple[float, float]:
+        """The centre of a tile, from the last place's."""
+        ring = int(np.searchsorted(self.until, number, side="right"))
+        beside = itertools.product(self.rows[self.rings_y <= ring], self.columns[self.rings_x == ring])
+        above = itertools.product(self.rows[self.rings_y == ring], self.columns[self.rings_x < ring])
+        of_ring = sorted(((x, y) for y, x in (*beside, *above)), key=lambda offset: math.hypot(*offset))
+        return of_ring[number - (int(self.until[ring - 1]) if ring else 0)]
+
+
+@dataclass(frozen=True)
+class SearchGrid(Sequence):
+    """All search regions of the image, for each of `SCALES` in turn, see `search_grid`."""
+
+    place: Box
+    tiles: tuple[Tiles, ...]
+    config: TrackerConfig
+
+    def __len__(self) -> int:
+        return sum(int(tiles.until[-1]) for tiles in self.tiles)
+
+    def __getitem__(self, number: int) -> SearchRegion:
+        left = number
+        for tiles, scale in zip(self.tiles, SCALES, strict=True):
+            if 0 <= left < tiles.until[-1]:
+                return self._region(*tiles.at(left), scale)
+            left -= int(tiles.until[-1])
+        raise IndexError(f"there are {len(self)} search regions, and none of number {number}")
+
+    def _region(self, dx: float, dy: float, scale: float) -> SearchRegion:
+        x, y, width, height = self.place
+        w, h = width * scale, height * scale
+        box = float(x + width / 2 + dx - w / 2), float(y + height / 2 + dy - h / 2), w, h
+        return SearchRegion.about(box, self.config)
+
+
+@functools.lru_cache(maxsize=32)
+def search_grid(place: Box, image_width: int, image_height: int, config: TrackerConfig) -> SearchGrid:
+    """The tiles of the image, for each of `SCALES` in turn, in rings about the last known place.
+
+    Every place in the image lies in a tile of each scale, `BLIND_BORDER` of its side away from its border.
+    """
+    x, y, width, height = place
+    tiles = []
+    for scale in SCALES:
+        side = config.search_area_factor * math.sqrt(width * height) * scale
+        columns = _centers(image_width, side) - (x + width / 2)
+        tiles.append(Tiles.of(columns, _centers(image_height, side) - (y + height / 2), side))
+    return SearchGrid(place, tuple(tiles), _without_near_places(config))
+
+
+@functools.lru_cache(maxsize=8)
+def _without_near_places(config: TrackerConfig) -> TrackerConfig:
+    """No place in a region is likelier than another: a second peak always makes the candidate uncertain."""
+    return dataclasses.replace(config, near_limit=0.0)
+
+
+def _centers(length: int, side: float) -> np.ndarray:
+    """Centres of the fewest tiles in a row whose inner parts cover `length` px, evenly spread."""
+    inner = (1 - 2 * BLIND_BORDER) * side
+    count = max(1, math.ceil(length / inner))
+    return (np.arange(count) + 0.5) * length / count - 0.5
+
+
+def judge_search(search: Search, candidates: Sequence[Candidate], config: TrackerConfig) -> SearchOutcome:
+    """What one frame of a search leads to.
+
+    Right after the loss, a target seen at its last place was never away. A little later it is re-detected there once it
+    is recognised. Otherwise it is re-detected when one place was convincing in `redetection_frames` frames in a row. Of
+    several such places the one of highest score counts. A hypothesis that another place outdoes, or that is not seen
+    again, starts anew.
+
+    Args:
+        search: the state so far.
+        candidates: of the regions that `plan_search` gave for it.
+        config: thresholds.
+    """
+    first = candidates[0]
+    if search.is_short_loss and first.state.is_visible:
+        return SearchOutcome(None, 0)
+    is_found = first.state is TrackState.TRACKING
+    if search.is_recent_loss and is_found and is_recognised(first, search.baseline, config, _RECENT_MARGIN):
+        return SearchOutcome(None, 0, was_away=True)
+    convincing = [i for i, candidate in enumerate(candidates) if is_convincing(candidate, config)]
+    best = max(convincing, key=lambda i: candidates[i].score, default=None)
+    hypothesis = None
+    if best is not None:
+        box, before = candidates[best].box, search.hypothesis
+        hypothesis = Hypothesis(box, before.frames + 1 if before and _is_same(before.box, box) else 1)
+        if hypothesis.frames >= config.redetection_frames:
+            return SearchOutcome(None, best, was_away=True)
+    tiles = search.tiles + len(candidates) - 1
+    return SearchOutcome(dataclasses.replace(search, missed=search.missed + 1, tiles=tiles, hypothesis=hypothesis))
+
+
+def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:
+    """Whether a candidate is the target beyond doubt: score, predicted IoU, no second peak, and its similarity."""
+    is_likely = candidate.state is TrackState.TRACKING and reaches_thresholds(candidate.score, candidate.iou, config)
+    return is_likely and candidate.similarity >= config.redetection_likeness
+
+
+def needs_comparison(candidate: Candidate, config: TrackerConfig) -> bool:
+    """Whether a candidate at the target's place is compared with it; a high score says that it is the target."""
+    return config.recognition > 0 and candidate.score < _SURE_SCORE
+
+
+def is_recognised(candidate: Candidate, baseline: float, config: TrackerConfig, margin: float = 0.0) -> bool:
+    """Whether a candidate is the target rather than another thing in its place; true where nothing is found.
+
+    A target turns and changes step by step; another thing takes its place from one frame to the next.
+
+    Args:
+        candidate: compared with the target, unless its score was high enough.
+        baseline: match score of the frames before.
+        config: has the share of the baseline that is required.
+        margin: required beyond that share.
+    """
+    required = (config.recognition + margin) * baseline
+    return not candidate.state.is_visible or match_score(candidate) >= required
+
+
+def match_score(candidate: Candidate) -> float:
+    """How well a candidate matches the target: similarity and score make up for one another."""
+    return candidate.similarity + _SCORE_WEIGHT * candidate.score
+
+
+def reaches_thresholds(score: float, iou: float, config: TrackerConfig) -> bool:
+    """Whether score and predicted IoU are high enough for a re-detection."""
+    return score >= config.redetection_score and iou >= config.redetection_iou
+
+
+def _is_same(a: Box, b: Box) -> bool:
+    """Whether two boxes of consecutive frames may be of one target."""
+    side_a, side_b = math.sqrt(a[2] * a[3]), math.sqrt(b[2] * b[3])
+    apart = math.dist((a[0] + a[2] / 2, a[1] + a[3] / 2), (b[0] + b[2] / 2, b[1] + b[3] / 2))
+    return apart <= _SAME_PLACE * min(side_a, side_b) and max(side_a, side_b) <= _SAME_SIZE * min(side_a, side_b)

@@ -1,0 +1,245 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where a lost target is looked for, and when it is believed to be back; worked out by hand, without networks."""
+
+import itertools
+import math
+import tracemalloc
+
+import pytest
+
+from atom_core.candidate import Candidate
+from atom_core.config import TrackerConfig
+from atom_core.long_term.search import (
+    BLIND_BORDER,
+    SCALES,
+    Hypothesis,
+    Search,
+    is_convincing,
+    is_recognised,
+    judge_search,
+    needs_comparison,
+    plan_search,
+    search_grid,
+)
+from atom_core.result import TrackState
+
+CONFIG = TrackerConfig(
+    redetection=True,
+    redetection_score=0.5,
+    redetection_iou=0.6,
+    redetection_likeness=0.9,
+    redetection_frames=3,
+    redetection_regions=2,
+)
+NOT_FOUND, UNCERTAIN, NORMAL = TrackState.LOST, TrackState.UNCERTAIN, TrackState.TRACKING
+LAST = (100.0, 80.0, 20.0, 20.0)  # region side 5 * 20 = 100 px
+ELSEWHERE = (300.0, 200.0, 20.0, 20.0)
+
+
+def sure(box=ELSEWHERE, score=0.8) -> Candidate:
+    return Candidate(box, score, 0.9, NORMAL)
+
+
+def nothing(box=LAST) -> Candidate:
+    return Candidate(box, 0.1, 0.0, NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("place", "width", "height"),
+    [
+        (LAST, 320, 240),
+        ((0.0, 0.0, 12.0, 30.0), 641, 97),
+        ((600.0, 400.0, 50.0, 5.0), 640, 480),
+        ((10.0, 10.0, 300.0, 200.0), 320, 240),  # a region larger than the image
+        ((0.0, 0.0, 4.0, 4.0), 30, 7),
+    ],
+)
+def test_every_place_of_the_image_is_well_inside_a_tile_of_each_scale(place, width, height) -> None:
+    regions = search_grid(place, width, height, CONFIG)
+    sizes = [region.expected[2] / place[2] for region in regions]
+    assert sorted(set(sizes), key=sizes.index) == pytest.approx(SCALES)
+    for scale in SCALES:
+        tiles = [region.square for region, size in zip(regions, sizes, strict=True) if size == pytest.approx(scale)]
+        for x, y in itertools.product(range(0, width, 3), range(0, height, 3)):
+            # Half a pixel is lost where a region's corner is rounded to whole pixels.
+            assert any(
+                all(
+                    start - 0.5 + BLIND_BORDER * side - 1.0 <= at <= start - 0.5 + (1 - BLIND_BORDER) * side + 1.0
+                    for start, at in ((x0, x), (y0, y))
+                )
+                for x0, y0, side in tiles
+            )
+
+
+def test_the_sweep_widens() -> None:
+    """320 px by inner parts of 76 px: five columns 64 px apart, at 31.5, 95.5, ...; 240 px: four rows at 29.5, ..."""
+    regions = [search_grid(LAST, 320, 240, CONFIG)[i] for i in range(5 * 4)]
+    centers = [(region.expected[0] + 10, region.expected[1] + 10) for region in regions]
+    assert sorted({x for x, _ in centers}) == [31.5, 95.5, 159.5, 223.5, 287.5]
+    assert sorted({y for _, y in centers}) == [29.5, 89.5, 149.5, 209.5]
+    assert centers[0] == (95.5, 89.5)  # nearest to the last centre, (110, 90)
+    # In region sides, rounded: the nearest four are within half a side, the last ones two sides away.
+    rings = [round(max(abs(x - 110), abs(y - 90)) / 100) for x, y in centers]
+    assert rings == sorted(rings) and rings[0] == 0 and rings[-1] == 2
+    assert regions[0].square == (46.0, 40.0, 100.0)  # 95.5 + 0.5 - 50, and 89.5 + 0.5 - 50
+
+
+def test_rings_by_brute_force() -> None:
+    """Sorted by ring, then by distance, all tiles at once, as they were before they were made one by one."""
+    place, side = (200.0, 37.0, 12.0, 30.0), 5 * math.sqrt(12 * 30)
+    regions = list(search_grid(place, 641, 97, CONFIG))
+    assert len(regions) == len(search_grid(place, 641, 97, CONFIG))
+    first = [region for region in regions if region.expected[2] == 12.0]
+    offsets = [(v.expected[0] - place[0], v.expected[1] - place[1]) for v in first]
+    keys = [(round(max(abs(dx), abs(dy)) / side), math.hypot(dx, dy)) for dx, dy in offsets]
+    assert keys == sorted(keys) and keys[-1][0] == 4
+    assert len(set(offsets)) == len(offsets) == 9 * 2  # 641 px by inner parts of 72 px, 97 px by two
+
+
+def test_there_is_no_region_beyond_the_last() -> None:
+    regions = search_grid(LAST, 320, 240, CONFIG)
+    for number in (-1, len(regions)):
+        with pytest.raises(IndexError, match=f"there are {len(regions)} search regions, and none of number {number}"):
+            regions[number]
+
+
+def test_a_tiny_target_in_a_large_image_costs_little() -> None:
+    """A quarter of a million tiles of the first scale alone: none of them is made but that which is looked at."""
+    tracemalloc.start()
+    try:
+        regions = search_grid((1000.0, 1000.0, 2.0, 2.0), 4000, 4000, CONFIG)
+        assert len(regions) > 250_000 and regions[200_000].expected[2] == 2.0
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_plan_holds_the_last_place_and_the_next_tiles() -> None:
+    grid = search_grid(LAST, 320, 240, CONFIG)
+    first, tile = plan_search(Search(LAST), (320, 240), CONFIG)
+    assert first.expected == LAST and first.square == (60.0, 40.0, 100.0)  # 110.5 - 50 and 90.5 - 50, to even
+    assert tile == grid[0]
+    more = TrackerConfig(redetection_regions=4)
+    regions = plan_search(Search(LAST, missed=9, tiles=len(grid) - 1), (320, 240), more)
+    assert [region.square for region in regions[1:]] == [grid[len(grid) - 1].square, grid[0].square, grid[1].square]
+
+
+def test_a_plan_looks_at_the_candidate_instead_of_the_last_place() -> None:
+    search = Search(LAST, missed=5, tiles=3, hypothesis=Hypothesis(ELSEWHERE, 1))
+    first, tile = plan_search(search, (640, 480), CONFIG)
+    assert first.expected == ELSEWHERE and tile == search_grid(LAST, 640, 480, CONFIG)[3]
+
+
+def test_only_soon_after_the_loss_a_place_near_the_middle_is_preferred() -> None:
+    soon = [region.config.near_limit for region in plan_search(Search(LAST, missed=30), (320, 240), CONFIG)]
+    later = [region.config.near_limit for region in plan_search(Search(LAST, missed=31), (320, 240), CONFIG)]
+    assert (soon, later) == ([0.8, 0.0], [0.0, 0.0])
+
+
+def test_a_place_outside_a_smaller_image_is_moved_into_it() -> None:
+    first, _ = plan_search(Search(ELSEWHERE), (64, 48), CONFIG)
+    assert first.expected[0] < 63.5 and first.expected[1] < 47.5
+
+
+@pytest.mark.parametrize("state", [NORMAL, UNCERTAIN])
+def test_right_after_the_loss_the_last_place_needs_no_proof(state) -> None:
+    outcome = judge_search(Search(LAST), [Candidate(LAST, 0.3, 0.1, state), nothing()], CONFIG)
+    assert outcome == (None, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("missed", "similarity", "state", "taken"),
+    [
+        (2, 0.81, NORMAL, True),  # 0.81 + 0.6 * 0.3 = 0.99, of the (0.6 + 0.1) * 1.4 = 0.98 that are asked for
+        (30, 0.81, NORMAL, True),
+        (2, 0.79, NORMAL, False),
+        (2, 0.81, UNCERTAIN, False),
+        (31, 0.81, NORMAL, False),  # as anywhere: a score of 0.3 is not convincing
+    ],
+)
+def test_soon_after_it_has_to_be_recognised(missed, similarity, state, taken) -> None:
+    seen = Candidate(LAST, 0.3, 0.1, state, similarity=similarity)
+    outcome = judge_search(Search(LAST, 1.4, missed, tiles=1), [seen, nothing()], CONFIG)
+    assert outcome == ((None, 0, True) if taken else (Search(LAST, 1.4, missed + 1, tiles=2), 0, False))
+
+
+def test_a_candidate_has_to_convince_even_soon_after_the_loss() -> None:
+    search = Search(LAST, 1.4, 2, 1, Hypothesis(ELSEWHERE, 1))
+    assert judge_search(search, [sure(), nothing()], CONFIG).search == Search(LAST, 1.4, 3, 2, Hypothesis(ELSEWHERE, 2))
+
+
+@pytest.mark.parametrize(
+    ("score", "similarity", "baseline", "recognised"),
+    [(0.5, 0.55, 1.4, True), (0.5, 0.53, 1.4, False), (0.4, 0.61, 1.4, True), (0.5, 0.31, 1.0, True)],
+)
+def test_similarity_and_score_make_up_for_one_another(score, similarity, baseline, recognised) -> None:
+    """similarity + 0.6 * score, of 0.6 of the baseline."""
+    thing = Candidate(LAST, score, 0.0, NORMAL, similarity=similarity)
+    assert is_recognised(thing, baseline, CONFIG) is recognised
+    assert is_recognised(thing, baseline, TrackerConfig(recognition=0.0))
+    assert is_recognised(thing._replace(state=NOT_FOUND), baseline, CONFIG), "it is none, so it is no other thing"
+
+
+def test_only_a_thing_of_low_score_is_compared() -> None:
+    low, high = sure(score=0.69), sure(score=0.7)
+    assert needs_comparison(low, CONFIG) and not needs_comparison(high, CONFIG)
+    assert not needs_comparison(low, TrackerConfig(recognition=0.0))
+
+
+def test_it_is_taken_up_after_three_convincing_frames_at_one_place() -> None:
+    search = Search(LAST, missed=7, tiles=6)
+    search = judge_search(search, [nothing(), sure()], CONFIG).search
+    assert search == Search(LAST, 0.0, 8, 7, Hypothesis(ELSEWHERE, 1))
+    moved = (310.0, 204.0, 22.0, 20.0)
+    search = judge_search(search, [sure(moved), nothing()], CONFIG).search
+    assert search == Search(LAST, 0.0, 9, 8, Hypothesis(moved, 2))
+    assert judge_search(search, [sure(moved), nothing()], CONFIG) == (None, 0, True)
+
+
+def test_one_frame_is_enough_where_one_is_asked_for() -> None:
+    once = TrackerConfig(redetection_frames=1)
+    assert judge_search(Search(LAST, 0.0, 7, 6), [nothing(), sure()], once) == (None, 1, True)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (321.0, 200.0, 20.0, 20.0),  # 21 px away, more than a target's side
+        (295.0, 195.0, 31.0, 31.0),  # 1.55 times as large
+    ],
+)
+def test_a_candidate_that_jumps_or_grows_starts_anew(box) -> None:
+    search = Search(LAST, 0.0, 9, 8, Hypothesis(ELSEWHERE, 2))
+    assert judge_search(search, [sure(box), nothing()], CONFIG).search == Search(LAST, 0.0, 10, 9, Hypothesis(box, 1))
+
+
+def test_a_candidate_that_is_not_seen_again_is_dropped() -> None:
+    search = Search(LAST, 0.0, 9, 8, Hypothesis(ELSEWHERE, 2))
+    assert judge_search(search, [nothing(ELSEWHERE), nothing()], CONFIG).search == Search(LAST, 0.0, 10, 9)
+
+
+def test_a_candidate_that_is_outdone_gives_way() -> None:
+    other = (20.0, 20.0, 20.0, 20.0)
+    search = Search(LAST, 0.0, 9, 8, Hypothesis(ELSEWHERE, 2))
+    assert judge_search(search, [sure(score=0.6), sure(other, 0.7)], CONFIG).search.hypothesis == Hypothesis(other, 1)
+
+
+@pytest.mark.parametrize(
+    ("score", "iou", "state", "convincing"),
+    [
+        (0.5, 0.6, NORMAL, True),
+        (0.49, 0.9, NORMAL, False),
+        (0.9, 0.59, NORMAL, False),
+        (0.9, 0.9, UNCERTAIN, False),
+        (0.9, 0.9, NOT_FOUND, False),
+        (float("nan"), 0.9, NORMAL, False),
+    ],
+)
+def test_what_convinces(score, iou, state, convincing) -> None:
+    assert is_convincing(Candidate(LAST, score, iou, state), CONFIG) is convincing
+
+
+@pytest.mark.parametrize(("similarity", "convincing"), [(0.9, True), (1.2, True), (0.89, False), (float("nan"), False)])
+def test_what_looks_otherwise_does_not_convince(similarity, convincing) -> None:
+    assert is_convincing(sure()._replace(similarity=similarity), CONFIG) is convincing
