@@ -142,7 +142,7 @@ class Execution:
         If one fails, all are run as before, and `state` says why.
 
         Raises:
-            torch.OutOfMemoryError: if the device's memory is full.
+            torch.cuda.OutOfMemoryError: if the device's memory is full.
         """
         if not self._is_wanted:
             return
@@ -150,7 +150,7 @@ class Execution:
         try:
             for captured, example in functions:
                 captured.capture(example)
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             raise
         except Differs as error:
             self._reason = f"captured, {error}"

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import json
 import os
+import pickle
 import shutil
 import time
+import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,27 +106,47 @@ class Journal:
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """What `Journal.save` wrote, read by PyTorch's restricted reader: the file is data and runs no code.
+    """What `Journal.save` wrote. Nothing but tensors, arrays and this package's plain data classes is made of it.
 
-    Besides tensors, arrays and random generators, only this package's plain data classes are made.
+    PyTorch's own restricted reader knows other names only from its version 2.6 on, so the names are checked here.
 
     Raises:
         ValueError: if the file is damaged or holds anything else.
     """
     try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        allowed = [_ALLOWED[name] if name in _ALLOWED else _data_class(name) for name in names]
-        with torch.serialization.safe_globals([*allowed, np.dtypes.Float32DType, np.dtypes.Float64DType]):
-            return torch.load(path, map_location=device, weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            # Other containers, and programs in this one, have readers of their own in PyTorch.
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise ValueError("it holds a program")
+        return torch.load(path, map_location=device, pickle_module=_StatePickle, weights_only=False)
     except OSError:
         raise
     except Exception as error:  # PyTorch raises many kinds for a damaged file
         raise ValueError(f"{path} cannot be read ({error}); start anew with --overwrite") from error
 
 
+class _StateUnpickler(pickle.Unpickler):
+    """Looks up the names of a tracker's state and no others."""
+
+    def find_class(self, module: str, name: str) -> object:
+        """See `pickle.Unpickler.find_class`."""
+        full = f"{module}.{name}"
+        return _ALLOWED[full] if full in _ALLOWED else _data_class(full)
+
+
+class _StatePickle:
+    """In place of the module `pickle`, as `torch.load` takes it."""
+
+    Unpickler = _StateUnpickler
+
+
+# The function that makes an array has no public name, and NumPy 2 has given it another.
+_RECONSTRUCT = np.zeros(1).__reduce__()[0]
 _ALLOWED = {
-    f"{thing.__module__}.{thing.__qualname__}": thing
-    for thing in (torch.Generator, np.ndarray, np.dtype, np._core.multiarray._reconstruct)
+    **{f"{thing.__module__}.{thing.__qualname__}": thing for thing in (OrderedDict, np.ndarray, np.dtype)},
+    **{f"numpy.{core}.multiarray._reconstruct": _RECONSTRUCT for core in ("core", "_core")},
+    "_codecs.encode": codecs.encode,  # of an array's bytes
+    "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
 }
 _STATE_MODULES = {
     "atom_core.classifier.target_model",

@@ -201,10 +201,10 @@ def doubled(seen):
 
 def test_a_full_device_is_left_to_the_caller(monkeypatch) -> None:
     def full(*_, **__) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch, "compile", full)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.cuda.OutOfMemoryError):
         capture(small_model())
 
 
