@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint fuzz soak shell clean distclean
+.PHONY: help env demo test oldest lint fuzz soak shell clean distclean
 
 # The interpreter that .venv is made with: Python 3.11 or 3.12.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
@@ -30,6 +30,9 @@ test: env  ## check the style, then run every test with real ROS 2
 	@$(OPEN) { status=0; ruff check . || status=1; ruff format --check . || status=1; \
 	  python -m pytest $(ARGS) || status=1; exit $$status; }
 
+oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch supported, in .venv-oldest
+	@$(or $(shell command -v python3.12),$(PYTHON)) tools/oldest.py $(ARGS)
+
 lint: env  ## check the style only
 	@$(OPEN) ruff check . && ruff format --check .
 
@@ -45,5 +48,5 @@ shell: env  ## open a shell in the environment, to run nodes by hand
 clean:  ## remove what was built and what was recorded, but not .venv
 	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis
 
-distclean: clean  ## remove .venv too
-	rm -rf .venv
+distclean: clean  ## remove .venv and .venv-oldest too
+	rm -rf .venv .venv-oldest
