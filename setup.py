@@ -28,12 +28,12 @@ setup(
         "matplotlib>=3.6",
         "numpy>=1.26",
         "opencv-python-headless>=4.6",
-        "safetensors>=0.4",
-        "torch>=2.3",
-        "torchvision>=0.18",
-        "tqdm>=4.64",
+        "safetensors>=0.4.1",
+        "torch>=2.1",
+        "torchvision>=0.16",
+        "tqdm>=4.66",
     ],
-    extras_require={"cpu": ["openvino>=2024.0"], "vot": ["vot-trax>=4.0"]},
+    extras_require={"cpu": ["openvino>=2024.1"], "vot": ["vot-trax>=4.0"]},
     entry_points={
         "console_scripts": [
             "atom-track = atom_core.offline.command:main",

@@ -97,6 +97,11 @@ class MultiTracker:
         return self._model.execution.state
 
     @property
+    def engine(self) -> str:
+        """What computes the networks, and how, such as "OpenVINO 2026.4.1, float32"."""
+        return self._model.networks.engine
+
+    @property
     def is_ready(self) -> bool:
         """Whether warming up has nothing left to capture in the calling thread, see `atom_core.capture`."""
         return self._model.execution.is_settled
@@ -288,6 +293,11 @@ class AtomTracker:
     def execution(self) -> str:
         """How frames are run: "captured", or "eager: " and why."""
         return self._tracker.execution
+
+    @property
+    def engine(self) -> str:
+        """What computes the networks, and how, such as "OpenVINO 2026.4.1, float32"."""
+        return self._tracker.engine
 
     def uncaptured(self) -> AbstractContextManager[None]:
         """Within it, frames are run operation by operation, so that their parts can be timed and counted."""

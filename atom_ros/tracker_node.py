@@ -145,7 +145,8 @@ class TrackerNode(ManagedNode):
             return TransitionCallbackReturn.FAILURE
         self._outputs = Outputs(self, self._statistics, settings)
         self.get_logger().info(
-            f"Loaded network {self._tracker.network_name} on {self._tracker.device} ({self._tracker.execution})"
+            f"Loaded network {self._tracker.network_name} on {self._tracker.device} by {self._tracker.engine} "
+            f"({self._tracker.execution}); the process takes {process_megabytes():.0f} MB"
         )
         keep_loaded()
         return super().on_configure(state)
@@ -327,6 +328,7 @@ class TrackerNode(ManagedNode):
             topic=self._image_topic(),
             device=str(tracker.device) if tracker else "",
             network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
+            engine=tracker.engine if tracker else "",
             execution=tracker.execution if tracker else "",
             fault=self._fault,
             memory=process_megabytes(),

@@ -81,6 +81,35 @@ def test_package_xml_declares_what_is_imported(folder: str):
     assert not missing
 
 
+def bounds(lines: list[str]) -> dict[str, str]:
+    """Packages and their lower bounds or pins; of those for several Pythons, the lowest."""
+    found: dict[str, str] = {}
+    for line in lines:
+        match = re.match(r"([\w-]+)(?:>=|==)([\d.]+)", line)
+        if match:
+            name, version = match.groups()
+            found[name] = min(found.get(name, version), version, key=_numbers)
+    return found
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def test_one_lower_bound_in_all_files_and_it_is_tested():
+    """The oldest versions that `make oldest` tests are those that pip and the robot's file ask for."""
+    robot = bounds((ROOT / "requirements" / "robot.txt").read_text().splitlines())
+    pip = bounds(re.findall(r'"([\w-]+>=[\d.]+)"', (ROOT / "setup.py").read_text()))
+    oldest = bounds((ROOT / "requirements" / "oldest.txt").read_text().splitlines())
+    assert {name: robot[name] for name in robot.keys() & pip.keys()} == {
+        name: pip[name] for name in robot.keys() & pip.keys()
+    }
+    for name, version in (pip | robot).items():
+        if name in oldest:
+            assert _numbers(oldest[name])[:2] == _numbers(version)[:2], name
+    assert {"numpy", "torch", "torchvision", "opencv-python-headless", "openvino", "rosbags"} <= oldest.keys()
+
+
 def test_the_core_imports_no_ros():
     allowed = ROSDEP_KEYS.keys() - {"hypothesis", "pytest", "yaml"} | WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY
     assert {name: files for name, files in modules_imported_by("atom_core").items() if name not in allowed} == {}

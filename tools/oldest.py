@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a part of the tests with the oldest versions that the package supports. Run by `make oldest`.
 
-The versions are those that package.xml's keys bring on Ubuntu 24.04, as near as there are wheels: requirements/oldest.txt.
+The versions are those that package.xml's keys bring on Ubuntu 24.04, as near as there are wheels, see
+requirements/oldest.txt.
 ROS 2 is not installed, so it is the library and its programs, track_bag among them, that are proven here.
 """
 
@@ -34,7 +35,7 @@ names = [m.name for m in pkgutil.walk_packages(atom_core.__path__, "atom_core.")
 for name in names:
     importlib.import_module(name)
 import cv2, numpy, torch
-print(f"{len(names)} modules imported with NumPy {numpy.__version__}, OpenCV {cv2.__version__}, torch {torch.__version__}")
+print(len(names), "modules imported; NumPy", numpy.__version__, "OpenCV", cv2.__version__, "torch", torch.__version__)
 """
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,14 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def openvino_version() -> str:
+    """The version of the OpenVINO that is installed, such as "2026.4.1"; "" where there is none."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return ""
 
 
 def convert(module: nn.Module, example: tuple[tuple[int, ...], ...]) -> openvino.Model:

@@ -13,6 +13,7 @@ from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino
 from atom_core.networks.iou_predictor import IoUNet, Modulation
+from atom_core.networks.openvino_model import openvino_version
 from atom_core.refinement.openvino_refiner import OpenVinoRefiner
 from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast
 
@@ -27,6 +28,13 @@ class Networks:
     iou_net: IoUNet
     refiner: Refiner
     precision: torch.dtype = torch.float32
+
+    @property
+    def engine(self) -> str:
+        """What computes the networks, and how, such as "OpenVINO 2026.4.1, float32"."""
+        is_openvino = isinstance(self.refiner, OpenVinoRefiner)
+        name = f"OpenVINO {openvino_version()}" if is_openvino else f"PyTorch {torch.__version__}"
+        return f"{name}, {str(self.precision).removeprefix('torch.')}"
 
     def features(self, crops: Tensor) -> Features:
         """Backbone features of crops (N, 3, S, S) in 0..255."""

@@ -85,10 +85,16 @@ def find(name_or_path: str | Path) -> Path:
     for folder in folders():
         if (folder / file).is_file():
             return folder / file
-    shipped = sorted({p.stem for f in folders() if f.is_dir() for p in visible(f.glob("*.safetensors"))})
-    looked = ", ".join(map(str, folders()))
+    existing = [folder for folder in folders() if folder.is_dir()]
+    shipped = sorted({p.stem for folder in existing for p in visible(folder.glob("*.safetensors"))})
+    if not existing:
+        raise FileNotFoundError(
+            f"no shipped weights named {str(given)!r}: this installation has no folder of weights; give the path of a "
+            ".safetensors file"
+        )
     raise FileNotFoundError(
-        f"no shipped weights named {str(given)!r}; there are: {', '.join(shipped) or 'none'} (in {looked})"
+        f"no shipped weights named {str(given)!r}; there are: {', '.join(shipped) or 'none'} "
+        f"(in {', '.join(map(str, existing))})"
     )
 
 

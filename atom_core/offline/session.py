@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from atom_core.benchmark.memory import memory
 from atom_core.offline.events import TargetEvent, parse_box, read_events
 from atom_core.offline.frames import Source
 from atom_core.offline.journal import Journal
@@ -126,6 +127,8 @@ def follow(
                 sinks.append(make())
             ending = run.process(source, stop, arguments.frames)
     _tell(run, source, ending, outputs, journal)
+    held = memory(targets.device)["host_peak_mb"]
+    print(f"network {targets.description}" + (f"; the process took {held:.0f} MB at most" if held else ""))
     return ending
 
 

@@ -33,6 +33,11 @@ class Targets:
         """Of the network's file."""
         return self._tracker.weights_sha256
 
+    @property
+    def description(self) -> str:
+        """The network, where it runs and what computes it."""
+        return f"{self._tracker.network_name} on {self._tracker.device} by {self._tracker.engine}"
+
     def set(self, target_id: int, image: np.ndarray, box: Box) -> TargetResult:
         """Learns a target, or learns it anew.
 

@@ -138,6 +138,7 @@ class Condition:
     topic: str  # of the images
     device: str = ""  # where the network runs; empty before it is loaded
     network: str = ""  # its name and digest; empty before it is loaded
+    engine: str = ""  # what computes the network, and in which precision, see `MultiTracker.engine`
     execution: str = ""  # how the frame step is run, see `MultiTracker.execution`
     fault: str = ""  # what went wrong with the GPU
     memory: float = math.nan  # MB of the process; NaN where unknown
@@ -172,6 +173,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
         "last error": snapshot.last_error,
         "device": condition.device,
         "network": condition.network,
+        "engine": condition.engine,
         "execution": condition.execution,
         "memory (MB)": f"{condition.memory:.0f}",
         "GPU memory (MB)": f"{condition.gpu_memory:.0f}",

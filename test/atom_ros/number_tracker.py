@@ -22,6 +22,7 @@ class NumberTracker:
 
     network_name = "numbers"
     weights_sha256 = "0" * 64
+    engine = "counting, float32"
     execution = "eager: capture is off"
     is_ready = True
     warmed_in = ""  # name of the thread in which it was warmed up

@@ -175,6 +175,20 @@ def test_find_in_a_ros_workspace(workspace):
     assert weights.find("my_network") == path
 
 
+def test_unknown_weights_list_the_folders_that_exist_and_no_others(tmp_path, monkeypatch):
+    there, missing = tmp_path / "weights", tmp_path / "nowhere"
+    there.mkdir()
+    (there / "small.safetensors").touch()
+    monkeypatch.setattr(weights, "folders", lambda: [missing, there])
+    with pytest.raises(FileNotFoundError, match="there are: small") as error:
+        weights.find("large")
+    assert str(there) in str(error.value) and str(missing) not in str(error.value)
+    monkeypatch.setattr(weights, "folders", lambda: [missing])
+    with pytest.raises(FileNotFoundError, match="has no folder of weights") as error:
+        weights.find("large")
+    assert str(missing) not in str(error.value)
+
+
 def test_default_is_a_shipped_network(workspace):
     (workspace / f"{weights.DEFAULT_NETWORK}.safetensors").touch()
     assert weights.find("default") == weights.find(weights.DEFAULT_NETWORK)

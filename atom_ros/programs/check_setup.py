@@ -1,0 +1,96 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 run atom_tracker check_setup`: what the node would run on, with the Python that the node has.
+
+Loads a network, follows a target through a few images, and shows the device, the engine and what is missing for speed.
+The exit status is 0 if the tracker works and uses what the machine has, 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+_FRAMES = 10
+# Where the driver of a GPU shows itself: a PC's, and a Jetson's.
+_GPU_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="check_setup", description=__doc__.partition("\n")[0])
+    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    arguments = parser.parse_args(argv)
+    print(f"Python   {sys.executable} ({sys.version.split()[0]})")
+    try:
+        from atom_core.tracker import AtomTracker
+
+        tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device)
+        milliseconds = _follow(tracker)
+    except Exception as error:  # the boundary: whatever is missing or does not fit is what the user asks for
+        print(f"does not work: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    import torch
+
+    print(f"PyTorch  {torch.__version__} in {Path(torch.__file__).parent}")
+    device = str(tracker.device)
+    if tracker.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(tracker.device)})"
+    print(f"device {device}, engine {tracker.engine} ({tracker.execution}), {milliseconds:.0f} ms an image")
+    complaints = advice(arguments.device, tracker.device.type, torch.version.cuda)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def advice(asked: str, used: str, cuda: str | None, signs: tuple[str, ...] = _GPU_SIGNS) -> list[str]:
+    """What to do where the machine could do better.
+
+    Args:
+        asked: device that was asked for.
+        used: "cuda" or "cpu", what was taken for it.
+        cuda: the version that PyTorch was built for, None where for none.
+        signs: files by which a GPU's driver is known.
+    """
+    if used != "cpu":
+        return []
+    lines = []
+    if asked == "auto" and any(Path(sign).exists() for sign in signs):
+        reason = (
+            f"(for CUDA {cuda}) cannot use it: update its driver, or install a PyTorch for the driver's CUDA"
+            if cuda
+            else "was built without CUDA, as the distribution's is: install another one, see the README, On a robot"
+        )
+        lines.append(f"There is a GPU, but PyTorch {reason}")
+    if find_spec("openvino") is None:
+        lines.append(
+            "OpenVINO is missing, with which the network is several times faster on the CPU: pip install openvino"
+        )
+    return lines
+
+
+def _follow(tracker: object) -> float:
+    """Follows a bright square through some images; returns the milliseconds that the last ones took, on average."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 120, (240, 320, 3), np.uint8)
+    start = 0.0
+    for index in range(_FRAMES):
+        image = background.copy()
+        image[100:140, 100 + index : 140 + index] = (250, 200, 90)
+        if index == 0:
+            tracker.initialize(image, (100, 100, 40, 40))
+            continue
+        if index == _FRAMES // 2:  # the first ones may still set things up
+            start = time.perf_counter()
+        tracker.track(image)
+    return 1000 * (time.perf_counter() - start) / (_FRAMES - _FRAMES // 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
