@@ -18,6 +18,7 @@ from atom_core.config import TrackerConfig
 from atom_core.data.images import parse_pixel_range
 from atom_ros.input.picking import Box, parse_box
 
+UNCONFIGURED = "unconfigured"  # the lifecycle state in which all parameters can be changed
 Value = bool | int | float | str
 
 _TRACKER = "tracker."  # parameters of this group are fields of TrackerConfig
@@ -33,14 +34,17 @@ class Spec:
     description: str
     bounds: tuple[float, float] | None = None  # both included
     choices: tuple[str, ...] = ()
-    live: bool = False  # can be changed while the node runs
+    live: bool = False  # can be changed at any time, otherwise while the node is unconfigured
+    fixed: bool = False  # can be set at start only
     read: Callable[[Value], object] | None = None  # makes the setting of the value; raises ValueError
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
-        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.live)
-        if self.choices:
-            descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=self.fixed)
+        constraints = [f"one of: {', '.join(self.choices)}"] if self.choices else []
+        if not self.live and not self.fixed:
+            constraints.append(f"changed only while the node is {UNCONFIGURED}")
+        descriptor.additional_constraints = "; ".join(constraints)
         if self.bounds is not None:
             low, high = self.bounds
             if isinstance(self.default, int):
@@ -67,11 +71,14 @@ def _tracker(name: str, description: str, bounds: tuple[float, float] | None = N
 
 
 TABLE = (
-    Spec("autostart", True, "Configure and activate at start; false leaves both to a lifecycle manager."),
+    Spec("autostart", True, "Configure and activate at start; false leaves both to a lifecycle manager.",
+         fixed=True),
     Spec("weights", "default", "Network: the name of a shipped one, or the path of a .safetensors file."),
     Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
     Spec("precision", "float32", "Of the networks; float16 and bfloat16 are meant for GPUs.",
          choices=("float32", "float16", "bfloat16")),
+    Spec("engine", "auto", "What runs the networks; auto: OpenVINO on the CPU, where it is installed, else PyTorch.",
+         choices=("auto", "openvino", "torch")),
     Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: go on on the CPU, or become inactive.",
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
@@ -142,6 +149,7 @@ class Settings:
     weights: str
     device: str
     precision: str
+    engine: str
     on_gpu_error: str
     image_transport: str
     pixel_range: tuple[float, float] | None
@@ -199,8 +207,20 @@ def declare(node: Node) -> Settings:
     return with_changes(node, ())
 
 
-def with_changes(node: Node, changes: Iterable[Parameter]) -> Settings:
-    """Returns the node's settings as `changes` would make them; raises ValueError if they would not be valid."""
+def with_changes(node: Node, changes: Iterable[Parameter], state: str = UNCONFIGURED) -> Settings:
+    """Returns the node's settings as `changes` would make them in a lifecycle state.
+
+    Raises:
+        ValueError: if they would not be valid, or one cannot be changed in that state; the message says what to do.
+    """
     values = {name: node.get_parameter(name).value for name in _SPECS}
-    values |= {parameter.name: parameter.value for parameter in changes if parameter.name in _SPECS}
+    for parameter in changes:
+        if parameter.name not in _SPECS:
+            continue
+        if state != UNCONFIGURED and not _SPECS[parameter.name].live and parameter.value != values[parameter.name]:
+            raise ValueError(
+                f"parameter {parameter.name} can be changed only while the node is {UNCONFIGURED}, and it is {state}; "
+                "deactivate and clean it up first, and configure it afterwards"
+            )
+        values[parameter.name] = parameter.value
     return Settings.from_values(values)

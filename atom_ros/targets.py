@@ -29,6 +29,7 @@ class FollowedTarget:
     seen: int  # sequence number of the newest frame that it was followed through
     given: Report | None  # of the frame that it was set on, for when that frame is reported
     sure: tuple[Frame, Box]  # where it was TRACKING last, or was set: it can be learned again from there
+    newest: Report | None = None  # of the newest frame that it was followed through; before the first, `given`
     is_tracking: bool = True  # in the newest frame that it was followed through
     trail: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=_TRAIL))  # TRACKING: frame and box
 

@@ -26,7 +26,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from atom_core.tracker import MultiTracker
 from atom_ros import parameters, run_tracker
@@ -47,14 +47,16 @@ from atom_ros.input.target_inputs import TargetInputs
 from atom_ros.managed_node import ManagedNode, answer_of
 from atom_ros.outputs.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.outputs.events import StateLog, summary
+from atom_ros.outputs.messages import track_message
 from atom_ros.outputs.publishers import Outputs
 from atom_ros.report import Report
 from atom_ros.worker import Worker
-from atom_tracker.srv import RemoveTarget, SetTarget
+from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
 _MEGABYTE = 1_000_000
 _DIAGNOSTICS_PERIOD = 1.0  # s
 _EXPIRY_PERIOD = 0.1  # s
+_LOG_INTERVAL = 5.0  # s between two messages of a kind
 
 
 class TrackerNode(ManagedNode):
@@ -68,8 +70,8 @@ class TrackerNode(ManagedNode):
         """Declares the parameters and creates the services.
 
         Args:
-            load_tracker: makes the tracker from a weights' name, a device's, a configuration and a precision's;
-                `MultiTracker.from_pretrained` unless given.
+            load_tracker: makes the tracker from a weights' name, a device's, a configuration, a precision's and an
+                engine's; `MultiTracker.from_pretrained` unless given.
             node_arguments: those of rclpy's Node, without a name.
 
         Raises:
@@ -101,6 +103,8 @@ class TrackerNode(ManagedNode):
         serve(self, SetTarget, "~/set_target", self._on_set_target, group)
         serve(self, RemoveTarget, "~/remove_target", self._on_remove_target, group)
         serve(self, Trigger, "~/clear_target", self._on_clear_target, group)
+        serve(self, ListTargets, "~/list_targets", self._on_list_targets, group)
+        serve(self, SetBool, "~/pause", self._on_pause, group)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A steady clock: how the node fares is of interest also while simulated time stands still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -254,7 +258,9 @@ class TrackerNode(ManagedNode):
         """Loads the network and runs it once; on the CPU if the GPU fails in that and the parameters allow it."""
         settings = self._settings
         try:
-            tracker = self._load_tracker(settings.weights, settings.device, settings.tracker, settings.precision)
+            tracker = self._load_tracker(
+                settings.weights, settings.device, settings.tracker, settings.precision, settings.engine
+            )
             tracker.warm_up()
             return tracker
         except GPU_ERRORS as error:
@@ -269,7 +275,7 @@ class TrackerNode(ManagedNode):
         self.get_logger().error(f"The GPU failed; going on on the CPU: {reason}")
         free_gpu_memory()
         settings = self._settings
-        tracker = self._load_tracker(settings.weights, "cpu", settings.tracker, "float32")
+        tracker = self._load_tracker(settings.weights, "cpu", settings.tracker, "float32", settings.engine)
         tracker.warm_up()
         return tracker
 
@@ -326,6 +332,7 @@ class TrackerNode(ManagedNode):
             lifecycle=self.lifecycle_state,
             state=summary(self._state_log.states),
             topic=self._image_topic(),
+            is_paused=self._worker is not None and self._worker.is_paused,
             device=str(tracker.device) if tracker else "",
             network=f"{tracker.network_name} ({tracker.weights_sha256[:12]})" if tracker else "",
             engine=tracker.engine if tracker else "",
@@ -380,6 +387,30 @@ class TrackerNode(ManagedNode):
             response.message = self._refusal(error)
         return response
 
+    def _on_list_targets(self, _: ListTargets.Request, response: ListTargets.Response) -> ListTargets.Response:
+        try:
+            worker = self._active_worker()
+        except RuntimeError as error:
+            response.message = self._refusal(error)
+            return response
+        now = self.get_clock().now().nanoseconds
+        response.tracks = [track_message(report, now) for report in worker.newest_reports()]
+        response.success, response.paused = True, worker.is_paused
+        response.message = _count(len(response.tracks))
+        return response
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        try:
+            worker = self._active_worker()
+            worker.pause(request.data)
+            count = _count(len(worker.target_ids))
+            response.success = True
+            response.message = f"paused with {count}" if request.data else f"following {count}"
+            self.get_logger().info(response.message.capitalize(), throttle_duration_sec=_LOG_INTERVAL)
+        except RuntimeError as error:
+            response.message = self._refusal(error)
+        return response
+
     def _forget(self, target_id: int | None = None) -> None:
         """Deletes what is shown and told of a target, or of all, without waiting for the next image."""
         self._outputs.forget(target_id)
@@ -401,7 +432,7 @@ class TrackerNode(ManagedNode):
 
     def _validate_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         try:
-            parameters.with_changes(self, changes)
+            parameters.with_changes(self, changes, self.lifecycle_state)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -410,6 +441,10 @@ class TrackerNode(ManagedNode):
         self._settings = parameters.with_changes(self, ())
         if self._worker is not None:
             self._worker.configure(self._settings)
+
+
+def _count(targets: int) -> str:
+    return f"{targets} target{'' if targets == 1 else 's'}"
 
 
 def _cleared(count: int) -> str:

@@ -106,6 +106,7 @@ class Worker:
             last_target_id: the first target gets the next number.
         """
         self._tracker = tracker
+        tracker.config = settings.tracker  # it may have been changed since the tracker was loaded
         self._buffer = buffer
         self._statistics = statistics
         self._settings = settings
@@ -119,6 +120,7 @@ class Worker:
         self._waiting: list[_Request] = []  # for their images
         self._waiting_lock = threading.Lock()
         self._is_stopping = False
+        self._is_paused = False
         self._fresh: set[int] = set()  # targets that were learned after the last frame
         self._processed = 0  # the highest sequence number that was dealt with
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
@@ -201,6 +203,16 @@ class Worker:
         self._submit(self._drop_removed)
         return count
 
+    def pause(self, is_paused: bool) -> None:
+        """Stops or goes on following the targets, which are kept; targets can be set and removed meanwhile."""
+        self._is_paused = is_paused
+        self._mailbox.wake()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether images are passed over."""
+        return self._is_paused
+
     def configure(self, settings: Settings) -> Future[None]:
         """Changes what can be changed while running."""
         return self._submit(lambda: self._configure(settings))
@@ -209,6 +221,11 @@ class Worker:
     def target_ids(self) -> tuple[int, ...]:
         """Numbers of the targets that are followed, the oldest first."""
         return self._targets.ids
+
+    def newest_reports(self) -> list[Report]:
+        """The newest report of each target that is followed, the oldest target first."""
+        reports = (target.newest or target.given for target in self._targets.followed().values())
+        return [report for report in reports if report is not None]
 
     @property
     def last_target_id(self) -> int:
@@ -258,10 +275,12 @@ class Worker:
             if order is not None:
                 self._take(order)
                 continue
-            frame = self._next_frame()
+            frame = None if self._is_paused else self._next_frame()
             if frame is not None:
                 self._process(frame)
                 self._finish(frame)
+            if self._is_paused:
+                self._pass_over()
             if self._catch_up_until is None:
                 self._fresh.clear()
 
@@ -284,6 +303,17 @@ class Worker:
         frame = self._mailbox.take_frame()
         return frame if frame is not None and frame.sequence > self._processed else None
 
+    def _pass_over(self) -> None:
+        """Lets images go by during a pause; nothing is caught up with afterwards."""
+        self._catch_up_until = None
+        frame = self._mailbox.take_frame()
+        if frame is None:
+            return
+        self._statistics.count_paused(max(0, frame.sequence - self._processed))
+        self._processed = max(self._processed, frame.sequence)
+        for target in self._targets.followed().values():
+            target.seen = max(target.seen, frame.sequence)
+
     def _process(self, frame: Frame) -> None:
         """Follows the targets that have not seen this frame yet, and reports on all, if it was not reported before."""
         self._drop_removed()
@@ -296,6 +326,8 @@ class Worker:
         except Exception as error:  # the boundary: no image can end the node
             self._fail(frame, error)
             return
+        for number, report in reports.items():
+            targets[number].newest = report
         for number in targets.keys() - behind.keys():
             given = targets[number].given
             if given is not None and given.frame is frame:
@@ -344,7 +376,7 @@ class Worker:
 
     def _report(self, frame: Frame, reports: dict[int, Report], image: np.ndarray | None) -> None:
         """Publishes the reports, unless the frame had its own before a target was set on an older one."""
-        if frame.sequence <= self._processed:
+        if frame.sequence <= self._processed or self._is_paused:
             return
         listed = self._targets.ids
         current = [reports[number] for number in listed if number in reports]
@@ -385,7 +417,7 @@ class Worker:
         if number not in followed or least >= 1.0:
             return None
         target = followed[number]
-        if order.frame.sequence > target.seen and self._catch_up_until is None:
+        if order.frame.sequence > target.seen and self._catch_up_until is None and not self._is_paused:
             self._process(order.frame)
             self._finish(order.frame)
         place = target.place(order.frame.sequence)

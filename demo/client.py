@@ -117,7 +117,7 @@ class Client(Node):
                 "box": None if any(map(math.isnan, box)) else box,
                 "confidence": None if math.isnan(track.confidence) else track.confidence,
                 "iou": None if math.isnan(track.iou) else track.iou,
-                "processing_ms": track.processing_ms,
+                "processing_ms": 1000.0 * track.processing_time,
             }
         )
 

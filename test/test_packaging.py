@@ -212,7 +212,8 @@ print(weights.find("default"))
 
 def test_the_interfaces_are_the_published_contract():
     Track = pytest.importorskip("atom_tracker.msg", reason="needs ROS 2").Track
-    from atom_tracker.srv import RemoveTarget, SetTarget
+    from atom_tracker.msg import TrackArray
+    from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
     assert (Track.IDLE, Track.TRACKING, Track.UNCERTAIN, Track.LOST, Track.SEARCHING) == (0, 1, 2, 3, 4)
     box = dict.fromkeys(("x", "y", "width", "height"), "double")
@@ -224,8 +225,12 @@ def test_the_interfaces_are_the_published_contract():
         "confidence": "float",
         "iou": "float",
         "latency": "builtin_interfaces/Duration",
-        "processing_ms": "float",
+        "processing_time": "float",
     }
+    tracks = {"tracks": "sequence<atom_tracker/Track>"}
+    assert TrackArray.get_fields_and_field_types() == {"header": "std_msgs/Header"} | tracks
+    listed = {"success": "boolean", "message": "string", "paused": "boolean"} | tracks
+    assert ListTargets.Response.get_fields_and_field_types() == listed
     assert SetTarget.Request.get_fields_and_field_types() == {
         "stamp": "builtin_interfaces/Time",
         **box,

@@ -164,7 +164,7 @@ class Listener:
         self.last_arrival = time.monotonic()
         stamp = to_nanoseconds(track.header.stamp)
         latency = track.latency.sec * NANOSECONDS + track.latency.nanosec
-        self.samples.append(Sample(stamp, stamp + latency, now, track.processing_ms))
+        self.samples.append(Sample(stamp, stamp + latency, now, 1000.0 * track.processing_time))
         self.newest = track
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

@@ -26,6 +26,7 @@ class Snapshot:
 
     received: int
     processed: int
+    paused: int  # passed over during a pause
     dropped: int  # arrived, and never looked at because a newer one was there
     lost: int  # on the way to the node, as far as the middleware tells
     failed: int  # wrong images, and failures of the tracker
@@ -47,7 +48,7 @@ class Statistics:
         """Args: `clock` gives seconds and never goes back."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._received = self._processed = self._dropped = self._lost = self._failed = 0
+        self._received = self._processed = self._paused = self._dropped = self._lost = self._failed = 0
         self._duplicates = self._out_of_order = 0
         self._last_error = ""
         self._processed_at: deque[float] = deque(maxlen=_RECENT)
@@ -76,6 +77,11 @@ class Statistics:
             if processing_ms > 0:
                 self._processing_ms.append(processing_ms)
 
+    def count_paused(self, count: int) -> None:
+        """So many images were passed over, since the tracker is paused."""
+        with self._lock:
+            self._paused += count
+
     def count_failed(self, dropped: int, error: str) -> None:
         """An image could not be processed, and `dropped` before it were not looked at."""
         with self._lock:
@@ -103,6 +109,7 @@ class Statistics:
             result = Snapshot(
                 received=self._received,
                 processed=self._processed,
+                paused=self._paused,
                 dropped=self._dropped,
                 lost=self._lost,
                 failed=self._failed,
@@ -143,6 +150,7 @@ class Condition:
     fault: str = ""  # what went wrong with the GPU
     memory: float = math.nan  # MB of the process; NaN where unknown
     gpu_memory: float = 0.0  # MB that the process holds of it; 0 on the CPU
+    is_paused: bool = False
 
 
 def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Snapshot) -> DiagnosticArray:
@@ -165,6 +173,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
         "latency (ms, median)": f"{snapshot.latency_ms:.1f}",
         "received": snapshot.received,
         "processed": snapshot.processed,
+        "paused": snapshot.paused,
         "dropped": snapshot.dropped,
         "lost": snapshot.lost,
         "failed": snapshot.failed,
@@ -191,6 +200,8 @@ def _judge(condition: Condition, snapshot: Snapshot) -> tuple[bytes, str]:
         if condition.fault:
             return DiagnosticStatus.ERROR, f"{condition.lifecycle}; {condition.fault}"
         return DiagnosticStatus.OK, condition.lifecycle
+    if condition.is_paused:
+        return DiagnosticStatus.OK, "paused"
     if snapshot.new_failures:
         return DiagnosticStatus.ERROR, f"{snapshot.new_failures} images not processed: {snapshot.last_error}"
     if snapshot.input_rate == 0:

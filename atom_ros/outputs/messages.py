@@ -8,9 +8,10 @@ import math
 from collections.abc import Sequence
 
 from rclpy.duration import Duration
+from std_msgs.msg import Header
 
 from atom_ros.report import Report
-from atom_tracker.msg import Track
+from atom_tracker.msg import Track, TrackArray
 
 try:
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -31,8 +32,13 @@ def track_message(report: Report, now: int) -> Track:
     message.confidence = float(report.confidence)
     message.iou = float(report.iou)
     message.latency = Duration(nanoseconds=min(now - report.frame.stamp, _LONGEST)).to_msg()
-    message.processing_ms = float(report.processing_ms)
+    message.processing_time = float(report.processing_ms) / 1000.0
     return message
+
+
+def track_array_message(header: Header, tracks: Sequence[Track]) -> TrackArray:
+    """Makes the TrackArray of one frame's Tracks; one of status IDLE stands for no target."""
+    return TrackArray(header=header, tracks=[track for track in tracks if track.status != Track.IDLE])
 
 
 def detections_message(reports: Sequence[Report]) -> Detection2DArray:

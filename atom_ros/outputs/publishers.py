@@ -20,11 +20,11 @@ from atom_ros.images import ImageMessage, image_message
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.outputs.drawing import draw
 from atom_ros.outputs.markers import image_marker
-from atom_ros.outputs.messages import Detection2DArray, detections_message, track_message
+from atom_ros.outputs.messages import Detection2DArray, detections_message, track_array_message, track_message
 from atom_ros.parameters import Settings
 from atom_ros.report import Report
 from atom_ros.spatial.outputs import SpatialOutputs
-from atom_tracker.msg import Track
+from atom_tracker.msg import Track, TrackArray
 
 _RELIABLE = QoSProfile(depth=10)
 _DEBUG_IMAGE = QoSProfile(depth=1)
@@ -38,6 +38,7 @@ class Outputs:
         self._statistics = statistics
         self._spatial = SpatialOutputs(node, settings)
         self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
+        self._tracks = node.create_lifecycle_publisher(TrackArray, "~/tracks", _RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
         self._compressed = node.create_lifecycle_publisher(CompressedImage, "~/debug_image/compressed", _DEBUG_IMAGE)
         self._image_markers = node.create_lifecycle_publisher(ImageMarker, "~/image_markers", _RELIABLE)
@@ -53,9 +54,12 @@ class Outputs:
             image: the frame's RGB image, needed only where `wants_image` says so. It may be shared: draw on a copy.
         """
         header = reports[0].frame.message.header
+        tracks = []
         for report in reports:
-            track = track_message(report, self._node.get_clock().now().nanoseconds)
-            self._track.publish(track)
+            tracks.append(track_message(report, self._node.get_clock().now().nanoseconds))
+            self._track.publish(tracks[-1])
+        self._tracks.publish(track_array_message(header, tracks))
+        track = tracks[-1]
         self._statistics.add_latency((track.latency.sec + track.latency.nanosec / NANOSECONDS) * 1000.0)
         if self._detections is not None:
             self._detections.publish(detections_message(reports))
@@ -102,7 +106,14 @@ class Outputs:
     def destroy(self) -> None:
         """Removes the publishers from the node."""
         self._spatial.destroy()
-        for publisher in (self._track, self._debug_image, self._compressed, self._image_markers, self._detections):
+        for publisher in (
+            self._track,
+            self._tracks,
+            self._debug_image,
+            self._compressed,
+            self._image_markers,
+            self._detections,
+        ):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)
 

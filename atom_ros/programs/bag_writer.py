@@ -123,7 +123,7 @@ class BagSink:
         self._last_target = target.target_id
         status = kind.TRACKING if target.state is State.GIVEN else getattr(kind, target.state.name)
         box = target.box or _NO_BOX
-        return kind(header, target.target_id, status, *box, target.score, target.iou, no_time, processing_ms)
+        return kind(header, target.target_id, status, *box, target.score, target.iou, no_time, processing_ms / 1000.0)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:

@@ -355,14 +355,14 @@ class Hostile:
 
 
 def _out_of_range(spec: Spec, above: bool) -> ParameterValue:
-    """A value of the right type that must be refused: none of the choices, outside the bounds, or read-only."""
+    """A value of the right type that must be refused: none of the choices, out of bounds, or not to be changed now."""
     if isinstance(spec.default, bool):
         return ParameterValue(type=ParameterType.PARAMETER_NOT_SET)
     if isinstance(spec.default, str):
         return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="nonsense")
     low, high = spec.bounds
     if isinstance(spec.default, int):
-        number = min(high + 1, 2**63 - 1) if above else low - 1  # the one upper bound that is the type's is read-only
+        number = min(high + 1, 2**63 - 1) if above else low - 1  # the one upper bound that is the type's is not live
         return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=number)
     number = high + 1e-3 if above else float("nan")
     return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=number)

@@ -30,6 +30,7 @@ class Rig:
 
     def __init__(self, name: str = "tracker", *ros_arguments: str, **parameters: object) -> None:
         self.trackers: dict[str, NumberTracker] = {}  # by the device that was asked for
+        self.loaded = ("", "", "", "")  # weights, device, precision and engine of the network loaded last
         self.load_failures: dict[str, Exception] = {}
         self.loading = threading.Event()  # the loading of the network has begun
         self.load_gate = threading.Event()  # it ends
@@ -84,7 +85,8 @@ class Rig:
         self._executor.shutdown()
         self.robot.close()
 
-    def _load(self, weights: str, device: str, config: object, precision: str) -> NumberTracker:
+    def _load(self, weights: str, device: str, config: object, precision: str, engine: str) -> NumberTracker:
+        self.loaded = (weights, device, precision, engine)
         self.loading.set()
         assert self.load_gate.wait(60)
         if device in self.load_failures:

@@ -19,10 +19,10 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 from robot import wait_until
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from type_description_interfaces.srv import GetTypeDescription
 
-from atom_tracker.srv import RemoveTarget, SetTarget
+from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
 BURST = 60  # requests
 
@@ -30,6 +30,8 @@ SERVICES = {
     "set_target": SetTarget,
     "remove_target": RemoveTarget,
     "clear_target": Trigger,
+    "list_targets": ListTargets,
+    "pause": SetBool,
     "change_state": ChangeState,
     "get_state": GetState,
     "get_available_states": GetAvailableStates,

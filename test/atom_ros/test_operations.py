@@ -14,15 +14,16 @@ from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from node_rig import Rig
 from number_tracker import BOX, OUT_OF_MEMORY
 from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.msg import ParameterValue, SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
 from robot import wait_until
 from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
-from atom_tracker.msg import Track
-from atom_tracker.srv import RemoveTarget, SetTarget
+from atom_tracker.msg import Track, TrackArray
+from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
 
 @pytest.fixture
@@ -181,7 +182,8 @@ def test_a_set_of_parameters_is_taken_whole_or_not_at_all(make_rig: Callable[...
         ("max_targets", 101, "Min: 1, Max: 100"),
         ("tracker__redetection_iou", 1.5, "Min: 0.0, Max: 1.0"),
         ("tracker__redetection", 1, "type"),
-        ("weights", "resnet18", "read-only"),
+        ("weights", "resnet18", "only while the node is unconfigured, and it is active; deactivate and clean it up"),
+        ("autostart", False, "read-only"),
         ("no_such_parameter", 1, "undeclared"),
     ):
         values = message(stamp_tolerance=0.5, max_targets=7) + message(**{name: value})
@@ -197,6 +199,96 @@ def test_a_set_of_parameters_is_taken_whole_or_not_at_all(make_rig: Callable[...
     assert rig.call(SetParametersAtomically, "set_parameters_atomically", parameters=good).result.successful
     assert rig.call(GetParameters, "get_parameters", names=names).values[0].integer_value == 7
     wait_until(lambda: not rig.trackers["auto"].config.redetection, "the tracker's new configuration")
+
+
+def test_all_parameters_can_be_changed_while_unconfigured(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig().start()
+    changes = {
+        "weights": "resnet18",
+        "device": "cpu",
+        "precision": "bfloat16",
+        "engine": "torch",
+        "qos.depth": 3,
+        "qos.reliability": "best_effort",
+        "rectified": True,
+        "publish_tf": True,
+        "tracker.search_area_factor": 4.0,
+    }
+
+    def change() -> SetParametersResult:
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in changes.items()]
+        return rig.call(SetParametersAtomically, "set_parameters_atomically", parameters=parameters).result
+
+    assert not change().successful
+    assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert not change().successful, "the network is loaded"
+    assert rig.change_state(Transition.TRANSITION_CLEANUP)
+    assert change().successful
+    assert rig.change_state(Transition.TRANSITION_CONFIGURE)
+    assert rig.loaded == ("resnet18", "cpu", "bfloat16", "torch")
+    live = Parameter("tracker.not_found_threshold", value=0.5).to_parameter_msg()
+    assert rig.call(SetParameters, "set_parameters", parameters=[live]).results[0].successful
+    assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+    config = rig.trackers["cpu"].config
+    assert (config.search_area_factor, config.not_found_threshold) == (4.0, 0.5)
+    (image,) = rig.robot.node.get_subscriptions_info_by_topic("/operations/image")
+    assert image.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_all_targets_of_an_image_in_one_message_and_in_a_list(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(max_targets=3).start()
+    arrays: list[TrackArray] = []
+    rig.robot.node.create_subscription(TrackArray, "tracker/tracks", arrays.append, 10)
+    wait_until(lambda: rig.show() and arrays, "the first TrackArray")
+    assert list(arrays[-1].tracks) == [], "no target"
+    assert rig.call(ListTargets, "list_targets").message == "0 targets"
+
+    assert [rig.set_target().target_id for _ in range(3)] == [1, 2, 3]
+    assert rig.call(RemoveTarget, "remove_target", target_id=2).success
+    given = rig.call(ListTargets, "list_targets")
+    assert (given.success, given.paused, given.message) == (True, False, "2 targets")
+    assert [(t.target_id, t.status, t.confidence) for t in given.tracks] == [(1, 1, 1.0), (3, 1, 1.0)], (
+        "as they were set"
+    )
+
+    message = rig.publish()
+    wait_until(lambda: arrays[-1].header == message.header, "the image's TrackArray")
+    assert [(t.target_id, t.header) for t in arrays[-1].tracks] == [(1, message.header), (3, message.header)]
+    listed = rig.call(ListTargets, "list_targets").tracks
+    assert [(t.target_id, t.header, t.confidence) for t in listed] == [
+        (t.target_id, message.header, t.confidence) for t in arrays[-1].tracks
+    ]
+    assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert "not active" in rig.call(ListTargets, "list_targets").message
+
+
+def test_a_paused_tracker_keeps_its_targets(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(max_targets=3).start()
+    assert [rig.set_target().target_id for _ in range(2)] == [1, 2]
+    rig.show()
+    tracker = rig.trackers["auto"]
+    paused = rig.call(SetBool, "pause", data=True)
+    assert paused.success and paused.message == "paused with 2 targets"
+    assert rig.call(SetBool, "pause", data=True).message == "paused with 2 targets", "again"
+    wait_until(lambda: rig.robot.diagnostics()["message"] == "paused", "the state in the diagnostics")
+    seen, tracks = len(tracker.tracked), len(rig.robot.tracks)
+    ignored = int(rig.robot.diagnostics()["paused"])
+    wait_until(
+        lambda: rig.publish() and int(rig.robot.diagnostics()["paused"]) > ignored, "images that are passed over"
+    )
+    assert rig.set_target().target_id == 3, "a target can be set all the same"
+    assert (len(tracker.tracked), len(rig.robot.tracks)) == (seen, tracks)
+
+    resumed = rig.call(SetBool, "pause", data=False)
+    assert resumed.success and resumed.message == "following 3 targets"
+    track = rig.show()
+    assert track.status == Track.TRACKING
+    stamps = [rig.robot.tracks[-1].header.stamp.sec]
+    assert stamps[0] == tracker.tracked[-1] and len(tracker.tracked) == seen + 1, "no image of the pause is made up for"
+    wait_until(lambda: rig.robot.diagnostics()["dropped"] == "0", "the diagnostics")
+
+    assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert "not active" in rig.call(SetBool, "pause", data=True).message
 
 
 def test_what_rclpy_raises_at_is_refused_in_an_answer(make_rig: Callable[..., Rig]) -> None:

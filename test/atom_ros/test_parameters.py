@@ -94,10 +94,11 @@ def test_every_parameter_is_described() -> None:
     for spec in TABLE:
         descriptor = spec.descriptor()
         assert descriptor.description.endswith(".")
-        assert descriptor.read_only is not spec.live
+        assert descriptor.read_only is (spec.name == "autostart")
+        assert ("unconfigured" in descriptor.additional_constraints) is not (spec.live or spec.fixed)
     assert {spec.name for spec in TABLE if spec.live} >= {"stamp_tolerance", "tracker.not_found_threshold"}
-    read_only = {spec.name for spec in TABLE if not spec.live}
-    assert read_only >= {"weights", "device", "image_transport", "qos.reliability", "qos.depth", "qos.durability"}
+    not_live = {spec.name for spec in TABLE if not spec.live}
+    assert not_live >= {"weights", "device", "image_transport", "qos.reliability", "qos.depth", "qos.durability"}
 
 
 def test_changes_are_seen_before_they_are_made(context: Context) -> None:
@@ -106,6 +107,12 @@ def test_changes_are_seen_before_they_are_made(context: Context) -> None:
     change = Parameter("tracker.update_interval", value=3)
     assert parameters.with_changes(node, [change]).tracker.update_interval == 3
     assert parameters.with_changes(node, []).tracker.update_interval == 10
+    change = Parameter("weights", value="resnet18")
+    assert parameters.with_changes(node, [change], "unconfigured").weights == "resnet18"
+    with pytest.raises(ValueError, match=r"weights can be changed only while .* unconfigured, and it is inactive"):
+        parameters.with_changes(node, [change], "inactive")
+    same = Parameter("weights", value="default")
+    assert parameters.with_changes(node, [same], "active").weights == "default", "no change"
     node.destroy_node()
 
 

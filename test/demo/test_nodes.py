@@ -169,7 +169,7 @@ def test_client_sets_the_target_resumes_and_records(partner, clip):
 
     nan = float("nan")
     seen = Track(target_id=1, status=Track.TRACKING, x=1.0, y=2.0, width=3.0, height=4.0, confidence=0.5, iou=0.25)
-    seen.header.stamp.sec, seen.processing_ms = 8, 16.0
+    seen.header.stamp.sec, seen.processing_time = 8, 0.03125
     lost = Track(target_id=1, status=Track.LOST, x=nan, y=nan, width=nan, height=nan, confidence=0.125, iou=nan)
     searched = Track(target_id=1, status=Track.SEARCHING, x=nan, y=nan, width=nan, height=nan, iou=nan)
     for track in (seen, lost, searched):
@@ -182,7 +182,7 @@ def test_client_sets_the_target_resumes_and_records(partner, clip):
     idle, first, second, third = written["tracks"]
     assert (idle["stamp_ns"], idle["state"], idle["confidence"]) == (7 * 10**9, "IDLE", 0.0)
     assert (first["stamp_ns"], first["state"], first["box"]) == (8 * 10**9, "TRACKING", [1, 2, 3, 4])
-    assert (first["confidence"], first["iou"], first["processing_ms"]) == (0.5, 0.25, 16.0)
+    assert (first["confidence"], first["iou"], first["processing_ms"]) == (0.5, 0.25, 31.25)
     assert (second["state"], second["box"], second["iou"], second["confidence"]) == ("LOST", None, None, 0.125)
     assert (third["state"], third["box"]) == ("SEARCHING", None)
     assert second["received_ns"] >= first["received_ns"]

@@ -77,6 +77,7 @@ def _snapshot(**changes: object) -> Snapshot:
         "failed": 0,
         "duplicates": 3,
         "out_of_order": 4,
+        "paused": 0,
         "last_error": "odd",
         "input_rate": 10.0,
         "new_failures": 0,

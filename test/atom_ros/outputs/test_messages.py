@@ -24,7 +24,7 @@ def _frame() -> Frame:
 
 
 def _report(state: TrackState) -> Report:
-    return Report.of_result(_frame(), 7, TrackResult(BOX, 1.25, 0.5, state, False), processing_ms=12.5)
+    return Report.of_result(_frame(), 7, TrackResult(BOX, 1.25, 0.5, state, False), processing_ms=31.25)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_track_of_a_target_that_is_seen(state: TrackState, status: int) -> None:
     assert track.header == _frame().message.header
     assert (track.target_id, track.status) == (7, status)
     assert (track.x, track.y, track.width, track.height) == BOX
-    assert (track.confidence, track.iou, track.processing_ms) == (1.25, 0.5, 12.5)
+    assert (track.confidence, track.iou, track.processing_time) == (1.25, 0.5, 0.03125)
     assert (track.latency.sec, track.latency.nanosec) == (0, 100_000_000)
 
 
@@ -49,7 +49,7 @@ def test_track_of_a_lost_target_has_no_box(state: TrackState, status: int) -> No
 
 def test_track_without_a_target() -> None:
     track = track_message(Report(_frame(), 7), now=0)
-    assert (track.status, track.target_id, track.processing_ms) == (Track.IDLE, 7, 0.0)
+    assert (track.status, track.target_id, track.processing_time) == (Track.IDLE, 7, 0.0)
     assert all(math.isnan(v) for v in (track.x, track.y, track.width, track.height, track.iou, track.confidence))
 
 

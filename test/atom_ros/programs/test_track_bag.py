@@ -305,7 +305,7 @@ def test_a_killed_run_is_the_same_when_it_is_resumed_and_needs_no_ros(tmp_path: 
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     whole, parts = read_tracks(tmp_path / "whole"), read_tracks(tmp_path / "parts")
     for _, track in (*whole, *parts):
-        track.processing_ms = 0.0
+        track.processing_time = 0.0
     assert str(parts) == str(whole) and len(whole) == FRAMES + (FRAMES - 2)
     assert {track.target_id for _, track in whole} == {2, 5}
     leftovers = {"parts.resume", "parts.part", "parts.part.csv"}
