@@ -15,7 +15,8 @@ from atom_core.data import sequences
 from atom_core.data.sequences import ImageFiles
 from atom_core.evaluation import metrics
 from atom_core.evaluation.plots import color
-from atom_core.evaluation.runner import LIE_OVERLAP, Run
+from atom_core.evaluation.runner import Run
+from atom_core.evaluation.state_measures import ON_TARGET
 
 SEQUENCES, FRAMES = 6, 4  # shown at most; frames of each sequence
 _WIDTH, _HEIGHT = 480, 360  # px of a picture
@@ -92,7 +93,7 @@ def choose_frames(overlaps: np.ndarray, count: int = FRAMES) -> list[int]:
     Returns:
         Indices, rising.
     """
-    failing = np.flatnonzero(overlaps < LIE_OVERLAP)
+    failing = np.flatnonzero(overlaps < ON_TARGET)
     stretches = [part for part in np.split(failing, np.flatnonzero(np.diff(failing) > 1) + 1) if part.size]
     starts = [int(part[0]) for part in sorted(stretches, key=len, reverse=True)[:2]]
     apart = max(1, len(overlaps) // (2 * count))

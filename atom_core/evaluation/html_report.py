@@ -15,7 +15,7 @@ from atom_core.data import sequences
 from atom_core.evaluation import plots
 from atom_core.evaluation.contact_sheet import Failures, Picture, worst_failures
 from atom_core.evaluation.runner import Run
-from atom_core.evaluation.summary import ACCURACY, HONESTY, SPEED, Column, format_figure
+from atom_core.evaluation.summary import ACCURACY, CONFIDENCE, SPEED, STATES, Column, format_figure
 
 _AUC = ACCURACY[0]
 _STYLE = """
@@ -69,7 +69,8 @@ def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Seq
         _overview(results, of),
         _plots(plots.average_curves(runs, of, lost_is_miss)),
         _sequences(trackers),
-        _honesty(trackers),
+        _states(trackers),
+        _confidence(results, plots.confidence_curves(runs, of)),
         _contact_sheet(failures, names),
         _speed(results),
         _settings(results),
@@ -93,7 +94,7 @@ def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
     seeds = max(len(entry["seeds"]) for entry in trackers.values())
     text = [f"{len(of)} sequences, {frames} frames, one pass: the first box is given, and nobody helps afterwards."]
     if seeds > 1:
-        text.append(f"Up to {seeds} seeds; behind ± stands the standard deviation over them.")
+        text.append(f"Up to {seeds} seeds; behind ± stands the standard error of their mean.")
     if results["settings"]["lost_is_miss"]:
         text.append("Frames reported LOST count as misses.")
     failed = "".join(f"<li>{escape(one['run'])}: {escape(one['reason'])}</li>" for one in results["failures"])
@@ -105,7 +106,7 @@ def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
 
 
 def _means(trackers: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    return [(name, entry["mean"], entry["spread"]) for name, entry in trackers.items()]
+    return [(name, entry["mean"], entry["error"]) for name, entry in trackers.items()]
 
 
 def _table(caption: str, columns: Sequence[Column], rows: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
@@ -160,14 +161,14 @@ def _sequences(trackers: dict[str, Any]) -> str:
     names = list(dict.fromkeys(name for entry in trackers.values() for name in entry["sequences"]))
     entries = [(name, [entry["sequences"].get(name) for entry in trackers.values()]) for name in names]
     rows = [
-        (name, _best_bold([(of["figures"], of["spread"]) if of else ({}, {}) for of in row])) for name, row in entries
+        (name, _best_bold([(of["figures"], of["error"]) if of else ({}, {}) for of in row])) for name, row in entries
     ]
-    rows.append(("mean", _best_bold([(entry["mean"], entry["spread"]) for entry in trackers.values()])))
+    rows.append(("mean", _best_bold([(entry["mean"], entry["error"]) for entry in trackers.values()])))
     parts = [_grid("AUC; the best of each row is bold", ["sequence", *trackers], rows)]
     for tracker, entry in trackers.items():
-        columns = (*ACCURACY, *HONESTY, *SPEED)
-        figures = [(name, of["figures"], of["spread"]) for name, of in entry["sequences"].items()]
-        table = _table(f"All figures of {tracker}", columns, [*figures, ("mean", entry["mean"], entry["spread"])])
+        columns = (*ACCURACY, *STATES, *CONFIDENCE, *SPEED)
+        figures = [(name, of["figures"], of["error"]) for name, of in entry["sequences"].items()]
+        table = _table(f"All figures of {tracker}", columns, [*figures, ("mean", entry["mean"], entry["error"])])
         parts.append(f"<details><summary>All figures of {escape(tracker)}</summary>{table}</details>")
     return _section("Sequences", "".join(parts))
 
@@ -178,9 +179,29 @@ def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str
     return [_cell(format_figure(_AUC, *of), bold=best is not None and of[0].get("auc") == best) for of in row]
 
 
-def _honesty(trackers: dict[str, Any]) -> str:
-    table = _table("What it said, and what was true", HONESTY, _means(trackers))
-    return _section("Does it know when it has lost the target?", table + _meanings(HONESTY))
+def _states(trackers: dict[str, Any]) -> str:
+    table = _table("What it said, and what was true", STATES, _means(trackers))
+    return _section("Does it know when it has lost the target?", table + _meanings(STATES))
+
+
+def _confidence(results: dict[str, Any], curves: Sequence[plots.ConfidenceCurves]) -> str:
+    if not curves:
+        return ""
+    drawn = (
+        (
+            "Reliability",
+            plots.draw_reliability(curves),
+            "where the curve lies on the diagonal, the confidence is right",
+        ),
+        ("F over the threshold", plots.draw_f_scores(curves), "of the confidence; behind each name its highest value"),
+    )
+    figures = "".join(
+        f'<figure role="img" aria-label="{title} of each tracker; the table holds the figures">{svg}'
+        f"<figcaption>{title}: {text}.</figcaption></figure>"
+        for title, svg, text in drawn
+    )
+    table = _table("Confidence", CONFIDENCE, _means(results["trackers"]))
+    return _section("Is its confidence right?", f'{table}{_meanings(CONFIDENCE)}<div class="plots">{figures}</div>')
 
 
 def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from atom_core.data.sequences import Sequence
-from atom_core.evaluation import metrics
+from atom_core.evaluation import metrics, state_measures
+from atom_core.evaluation.state_measures import Said
 from atom_core.result import TrackResult, TrackState
 
-LIE_OVERLAP = 0.1  # a box that overlaps less has nothing to do with the target
 GIVEN = "GIVEN"  # the state of the first frame, whose box is given
 
 
@@ -42,11 +42,17 @@ class Run:
     states: tuple[str, ...]  # N names of states, GIVEN first
     seconds: np.ndarray  # (N,), the tracker's own time, reading the image excluded
     seed: int = 0
+    confidences: np.ndarray | None = None  # (N,) 0..1, NaN in the first frame; None: `scores` stand for them
 
     @property
     def lost(self) -> np.ndarray:
         """(N,) bool: the tracker said LOST, or SEARCHING, which is the same of its last place."""
         return self.said(TrackState.LOST) | self.said(TrackState.SEARCHING)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) in 0..1, NaN where the tracker gives none."""
+        return (self.scores if self.confidences is None else self.confidences).clip(0, 1)
 
     def said(self, state: TrackState) -> np.ndarray:
         """(N,) bool: the tracker was in this state."""
@@ -70,7 +76,7 @@ def run_sequence(
     """
     if len(sequence) < 2:
         raise ValueError(f"sequence {sequence.name} has {len(sequence)} frame; expected two or more, to track in")
-    boxes, scores, ious, states, seconds = [], [], [], [], []
+    boxes, scores, ious, states, seconds, confidences = [], [], [], [], [], []
     for index, image in enumerate(sequence.frames):
         if index == 0:
             box = tuple(float(value) for value in sequence.boxes[0])
@@ -78,14 +84,17 @@ def run_sequence(
             tracker.initialize(image, box)
             seconds.append(time.perf_counter() - started)
             boxes.append(box), scores.append(np.nan), ious.append(np.nan), states.append(GIVEN)
+            confidences.append(np.nan)
         else:
             started = time.perf_counter()
             result = tracker.track(image)
             seconds.append(time.perf_counter() - started)
             boxes.append(result.box), scores.append(result.score), ious.append(result.iou)
             states.append(result.state.name)
+            confidences.append(getattr(result, "confidence", result.score))  # a score stands for what has none
         on_frame()
-    return Run(name, sequence.name, *map(np.array, (boxes, scores, ious)), tuple(states), np.array(seconds), seed)
+    columns = map(np.array, (boxes, scores, ious))
+    return Run(name, sequence.name, *columns, tuple(states), np.array(seconds), seed, np.array(confidences))
 
 
 def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[str, float]:
@@ -103,7 +112,7 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
         scores = dict.fromkeys(scores, np.nan)
     return {
         **scores,
-        **honesty(run, sequence),
+        **measure_believability(run, sequence),
         "initialize_seconds": float(run.seconds[0]),
         "median_ms": float(np.median(run.seconds[1:]) * 1e3),
         "mean_ms": float(np.mean(run.seconds[1:]) * 1e3),
@@ -119,26 +128,40 @@ def scored_boxes(run: Run, lost_is_miss: bool) -> np.ndarray:
     return boxes
 
 
-def honesty(run: Run, sequence: Sequence) -> dict[str, float]:
-    """How far the tracker's state can be believed; NaN where the reference, or a frame in that state, is wanting.
+def what_was_said(run: Run, sequence: Sequence) -> Said:
+    """The run's frames without the first, for `state_measures`."""
+    overlaps = metrics.overlap(run.boxes, sequence.boxes)
+    return Said(overlaps[1:], ~run.lost[1:], run.confidence[1:])
+
+
+def measure_believability(run: Run, sequence: Sequence) -> dict[str, float]:
+    """How far the tracker's state and confidence can be believed; NaN where the reference, or such a frame, is wanting.
 
     Where the reference box is absent, so is the target, and no box is right.
 
     Returns:
-        lost_share: of all frames, those said LOST;
+        lost_share: of all frames, those said LOST or SEARCHING;
         tracking_overlap: mean overlap in the frames said TRACKING in which the target is present;
-        tracking_lies: of the frames said TRACKING, those whose overlap is below LIE_OVERLAP;
-        lost_truths: of the frames said LOST, those whose box, the last known place, does not touch the target.
+        false_tracking_rate: of the frames said TRACKING, those whose overlap is below 0.1 or without a target;
+        true_loss_rate: of the frames given up, those whose box, the last known place, does not touch the target;
+        and the figures of `state_measures`: `measure_states`, `calibration_error`, `best_f`.
     """
     overlaps = metrics.overlap(run.boxes, sequence.boxes)
     touching = np.nan_to_num(overlaps)  # an absent target is touched by nothing
     tracking = run.said(TrackState.TRACKING)
     known = sequence.has_ground_truth
+    said = what_was_said(run, sequence)
+    figures = {
+        **state_measures.measure_states(said),
+        "calibration_error": state_measures.calibration_error(state_measures.calibration_bins(said)),
+        **state_measures.best_f(state_measures.precision_recall(said)),
+    }
     return {
         "lost_share": float(run.lost.mean()),
         "tracking_overlap": _mean_where(tracking & ~np.isnan(overlaps) & known, overlaps),
-        "tracking_lies": _mean_where(tracking & known, touching < LIE_OVERLAP),
-        "lost_truths": _mean_where(run.lost & known, touching == 0),
+        "false_tracking_rate": _mean_where(tracking & known, touching < state_measures.ON_TARGET),
+        "true_loss_rate": _mean_where(run.lost & known, touching == 0),
+        **(figures if known else dict.fromkeys(figures, np.nan)),
     }
 
 

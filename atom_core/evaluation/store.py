@@ -153,6 +153,7 @@ def _to_columns(run: Run) -> dict[str, list[Any]]:
         "box": run.boxes.tolist(),
         "score": [None if np.isnan(value) else value for value in run.scores.tolist()],
         "iou": [None if np.isnan(value) else value for value in run.ious.tolist()],
+        "confidence": [None if np.isnan(value) else value for value in run.confidence.tolist()],
         "state": list(run.states),
         "seconds": run.seconds.tolist(),
     }
@@ -165,8 +166,11 @@ def _read(path: Path) -> tuple[dict[str, Any], Run]:
         frames = content["frames"]
         columns = [np.array(frames[key], dtype=float) for key in ("box", "score", "iou", "seconds")]
         boxes, scores, ious, seconds = columns
+        confidences = np.array(frames.get("confidence", frames["score"]), dtype=float)  # older runs have none
         states = tuple(frames["state"])
-        run = Run(content["tracker"], content["sequence"], boxes, scores, ious, states, seconds, content["seed"])
+        run = Run(
+            content["tracker"], content["sequence"], boxes, scores, ious, states, seconds, content["seed"], confidences
+        )
         return content["settings"], run
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no run of atom-eval ({error!r}); delete it to make the run anew") from error

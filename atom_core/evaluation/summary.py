@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from atom_core.data.sequences import Sequence
-from atom_core.evaluation.runner import Run, summarize
+from atom_core.evaluation import state_measures
+from atom_core.evaluation.runner import Run, summarize, what_was_said
 
 Figures = dict[str, float | None]  # None: there is no such figure. JSON has no NaN
 
@@ -37,11 +38,29 @@ ACCURACY = (
     Column("sr_50", "SR.50", 3, "share of those with an overlap above 0.5"),
     Column("sr_75", "SR.75", 3, "share of those with an overlap above 0.75"),
 )
-HONESTY = (
-    Column("lost_share", "LOST", 3, "share of frames in which the tracker says that it has lost the target"),
+STATES = (
+    Column("silent_error", "silent", 3, "share of all frames said TRACKING or UNCERTAIN with an overlap below 0.1"),
+    Column("false_loss", "false loss", 3, "share of the frames with the target in view said LOST or SEARCHING"),
+    Column("loss_noticed", "noticed", 3, "of the frames with no target or a box off it, those said LOST or SEARCHING"),
+    Column("returns_30", "returns", 3, "share of the target's returns after which it is tracked within 30 frames"),
+    Column(
+        "losses_30", "losses mended", 3, "share of the losses in view after which it is tracked within 30 frames", False
+    ),
+    Column("recovery_frames", "recovery", 1, "mean frames until it is tracked again after an absence or a loss"),
+    Column("wrong_take_ups", "wrong take-ups", 3, "share of the absences in which another thing is taken up", False),
+    Column("lost_share", "LOST", 3, "share of frames in which the tracker says LOST or SEARCHING", False),
     Column("tracking_overlap", "in TRACKING", 3, "mean overlap in the frames in which it says TRACKING", False),
-    Column("tracking_lies", "lies", 3, "of the frames said TRACKING, those with an overlap below 0.1 or no target"),
-    Column("lost_truths", "truths", 3, "of the frames said LOST, those whose last known box is off the target", False),
+    Column("false_tracking_rate", "false tracking", 3, "of the frames said TRACKING, those off target", False),
+    Column(
+        "true_loss_rate", "true loss", 3, "of the frames said LOST, those whose last known box is off target", False
+    ),
+)
+CONFIDENCE = (
+    Column("calibration_error", "ECE", 3, "expected calibration error of the confidence, against an overlap above 0.5"),
+    Column("f_score", "F", 3, "VOT long-term: highest F over the confidence's threshold"),
+    Column("lt_precision", "Pr", 3, "mean overlap of the boxes claimed at that threshold, 0 without a target", False),
+    Column("lt_recall", "Re", 3, "their overlaps' sum over the number of frames with a target", False),
+    Column("f_threshold", "threshold", 2, "of the confidence, at that F", False),
 )
 SPEED = (
     Column("initialize_seconds", "init s", 2, "seconds to learn the first frame"),
@@ -49,8 +68,27 @@ SPEED = (
     Column("mean_ms", "mean ms", 1, "mean time of a later frame", False),
     Column("p95_ms", "p95 ms", 1, "time that 95 % of the later frames stay below"),
 )
-_PRINTED = tuple(column for column in (*ACCURACY, *HONESTY, *SPEED) if column.printed)
-_POOLED = ("ao", "sr_50", "sr_75")  # GOT-10k weighs frames alike, not sequences
+_PRINTED = tuple(column for column in (*ACCURACY, *STATES, *CONFIDENCE, *SPEED) if column.printed)
+# Means that weigh frames or events alike, not sequences, and their numbers. GOT-10k wants it for AO and SR.
+_POOLED = {
+    **dict.fromkeys(("ao", "sr_50", "sr_75"), "ao_frames"),
+    "silent_error": "later_frames",
+    "false_loss": "present_frames",
+    "loss_noticed": "off_frames",
+    "returns_30": "returns",
+    "losses_30": "losses",
+    "recovery_frames": "recoveries",
+    "wrong_take_ups": "absences",
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One run's figures, and what those over several sequences are made of; None without ground truth."""
+
+    figures: Figures
+    bins: np.ndarray | None
+    curves: np.ndarray | None
 
 
 def summarize_all(
@@ -59,48 +97,87 @@ def summarize_all(
     """The figures of all runs, ready for JSON.
 
     Returns:
-        {tracker: {"mean": figures, "spread": figures, "seeds": [...], "sequences": {sequence: {"figures": figures,
-        "spread": figures, "runs": {seed: figures}}}}}. A sequence's figures are means over the seeds. The tracker's
-        mean is over sequences, each weighing the same, as in OTB; for AO and SR, each frame does. A spread is the
-        sample standard deviation over the seeds; the tracker's is that of its means, over the seeds that have all
-        sequences. None: not defined.
+        {tracker: {"mean": figures, "spread": figures, "error": figures, "seeds": [...], "calibration": bins,
+        "sequences": {sequence: {"figures": figures, "spread": figures, "error": figures, "runs": {seed: figures}}}}}.
+        A sequence's figures are means over the seeds. The tracker's mean is over sequences, each weighing the same, as
+        in OTB; for AO, SR and the shares of frames and events, each of these does. Calibration error and F over several
+        sequences are those of all their frames and of their mean curves. A spread is the sample standard deviation over
+        the seeds, the error the standard error of their mean; the tracker's is that of its means, over the seeds that
+        have all sequences. None: not defined. `calibration` has a row for each tenth of the confidence: number of
+        frames, sum of their confidences, number with an overlap above 0.5, over all seeds.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
-    rows: dict[str, dict[str, dict[str, Figures]]] = {}
+    rows: dict[str, dict[str, dict[str, _Row]]] = {}
     for run in runs:
-        figures = summarize(run, by_name[run.sequence], lost_is_miss)
-        of_sequence = rows.setdefault(run.tracker, {}).setdefault(run.sequence, {})
-        of_sequence[str(run.seed)] = {key: _number(value) for key, value in figures.items()}
+        row = _summarize_run(run, by_name[run.sequence], lost_is_miss)
+        rows.setdefault(run.tracker, {}).setdefault(run.sequence, {})[str(run.seed)] = row
     return {tracker: _summarize_tracker(by_sequence) for tracker, by_sequence in rows.items()}
 
 
-def _summarize_tracker(by_sequence: dict[str, dict[str, Figures]]) -> dict[str, Any]:
-    sequences = {
-        name: {"figures": mean(by_seed.values()), "spread": spread(by_seed.values()), "runs": by_seed}
-        for name, by_seed in sorted(by_sequence.items())
-    }
+def _summarize_run(run: Run, sequence: Sequence, lost_is_miss: bool) -> _Row:
+    figures = {key: _number(value) for key, value in summarize(run, sequence, lost_is_miss).items()}
+    if not sequence.has_ground_truth:
+        return _Row(figures, None, None)
+    said = what_was_said(run, sequence)
+    return _Row(figures, state_measures.calibration_bins(said), state_measures.precision_recall(said))
+
+
+def _summarize_tracker(by_sequence: dict[str, dict[str, _Row]]) -> dict[str, Any]:
+    sequences = {}
+    for name, by_seed in sorted(by_sequence.items()):
+        of_seeds = {seed: row.figures for seed, row in by_seed.items()}
+        sequences[name] = {"figures": mean(of_seeds.values()), **_deviations(of_seeds.values()), "runs": of_seeds}
     seeds = sorted({seed for by_seed in by_sequence.values() for seed in by_seed}, key=int)
     complete = [seed for seed in seeds if all(seed in by_seed for by_seed in by_sequence.values())]
     means = [_mean_of_sequences([by_seed[seed] for by_seed in by_sequence.values()]) for seed in complete]
+    of_each = [[by_seed[seed] for by_seed in by_sequence.values() if seed in by_seed] for seed in seeds]
+    overall = _mean_of_sequences([_Row(of["figures"], None, None) for of in sequences.values()])
+    pooled = [_pooled(rows) for rows in of_each]
+    bins = [row.bins for rows in of_each for row in rows if row.bins is not None]
     return {
-        "mean": _mean_of_sequences([entry["figures"] for entry in sequences.values()]),
-        "spread": spread(means),
+        "mean": overall | mean([one for one in pooled if one]),
+        **_deviations(means),
         "seeds": [int(seed) for seed in seeds],
+        "calibration": np.sum(bins, axis=0).tolist() if bins else None,
         "sequences": sequences,
     }
 
 
-def _mean_of_sequences(rows: list[Figures]) -> Figures:
-    known = [row for row in rows if row["ao"] is not None]
-    weights = [row["ao_frames"] for row in known]
-    pooled = {key: _number(np.average([row[key] for row in known], weights=weights)) for key in _POOLED if known}
-    return mean(rows) | pooled
+def _mean_of_sequences(rows: list[_Row]) -> Figures:
+    figures = [row.figures for row in rows]
+    weighted = {}
+    for key, number in _POOLED.items():
+        known = [row for row in figures if row[key] is not None and row[number]]
+        if known:
+            weights = [row[number] for row in known]
+            weighted[key] = _number(np.average([row[key] for row in known], weights=weights))
+    return mean(figures) | weighted | _pooled(rows)
+
+
+def _pooled(rows: list[_Row]) -> Figures:
+    """Calibration error and F over the sequences of one seed; empty without ground truth."""
+    known = [row for row in rows if row.bins is not None]
+    if not known:
+        return {}
+    error = state_measures.calibration_error(np.sum([row.bins for row in known], axis=0))
+    best = state_measures.best_f(state_measures.mean_curves(row.curves for row in known))
+    return {key: _number(value) for key, value in {"calibration_error": error, **best}.items()}
+
+
+def _deviations(rows: Iterable[Figures]) -> dict[str, Figures]:
+    """Standard deviation of each figure over the seeds, and standard error of its mean."""
+    rows = list(rows)
+    spreads = spread(rows)
+    counts = {key: len(_column(rows, key)) for key in spreads}
+    errors = {key: None if value is None else value / np.sqrt(counts[key]) for key, value in spreads.items()}
+    return {"spread": spreads, "error": errors}
 
 
 def mean(rows: Iterable[Figures]) -> Figures:
     """The mean of each figure over the rows that have it."""
     rows = list(rows)
-    return {key: _number(np.mean(values)) if (values := _column(rows, key)) else None for key in rows[0]}
+    keys = rows[0] if rows else ()
+    return {key: _number(np.mean(values)) if (values := _column(rows, key)) else None for key in keys}
 
 
 def spread(rows: Iterable[Figures]) -> Figures:
@@ -117,19 +194,19 @@ def _column(rows: list[Figures], key: str) -> list[float]:
 
 
 def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if value is None or np.isnan(value) else float(value)
 
 
 def table(trackers: dict[str, dict[str, Any]]) -> str:
     """The figures of `summarize_all` as text: a line for each tracker and sequence, and for each tracker's mean.
 
-    Behind a figure of accuracy stands its spread over the seeds, if there are several.
+    Behind a figure stands the standard error of its mean over the seeds, if there are several; not behind times.
     """
     lines = [["tracker", "sequence", *(column.heading for column in _PRINTED)]]
     for tracker, entry in trackers.items():
-        rows = [(name, of["figures"], of["spread"]) for name, of in entry["sequences"].items()]
-        for name, figures, spreads in [*rows, ("mean", entry["mean"], entry["spread"])]:
-            cells = (format_figure(c, figures, spreads if c in ACCURACY else {}) for c in _PRINTED)
+        rows = [(name, of["figures"], of["error"]) for name, of in entry["sequences"].items()]
+        for name, figures, errors in [*rows, ("mean", entry["mean"], entry["error"])]:
+            cells = (format_figure(c, figures, {} if c in SPEED else errors) for c in _PRINTED)
             lines.append([tracker, name, *cells])
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     text = ["  ".join(_aligned(line, widths)) for line in lines]
@@ -145,9 +222,9 @@ def _aligned(line: list[str], widths: list[int]) -> list[str]:
     return [*(cell.ljust(width) for cell, width in names), *(cell.rjust(width) for cell, width in figures)]
 
 
-def format_figure(column: Column, figures: Figures, spreads: Figures) -> str:
-    """A figure and, where there is one, its spread: `0.654±0.022`; `-` where it is not defined."""
-    value, deviation = figures.get(column.key), spreads.get(column.key)
+def format_figure(column: Column, figures: Figures, errors: Figures) -> str:
+    """A figure and, where there is one, its standard error: `0.654±0.022`; `-` where it is not defined."""
+    value, error = figures.get(column.key), errors.get(column.key)
     if value is None:
         return "-"
-    return f"{value:.{column.digits}f}" + ("" if deviation is None else f"±{deviation:.{column.digits}f}")
+    return f"{value:.{column.digits}f}" + ("" if error is None else f"±{error:.{column.digits}f}")

@@ -88,7 +88,7 @@ def said(boxes, states) -> runner.Run:
     return runner.Run("any", "any", np.array(boxes, float), nothing, nothing, tuple(states), np.ones(len(boxes)))
 
 
-def test_honesty_of_the_states():
+def test_believability_of_the_states():
     here, near, far, absent = [0, 0, 10, 10], [5, 0, 10, 10], [50, 0, 10, 10], [np.nan] * 4
     rows = [  # said box, said state, reference
         (here, "GIVEN", here),
@@ -102,19 +102,22 @@ def test_honesty_of_the_states():
         (near, "LOST", here),  # not: it is where it was
     ]
     boxes, states, references = zip(*rows, strict=True)
-    figures = runner.honesty(said(boxes, states), Sequence("any", [], np.array(references, float)))
+    figures = runner.measure_believability(said(boxes, states), Sequence("any", [], np.array(references, float)))
     assert figures["lost_share"] == pytest.approx(3 / 9)
     assert figures["tracking_overlap"] == pytest.approx((1 / 3 + 0 + 1) / 3)
-    assert figures["tracking_lies"] == pytest.approx(2 / 4)
-    assert figures["lost_truths"] == pytest.approx(2 / 3)
+    assert figures["false_tracking_rate"] == pytest.approx(2 / 4)
+    assert figures["true_loss_rate"] == pytest.approx(2 / 3)
+    assert figures["silent_error"] == pytest.approx(3 / 8)  # the two lies, and UNCERTAIN far off
+    assert figures["false_loss"] == pytest.approx(2 / 6)  # twice LOST with the target in view
 
 
-def test_honesty_is_undefined_where_the_state_never_came_or_the_reference_is_withheld():
+def test_believability_is_undefined_where_the_state_never_came_or_the_reference_is_withheld():
     box = [0, 0, 10, 10]
     known = Sequence("any", [], np.array([box, box], float))
-    assert np.isnan(runner.honesty(said([box, box], ["GIVEN", "TRACKING"]), known)["lost_truths"])
+    assert np.isnan(runner.measure_believability(said([box, box], ["GIVEN", "TRACKING"]), known)["true_loss_rate"])
     withheld = Sequence("any", [], np.array([box, [np.nan] * 4]))
     run = said([box, box], ["GIVEN", "LOST"])
-    assert np.isnan(runner.honesty(run, withheld)["lost_truths"])
-    assert runner.honesty(run, withheld)["lost_share"] == 0.5
+    assert np.isnan(runner.measure_believability(run, withheld)["true_loss_rate"])
+    assert runner.measure_believability(run, withheld)["lost_share"] == 0.5
+    assert np.isnan(runner.measure_believability(run, withheld)["silent_error"])
     assert np.isnan(runner.summarize(run, withheld)["auc"])

@@ -23,9 +23,8 @@ def run_of(job: Job) -> Run:
     boxes = np.array([[1, 2, 8, 8], [1 / 3, 2, 8, 8], [2, 2, 8, 8]])
     nan = np.nan
     scores, ious, states = np.array([nan, 0.1, 0.7]), np.array([nan, nan, 0.5]), ("GIVEN", "LOST", "TRACKING")
-    return Run(
-        job.contender.name, job.sequence.name, boxes, scores, ious, states, np.array([0.3, 0.01, 1 / 7]), job.seed
-    )
+    names, seconds = (job.contender.name, job.sequence.name), np.array([0.3, 0.01, 1 / 7])
+    return Run(*names, boxes, scores, ious, states, seconds, job.seed, confidences=np.array([nan, 0.2, 0.6]))
 
 
 def test_a_run_comes_back_as_it_was(tmp_path):

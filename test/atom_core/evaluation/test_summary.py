@@ -1,5 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import json
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_means_and_spreads_over_the_seeds():
     assert a["mean"]["mean_overlap"] == pytest.approx((5 / 6 + 1 / 2) / 2)
     # seed 0: (1 + 1/4) / 2 = 15/24; seed 1: (2/3 + 3/4) / 2 = 17/24
     assert a["spread"]["mean_overlap"] == pytest.approx(2 / 24 / np.sqrt(2))
+    assert a["error"]["mean_overlap"] == pytest.approx(2 / 24 / 2)  # of two seeds: half the difference
     assert trackers["b"]["mean"]["mean_overlap"] == 0.75
     assert trackers["b"]["spread"]["mean_overlap"] is None
 
@@ -72,7 +74,7 @@ def test_without_references_there_is_speed_only():
     hidden = Sequence("one", [], np.array([BOX, [np.nan] * 4]))
     figures = summarize_all([shifted("a", "one", [0])], [hidden])["a"]["mean"]
     assert figures["auc"] is None
-    assert figures["tracking_lies"] is None
+    assert figures["false_tracking_rate"] is None
     assert figures["median_ms"] == pytest.approx(10)
 
 
@@ -90,5 +92,18 @@ def test_the_table_has_a_line_for_each_sequence_and_mean():
         ["b", "mean"],
     ]
     ao = lines[0].index("AO")
-    assert lines[2][ao] == "0.667±0.471"  # of one frame: 1 and 1/3
+    assert lines[2][ao] == "0.667±0.333"  # of one frame: 1 and 1/3
     assert lines[-1][ao] == "0.750"  # of 4 frames: 0, 1, 1, 1
+
+
+def test_shares_of_frames_and_calibration_are_those_of_all_frames():
+    """b: off target in the one later frame of the first sequence, on it in the three of the second."""
+    runs = [dataclasses.replace(run, confidences=np.full(len(run.boxes), 0.75)) for run in RUNS[-2:]]
+    b = summarize_all(runs, SEQUENCES)["b"]
+    assert [of["figures"]["silent_error"] for of in b["sequences"].values()] == [1, 0]
+    assert b["mean"]["silent_error"] == pytest.approx(1 / 4)
+    assert b["sequences"]["one"]["figures"]["calibration_error"] == pytest.approx(0.75)
+    assert b["mean"]["calibration_error"] == pytest.approx(0)  # 3 of 4 at 0.75
+    assert b["calibration"][7] == [4, 3, 3] and sum(row[0] for row in b["calibration"]) == 4
+    # Mean precision and recall of the sequences: (0 + 1) / 2 each.
+    assert b["mean"]["f_score"] == pytest.approx(0.5)
