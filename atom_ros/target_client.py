@@ -213,7 +213,9 @@ class TargetClient:
             except ExternalShutdownException:
                 break
             except Exception as error:  # a message that cannot be converted, such as a string that is no UTF-8
-                self._owner.get_logger().error(f"Message of {self.name} dropped: {type(error).__name__}: {error}")
+                self._owner.get_logger().error(
+                    f"Message of {self.name} dropped: {type(error).__name__}: {error}", throttle_duration_sec=5.0
+                )
         self._close()
 
     def _close(self) -> None:

@@ -31,6 +31,7 @@ from std_srvs.srv import SetBool, Trigger
 from atom_core.tracker import MultiTracker
 from atom_ros import parameters, run_tracker
 from atom_ros.answering import serve
+from atom_ros.bond import ManagerBond
 from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
 from atom_ros.gpu import (
     GPU_ERRORS,
@@ -95,6 +96,7 @@ class TrackerNode(ManagedNode):
         self._worker: Worker | None = None
         self._inputs: TargetInputs | None = None
         self._images: ImageInput | None = None
+        self._bond: ManagerBond | None = None
         self._expiry: Timer | None = None
         self._stopping: Worker | None = None  # no longer active, and its thread may be busy
 
@@ -181,6 +183,7 @@ class TrackerNode(ManagedNode):
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)
         self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
+        self._bond = ManagerBond(self)
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
         return super().on_activate(state)
 
@@ -219,10 +222,12 @@ class TrackerNode(ManagedNode):
             self._images.destroy()
         if self._inputs is not None:
             self._inputs.destroy()
+        if self._bond is not None:
+            self._bond.end()
         if self._expiry is not None:
             self.destroy_timer(self._expiry)
         self._stopping = self._worker or self._stopping
-        self._images = self._inputs = self._expiry = self._worker = self._buffer = None
+        self._images = self._inputs = self._bond = self._expiry = self._worker = self._buffer = None
         return self._stopping
 
     def _stop(self) -> None:
@@ -311,7 +316,9 @@ class TrackerNode(ManagedNode):
         arrival, frame = self._buffer.add(message)
         self._statistics.count_received(arrival)
         if arrival is Arrival.RESTART:
-            self.get_logger().info("The images' stamps jumped back: older images forgotten")
+            self.get_logger().info(
+                "The images' stamps jumped back: older images forgotten", throttle_duration_sec=_LOG_INTERVAL
+            )
         if frame is not None:
             self._worker.put_frame(frame)
             self._inputs.image_arrived()
@@ -319,7 +326,9 @@ class TrackerNode(ManagedNode):
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._buffer is not None:
             self._buffer.clear()
-            self.get_logger().info("The clock was set back: older images forgotten")
+            self.get_logger().info(
+                "The clock was set back: older images forgotten", throttle_duration_sec=_LOG_INTERVAL
+            )
 
     def _publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
         """Called in the worker's thread."""
@@ -425,7 +434,9 @@ class TrackerNode(ManagedNode):
         if isinstance(error, concurrent.futures.CancelledError):
             return "the node was deactivated meanwhile"
         if not isinstance(error, ValueError | LookupError | RuntimeError):
-            self.get_logger().error(f"Request failed: {type(error).__name__}: {error}")
+            self.get_logger().error(
+                f"Request failed: {type(error).__name__}: {error}", throttle_duration_sec=_LOG_INTERVAL
+            )
         return str(error)
 
     # Parameters

@@ -94,7 +94,10 @@ class ImageInput:
             return
         wanted = offered_reliability(self._node, self._topic)
         if wanted not in (None, self.reliability):
-            self._node.get_logger().info(f"Images on {self._topic} are taken as {wanted.name.lower()} from now on")
+            self._node.get_logger().info(
+                f"Images on {self._topic} are taken as {wanted.name.lower()} from now on",
+                throttle_duration_sec=_LOG_INTERVAL,
+            )
             self._subscribe(wanted)
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:

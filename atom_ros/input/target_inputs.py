@@ -31,6 +31,7 @@ except ImportError:  # an optional package: without it there is no topic for det
     Detection2D = None
 
 _LOG_INTERVAL = 1.0  # s between two messages of a kind
+_CLICK_INTERVAL = 0.2  # s, the same of clicks, which a person makes
 _DEPTH = 10
 _RETRIES = 9
 
@@ -186,7 +187,8 @@ class TargetInputs:
         if box is not None:
             return box, 0
         self._node.get_logger().info(
-            f"One corner at ({click.x:g}, {click.y:g}) px; click the opposite one within {timeout:g} s"
+            f"One corner at ({click.x:g}, {click.y:g}) px; click the opposite one within {timeout:g} s",
+            throttle_duration_sec=_CLICK_INTERVAL,
         )
         return None
 

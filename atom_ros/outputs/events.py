@@ -1,22 +1,33 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The log of what happens to the targets: a line for each change of state, none for an image."""
+"""The log of what happens to the targets: a line for each change of state, none for an image.
+
+A state that flickers, or a detector that sets a new target many times a second, does not fill the log: what is more
+than ten lines in ten seconds is counted, and the states are written once when there is room again.
+"""
 
 from __future__ import annotations
 
 import math
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from atom_ros.report import Report, Status
+
+_LINES, _SECONDS = 10, 10.0  # at most so many lines in so much time
 
 
 class StateLog:
     """Knows each target's state and writes its changes. Safe to use from several threads."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        """Args: `write` takes one line."""
-        self._write = write
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: `write` takes one line; `clock` gives seconds and never goes back."""
+        self._write_line = write
+        self._clock = clock
+        self._written_at: deque[float] = deque(maxlen=_LINES)
+        self._left_out = 0  # changes since the last line
         self._states: dict[int, Status] = {}
         self._lock = threading.Lock()
 
@@ -35,8 +46,11 @@ class StateLog:
             for report in reports:
                 before = self._states.get(report.target_id)
                 if report.status is not before:
-                    self._write(f"Target {report.target_id}: {_change(before, report)}")
                     self._states[report.target_id] = report.status
+                    self._write(f"Target {report.target_id}: {_change(before, report)}")
+            if self._left_out and self._has_room():
+                count, self._left_out = self._left_out, 0
+                self._write(f"{count} changes of state are not shown; now {summary(self._states)}")
 
     def forget(self, target_id: int | None = None) -> None:
         """A target, or all, was removed by a request: the next image may be long in coming."""
@@ -49,6 +63,17 @@ class StateLog:
         """Forgets all targets, as after a deactivation."""
         with self._lock:
             self._states.clear()
+            self._left_out = 0
+
+    def _write(self, line: str) -> None:
+        if self._left_out or not self._has_room():
+            self._left_out += 1
+            return
+        self._written_at.append(self._clock())
+        self._write_line(line)
+
+    def _has_room(self) -> bool:
+        return len(self._written_at) < _LINES or self._clock() - self._written_at[0] >= _SECONDS
 
 
 def _change(before: Status | None, report: Report) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import array
 import contextlib
 import threading
+import time
 
 import rclpy
 from lifecycle_msgs.msg import Transition
@@ -101,6 +102,13 @@ class Rig:
         message.header.stamp.sec = self._count
         self._camera.publish(message)
         return message
+
+    def jump(self, seconds: int) -> None:
+        """Publishes an image whose stamp is far from the others'."""
+        message = Image(height=2, width=2, step=2, encoding="mono8", data=array.array("B", [1] * 4))
+        message.header.stamp.sec = 10_000 + seconds
+        self._camera.publish(message)
+        time.sleep(0.01)  # for it to arrive
 
     def show(self) -> Track:
         return self.robot.track_of(self.publish())

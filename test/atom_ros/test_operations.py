@@ -13,8 +13,8 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from node_rig import Rig
 from number_tracker import BOX, OUT_OF_MEMORY
+from rcl_interfaces.msg import Log, ParameterValue, SetParametersResult
 from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterValue, SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
@@ -22,6 +22,7 @@ from robot import wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
+from atom_ros import bond
 from atom_tracker.msg import Track, TrackArray
 from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
@@ -289,6 +290,54 @@ def test_a_paused_tracker_keeps_its_targets(make_rig: Callable[..., Rig]) -> Non
 
     assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
     assert "not active" in rig.call(SetBool, "pause", data=True).message
+
+
+def test_the_bond_with_a_manager_lasts_as_long_as_the_node_is_active(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+    happened: list[str] = []
+
+    class FakeBond:
+        """bondpy's, as far as the node uses it."""
+
+        def __init__(self, topic: str, id: str, node: object) -> None:
+            made.append((topic, id))
+            self.sub = node.create_subscription(Image, topic, print, 1)
+            self.pub = node.create_publisher(Image, topic, 1)
+
+        def start(self) -> None:
+            happened.append("start")
+
+        def shutdown(self) -> None:
+            happened.append("shutdown")
+            self.sub.destroy()
+            self.pub.destroy()
+
+    monkeypatch.setattr(bond, "Bond", FakeBond)
+    rig = make_rig().start()
+    assert made == [("bond", "tracker")] and happened == ["start"]
+    assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert happened == ["start", "shutdown"]
+    assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+    assert happened == ["start", "shutdown", "start"]
+    assert rig.set_target().success or rig.show(), "it goes on"
+
+
+def test_messages_that_can_repeat_with_the_images_are_throttled(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig().start()
+    lines: list[str] = []
+    rig.robot.node.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), 1000)
+    for i in range(40):  # a camera whose stamps go to and fro
+        rig.jump(100 * (i % 2))
+    rig.show()
+    wait_until(lambda: any("jumped back" in line for line in lines), "the log")
+    assert sum("jumped back" in line for line in lines) == 1
+    for _ in range(30):
+        rig.set_target()
+        rig.show()
+    rig.call(Trigger, "clear_target")
+    assert sum(line.startswith("Target") for line in lines) <= 11
 
 
 def test_what_rclpy_raises_at_is_refused_in_an_answer(make_rig: Callable[..., Rig]) -> None:

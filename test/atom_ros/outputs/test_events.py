@@ -48,6 +48,26 @@ def test_a_request_removes_at_once() -> None:
     assert log.states == {}
 
 
+def test_a_flickering_state_does_not_fill_the_log() -> None:
+    lines: list[str] = []
+    now = [100.0]
+    log = StateLog(lines.append, lambda: now[0])
+    log.update([_report(1, Status.TRACKING)])
+    for i in range(300):  # ten seconds of 30 images
+        log.update([_report(1, Status.LOST if i % 2 == 0 else Status.TRACKING)])
+        now[0] += 1 / 30.01
+    assert len(lines) == 10, "1 and 9 of 300"
+    assert log.states == {1: Status.TRACKING}
+    log.update([_report(1, Status.LOST)])
+    assert lines[10:] == [], "9.997 s since the first line"
+    now[0] += 0.1
+    log.update([_report(1, Status.LOST)])
+    assert lines[10:] == ["292 changes of state are not shown; now LOST"]
+    now[0] += 20.0
+    log.update([_report(1, Status.TRACKING)])
+    assert lines[11:] == ["Target 1: LOST -> TRACKING at stamp 7.000000000"]
+
+
 def test_the_states_in_words() -> None:
     assert summary({}) == "IDLE"
     assert summary({4: Status.SEARCHING}) == "SEARCHING"

@@ -1,0 +1,42 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The bond with a lifecycle manager: heartbeats by which nav2's manager knows that the node lives."""
+
+from __future__ import annotations
+
+import contextlib
+
+from rclpy.exceptions import InvalidHandle
+from rclpy.node import Node
+
+try:
+    from bondpy.bondpy import Bond
+except ImportError:  # an optional package: without it the manager needs `bond_timeout: 0.0`
+    Bond = None
+
+_TOPIC = "bond"  # nav2's
+_GUARD = "bond_disable_heartbeat_timeout"  # a parameter that bondpy declares each time it misses its partner
+
+
+class ManagerBond:
+    """Sends heartbeats from construction to `end`, where bondpy is installed; without a manager for ten seconds."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._bond = None
+        if Bond is None:
+            return
+        if node.has_parameter(_GUARD):
+            node.undeclare_parameter(_GUARD)
+        self._bond = Bond(node=node, topic=_TOPIC, id=node.get_name())
+        self._bond.start()
+
+    def end(self) -> None:
+        """Tells the manager that this is no failure, and sends no more."""
+        if self._bond is None:
+            return
+        bond, self._bond = self._bond, None
+        bond.shutdown()
+        with contextlib.suppress(AttributeError, InvalidHandle):  # bondpy leaves them in the node's lists
+            self._node.destroy_subscription(bond.sub)
+            self._node.destroy_publisher(bond.pub)
