@@ -4,7 +4,9 @@
 
 Values are those of ATOM (Danelljan et al., CVPR 2019, arXiv 1811.07628) unless a comment says otherwise.
 Units: px are pixels of the 288 x 288 search crop unless "image px" is said; cells are cells of the score map
-(one cell is 16 px of the crop).
+(one cell is 16 px of the crop); shares and factors have none.
+
+The node's parameters, their file and the README's table are made from the fields (`TrackerConfig.settings`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
+
+LIVE, NOT_LIVE = "live", "not live"  # parameters of the node: changed at any time, or while it is unconfigured
+RENAMED = {"redetection_likeness": "redetection_similarity"}  # old names that are accepted until the next release
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What there is to know of a field beside its name, type and default."""
+
+    text: str  # one sentence for the user
+    bounds: tuple[float, float] | None = None  # both included
+    unit: str = ""
+    parameter: str = ""  # of the node: LIVE, NOT_LIVE, or empty for none
+
+
+def _setting(
+    default: Any, text: str, bounds: tuple[float, float] | None = None, unit: str = "", parameter: str = ""
+) -> Any:
+    return dataclasses.field(default=default, metadata={"setting": Setting(text, bounds, unit, parameter)})
 
 
 @dataclass(frozen=True)
@@ -23,70 +45,131 @@ class TrackerConfig:
     """
 
     # Search region (section 3.3 of the paper).
-    crop_size: int = 288  # px; side of the square crop that the backbone sees; a multiple of 32 (even score map)
-    search_area_factor: float = 5.0  # crop side / sqrt(target width * height)
+    crop_size: int = _setting(
+        288, "Side of the square crop that the backbone sees; a multiple of 32 (even score map).", (64, 1024), unit="px"
+    )
+    search_area_factor: float = _setting(
+        5.0, "Side of the search region / sqrt(target's width * height).", (1.5, 20.0), parameter=NOT_LIVE
+    )
 
     # First frame (section 3.3 and supplementary material).
-    augmentation_shift: float = 0.6  # the four relative shifts, as a share of half the crop
-    augmentation_random_shift: float = 1.0 / 3.0  # the random shifts stay below this share of half the crop
-    dropout_samples: int = 7  # further samples: the identity's features with whole channels dropped
-    dropout_probability: float = 0.2  # of a channel
-    first_frame_gn_steps: int = 6  # Gauss-Newton steps, joint over projection and filter
-    first_frame_cg_iterations: int = 10  # conjugate-gradient iterations in each of them
+    augmentation_shift: float = _setting(0.6, "The four relative shifts, as a share of half the crop.", (0.0, 0.9))
+    augmentation_random_shift: float = _setting(
+        1.0 / 3.0, "Bound of the random shifts, as a share of half the crop.", (0.0, 0.9)
+    )
+    dropout_samples: int = _setting(
+        7, "Further samples: the first one's features with whole channels dropped.", (0, 100)
+    )
+    dropout_probability: float = _setting(0.2, "Of a channel.", (0.0, 0.9))
+    first_frame_gn_steps: int = _setting(6, "Gauss-Newton steps, joint over projection and filter.", (1, 100))
+    first_frame_cg_iterations: int = _setting(10, "Conjugate-gradient iterations in each of them.", (1, 100))
 
     # Target model (section 3.2).
-    projected_channels: int = 64  # output channels of the projection w1
-    filter_size: int = 4  # cells; side of the filter w2
-    hinge_slope: float = 0.05  # floor of the soft hinge phi2; its slope at 0 is 1
-    filter_regularization: float = 0.1  # lambda of w2, and its preconditioner
-    projection_regularization: float = 1e-4  # lambda of w1, and its preconditioner
-    label_sigma_factor: float = 0.25  # sigma of the label / sqrt(target area)
+    projected_channels: int = _setting(64, "Output channels of the projection w1.", (1, 1024))
+    filter_size: int = _setting(4, "Side of the filter w2; even.", (2, 8), unit="cells")
+    hinge_slope: float = _setting(0.05, "Floor of the soft hinge phi2; its slope at 0 is 1.", (1e-6, 1.0))
+    filter_regularization: float = _setting(0.1, "Lambda of w2, and its preconditioner.", (1e-9, 1e3))
+    projection_regularization: float = _setting(1e-4, "Lambda of w1, and its preconditioner.", (1e-9, 1e3))
+    label_sigma_factor: float = _setting(0.25, "Sigma of the label / sqrt(target area).", (0.01, 2.0))
 
     # Sample memory and update (sections 3.2 and 3.3).
-    memory_size: int = 250  # samples
-    learning_rate: float = 0.01  # weight of a new sample
-    hard_negative_learning_rate: float = 0.02  # weight of a sample in which a distractor was seen
-    first_frame_weight: float = 0.25  # floor of the total weight of the first frame's samples
-    update_interval: int = 10  # frames between two updates of the filter
-    update_cg_iterations: int = 5
-    hard_negative_cg_iterations: int = 5
+    memory_size: int = _setting(250, "Samples in the memory.", (1, 10_000))
+    learning_rate: float = _setting(0.01, "Weight of a new image in the target's model.", (0.0, 1.0), parameter=LIVE)
+    hard_negative_learning_rate: float = _setting(
+        0.02, "Weight of a new image in which a distractor was seen.", (0.0, 1.0), parameter=LIVE
+    )
+    first_frame_weight: float = _setting(0.25, "Least total weight of the first frame's samples.", (0.0, 0.99))
+    update_interval: int = _setting(
+        10, "Images between two updates of the target's model.", (1, 1_000_000), parameter=LIVE
+    )
+    update_cg_iterations: int = _setting(5, "Conjugate-gradient iterations of an update.", (0, 100))
+    hard_negative_cg_iterations: int = _setting(
+        5, "Conjugate-gradient iterations of an update after a hard negative.", (0, 100)
+    )
 
     # Localisation (section 3.3).
-    use_hann_window: bool = False  # multiply the scores by a Hann window (VOT)
-    not_found_threshold: float = 0.25  # peak score below which the target is lost; -1 switches it off
-    distractor_threshold: float = 0.8  # second peak / first peak above which there is a distractor
-    hard_negative_threshold: float = 0.5  # second peak / first peak above which the sample is a hard negative
-    target_neighborhood: float = 2.2  # side of the area about the first peak that is one object / target size
-    near_limit: float = 0.8  # a peak is near within this share of half the crop about its centre
-    position_margin: float = 0.3  # share of the box's width and of its height that stays inside the image
+    use_hann_window: bool = _setting(False, "Multiply the scores by a Hann window (VOT).")
+    not_found_threshold: float = _setting(
+        0.25, "Score below which the target is lost; -1: never.", (-1.0, 1.0), parameter=LIVE
+    )
+    distractor_threshold: float = _setting(
+        0.8,
+        "Second peak / first peak above which there is a distractor, and the target is uncertain.",
+        (0.0, 100.0),
+        parameter=LIVE,
+    )
+    hard_negative_threshold: float = _setting(
+        0.5,
+        "Second peak / first peak above which the classifier is trained against the second.",
+        (0.0, 100.0),
+        parameter=LIVE,
+    )
+    target_neighborhood: float = _setting(
+        2.2, "Side of the area about the first peak that is one object / target size.", (0.1, 10.0)
+    )
+    near_limit: float = _setting(0.8, "A peak is near within this share of half the crop about its centre.", (0.0, 2.0))
+    position_margin: float = _setting(
+        0.3, "Share of the box's width and of its height that stays inside the image.", (0.0, 1.0)
+    )
 
     # Box refinement (section 3.3).
-    proposals: int = 10  # first the box of the last size, then jittered ones
-    proposal_center_jitter: float = 0.05  # share of sqrt(width * height), uniform in +-
-    proposal_size_jitter: float = 0.25  # share of sqrt(width * height) added to each side, uniform in +-
-    proposal_min_side: float = 1.0 / 3.0  # share of the box's shorter side
-    refinement_steps: int = 5  # gradient-ascent steps on the predicted IoU
-    refinement_step_length: float = 1.0
-    max_aspect_ratio: float = 6.0  # refined boxes outside [1/max, max] are dropped
-    top_proposals: int = 3  # the result is the mean of this many boxes of highest predicted IoU
-    min_box_side: float = 2.0  # image px; ours: the authors clamp nothing
+    proposals: int = _setting(10, "First the box of the last size, then jittered ones.", (1, 1000))
+    proposal_center_jitter: float = _setting(0.05, "Share of sqrt(width * height), uniform in +-.", (0.0, 1.0))
+    proposal_size_jitter: float = _setting(
+        0.25, "Share of sqrt(width * height) added to each side, uniform in +-.", (0.0, 1.0)
+    )
+    proposal_min_side: float = _setting(1.0 / 3.0, "Share of the box's shorter side.", (0.01, 1.0))
+    refinement_steps: int = _setting(
+        5,
+        "Gradient-ascent steps on the predicted IoU in which the box is fitted; fewer are faster.",
+        (0, 100),
+        parameter=LIVE,
+    )
+    refinement_step_length: float = _setting(1.0, "Factor of the gradient.", (0.0, 10.0))
+    max_aspect_ratio: float = _setting(6.0, "Refined boxes outside [1/max, max] are dropped.", (1.0, 100.0))
+    top_proposals: int = _setting(3, "The result is the mean of this many boxes of highest predicted IoU.", (1, 1000))
+    min_box_side: float = _setting(
+        2.0, "Least side of a box (ours: the authors clamp nothing).", (0.1, 100.0), unit="image px"
+    )
 
     # Whether what is found is the target (ours; see atom_core.long_term.redetection).
-    recognition: float = 0.6  # share of the usual evidence below which it is another thing; 0 takes whatever is found
+    recognition: float = _setting(
+        0.6,
+        "Share of the usual match score below which a candidate is another thing; 0: never.",
+        (0.0, 1.0),
+        parameter=LIVE,
+    )
 
     # Search after a loss (ours; see atom_core.long_term.redetection). A view is one search region of one frame.
-    redetection: bool = True  # search the whole image for a lost target
-    redetection_score: float = 0.5  # peak score from which a view is convincing
-    redetection_iou: float = 0.6  # predicted IoU from which a view is convincing
-    redetection_likeness: float = 0.9  # from which a view is convincing; 1 is how like the target is to itself
-    redetection_frames: int = 3  # frames in a row in which a place must be convincing
-    redetection_regions: int = 2  # views a frame: the last place or the candidate's, and tiles of the image
+    redetection: bool = _setting(True, "Search the whole image for a lost target, region by region.", parameter=LIVE)
+    redetection_score: float = _setting(
+        0.5, "Score from which a candidate of the search is convincing.", (0.0, 1.0), parameter=LIVE
+    )
+    redetection_iou: float = _setting(
+        0.6, "Predicted IoU from which a candidate of the search is convincing.", (0.0, 1.0), parameter=LIVE
+    )
+    redetection_similarity: float = _setting(
+        0.9,
+        "Similarity from which a candidate of the search is convincing; 1: the target's to itself.",
+        (0.0, 2.0),
+        parameter=LIVE,
+    )
+    redetection_frames: int = _setting(
+        3, "Images in a row in which a candidate must be convincing to be re-detected.", (1, 100), parameter=LIVE
+    )
+    redetection_regions: int = _setting(
+        2, "Regions searched in each image; more find the target sooner and take longer.", (2, 64), parameter=LIVE
+    )
 
-    seed: int = 0  # of the generator that every random draw comes from
+    seed: int = _setting(
+        0, "Of the random numbers: the same seed and images give the same boxes.", (0, 2**63 - 1), parameter=NOT_LIVE
+    )
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
+        for name, setting in self.settings().items():
+            if setting.bounds is None:
+                continue
+            value, (low, high) = getattr(self, name), setting.bounds
             if not math.isfinite(value) or not low <= value <= high:
                 raise ValueError(f"TrackerConfig.{name} is {value}; expected a value in [{low}, {high}]")
         if self.crop_size % 32:
@@ -107,58 +190,17 @@ class TrackerConfig:
             )
 
     @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """What there is to know of each field, by its name."""
+        return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+
+    @classmethod
     def vot(cls, **changes: object) -> TrackerConfig:
         """The authors' settings for the VOT challenge, with any field changed by keyword."""
         return dataclasses.replace(_VOT, **changes)
 
 
 FIRST_FRAME_CROPS = 23  # identity, 4 shifts, flip, 5 blurs, 12 rotations
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "crop_size": (64, 1024),
-    "search_area_factor": (1.5, 20.0),
-    "augmentation_shift": (0.0, 0.9),
-    "augmentation_random_shift": (0.0, 0.9),
-    "dropout_samples": (0, 100),
-    "dropout_probability": (0.0, 0.9),
-    "first_frame_gn_steps": (1, 100),
-    "first_frame_cg_iterations": (1, 100),
-    "projected_channels": (1, 1024),
-    "filter_size": (2, 8),
-    "hinge_slope": (1e-6, 1.0),
-    "filter_regularization": (1e-9, 1e3),
-    "projection_regularization": (1e-9, 1e3),
-    "label_sigma_factor": (0.01, 2.0),
-    "memory_size": (1, 10_000),
-    "learning_rate": (0.0, 1.0),
-    "hard_negative_learning_rate": (0.0, 1.0),
-    "first_frame_weight": (0.0, 0.99),
-    "update_interval": (1, 1_000_000),
-    "update_cg_iterations": (0, 100),
-    "hard_negative_cg_iterations": (0, 100),
-    "not_found_threshold": (-1.0, 1.0),
-    "distractor_threshold": (0.0, 100.0),
-    "hard_negative_threshold": (0.0, 100.0),
-    "target_neighborhood": (0.1, 10.0),
-    "near_limit": (0.0, 2.0),
-    "position_margin": (0.0, 1.0),
-    "proposals": (1, 1000),
-    "proposal_center_jitter": (0.0, 1.0),
-    "proposal_size_jitter": (0.0, 1.0),
-    "proposal_min_side": (0.01, 1.0),
-    "refinement_steps": (0, 100),
-    "refinement_step_length": (0.0, 10.0),
-    "max_aspect_ratio": (1.0, 100.0),
-    "top_proposals": (1, 1000),
-    "min_box_side": (0.1, 100.0),
-    "recognition": (0.0, 1.0),
-    "redetection_score": (0.0, 1.0),
-    "redetection_iou": (0.0, 1.0),
-    "redetection_likeness": (0.0, 2.0),
-    "redetection_frames": (1, 100),
-    "redetection_regions": (2, 64),
-    "seed": (0, 2**63 - 1),
-}
 
 _VOT = TrackerConfig(
     crop_size=224,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from atom_core.config import TrackerConfig
+from atom_core.config import LIVE, RENAMED, TrackerConfig
 from atom_core.data.images import parse_pixel_range
 from atom_ros.input.picking import Box, parse_box
 
@@ -66,8 +66,12 @@ class Spec:
             raise ValueError(f"parameter {self.name}: {error}") from error
 
 
-def _tracker(name: str, description: str, bounds: tuple[float, float] | None = None, live: bool = True) -> Spec:
-    return Spec(_TRACKER + name, getattr(_DEFAULTS, name), description, bounds, live=live)
+def _tracker_specs() -> Iterator[Spec]:
+    """The fields of TrackerConfig that are parameters of the node."""
+    for name, setting in TrackerConfig.settings().items():
+        if setting.parameter:
+            default = getattr(_DEFAULTS, name)
+            yield Spec(_TRACKER + name, default, setting.text, setting.bounds, live=setting.parameter == LIVE)
 
 
 TABLE = (
@@ -113,29 +117,7 @@ TABLE = (
          (0.0, 1.0)),
     Spec("publish_tf", False, "Publish each target's position as a transform, too, where tf2_msgs is installed."),
     Spec("tf_prefix", "target_", "A target's frame is called so, followed by its number."),
-    _tracker("not_found_threshold", "The target is lost below this score (-1: never).", (-1.0, 1.0)),
-    _tracker("distractor_threshold", "A look-alike makes the target uncertain above this share of its score.",
-             (0.0, 100.0)),
-    _tracker("hard_negative_threshold", "The tracker learns a look-alike above this share of the target's score.",
-             (0.0, 100.0)),
-    _tracker("learning_rate", "Weight of a new image in the target's model.", (0.0, 1.0)),
-    _tracker("hard_negative_learning_rate", "The same for an image in which a look-alike was seen.", (0.0, 1.0)),
-    _tracker("update_interval", "Images between two updates of the target's model.", (1, 1_000_000)),
-    _tracker("refinement_steps", "Steps in which the box is fitted to the target; fewer are faster.", (0, 100)),
-    _tracker("recognition", "What is found is the target if score and looks reach this share of the usual (0: always).",
-             (0.0, 1.0)),
-    _tracker("redetection", "Search the whole image for a lost target, region by region."),
-    _tracker("redetection_score", "Score from which a place found in the search is convincing.", (0.0, 1.0)),
-    _tracker("redetection_iou", "Predicted overlap from which a place found in the search is convincing.", (0.0, 1.0)),
-    _tracker("redetection_likeness", "Likeness to the target, as a share of its own, from which a place is convincing.",
-             (0.0, 2.0)),
-    _tracker("redetection_frames", "Images in a row in which a place must be convincing to be taken up.", (1, 100)),
-    _tracker("redetection_regions", "Regions searched in each image; more find the target sooner and take longer.",
-             (2, 64)),
-    _tracker("search_area_factor", "Side of the area searched / sqrt(target's width * height).", (1.5, 20.0),
-             live=False),
-    _tracker("seed", "Of the random numbers: the same seed and images give the same boxes.", (0, 2**63 - 1),
-             live=False),
+    *_tracker_specs(),
 )  # fmt: skip
 
 _SPECS: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in TABLE})
@@ -203,8 +185,27 @@ def declare(node: Node) -> Settings:
     Raises:
         ValueError, rclpy.exceptions.ParameterException: if a value from the command line or a file is not valid.
     """
-    node.declare_parameters("", [(spec.name, spec.default, spec.descriptor()) for spec in TABLE])
+    old = _values_of_old_names(node)
+    node.declare_parameters("", [(spec.name, old.get(spec.name, spec.default), spec.descriptor()) for spec in TABLE])
     return with_changes(node, ())
+
+
+def _values_of_old_names(node: Node) -> dict[str, Value]:
+    """The values that were given by parameters' old names, under the new ones; says so in the log."""
+    values = {}
+    for old, new in ((_TRACKER + old, _TRACKER + new) for old, new in RENAMED.items()):
+        value = node.declare_parameter(old, descriptor=ParameterDescriptor(dynamic_typing=True)).value
+        node.undeclare_parameter(old)
+        if value is None:
+            continue
+        expected = type(_SPECS[new].default)
+        if not isinstance(value, expected):
+            raise ValueError(
+                f"parameter {old} is {value!r}; expected a {expected.__name__}, and it is called {new} now"
+            )
+        node.get_logger().warning(f"parameter {old} is called {new} now; the old name goes with the next release")
+        values[new] = value
+    return values
 
 
 def with_changes(node: Node, changes: Iterable[Parameter], state: str = UNCONFIGURED) -> Settings:

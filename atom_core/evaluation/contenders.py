@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import atom_core
-from atom_core.config import TrackerConfig
+from atom_core.config import RENAMED, TrackerConfig
 from atom_core.evaluation.baselines import OPENCV_TRACKERS, IdentityTracker, OpenCVTracker
 from atom_core.evaluation.runner import Tracker
 from atom_core.networks import weights
@@ -167,6 +167,7 @@ def _parse_change(text: str, base: TrackerConfig) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"setting '{text}': expected KEY=VALUE or vot")
+    key = RENAMED.get(key, key)
     fields = [field.name for field in dataclasses.fields(base)]
     if key not in fields:
         close = difflib.get_close_matches(key, fields, n=3) or fields

@@ -220,7 +220,7 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
 def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:
     """Whether a candidate is the target beyond doubt: score, predicted IoU, no second peak, and its similarity."""
     is_likely = candidate.state is TrackState.TRACKING and reaches_thresholds(candidate.score, candidate.iou, config)
-    return is_likely and candidate.similarity >= config.redetection_likeness
+    return is_likely and candidate.similarity >= config.redetection_similarity
 
 
 def needs_comparison(candidate: Candidate, config: TrackerConfig) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from atom_core.config import _RANGES, TrackerConfig
+from atom_core.config import TrackerConfig
 
 
 def test_defaults_are_those_of_the_paper_s_table() -> None:
@@ -22,9 +22,12 @@ def test_vot_settings_differ_where_the_table_says() -> None:
     assert config.use_hann_window and config.seed == 3
 
 
-def test_every_number_has_a_range_and_every_range_a_field() -> None:
+def test_every_field_has_a_text_and_every_number_a_range() -> None:
     numbers = {f.name for f in dataclasses.fields(TrackerConfig) if f.type != "bool"}
-    assert numbers == set(_RANGES)
+    settings = TrackerConfig.settings()
+    assert numbers == {name for name, setting in settings.items() if setting.bounds is not None}
+    assert set(settings) == {f.name for f in dataclasses.fields(TrackerConfig)}
+    assert all(setting.text.endswith(".") for setting in settings.values())
 
 
 @pytest.mark.parametrize(

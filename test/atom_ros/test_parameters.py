@@ -1,6 +1,7 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,8 +130,26 @@ def test_the_parameter_file_lists_every_parameter_with_its_default() -> None:
     assert {name: type(value) for name, value in listed.items()} == {n: type(v) for n, v in DEFAULTS.items()}
 
 
-def test_the_readme_lists_every_parameter_with_its_default() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for name, default in DEFAULTS.items():
-        shown = str(default).lower() if isinstance(default, bool) else default
-        assert f"| `{name}` | {shown} |" in readme
+@pytest.mark.parametrize("name", ["README.md", "config/tracker.yaml"])
+def test_the_tables_are_those_of_the_code(name: str) -> None:
+    """If this fails, run `python tools/write_parameters.py`."""
+    spec = importlib.util.spec_from_file_location("write_parameters", ROOT / "tools" / "write_parameters.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / name).read_text()
+    assert module.FILES[name](text) == text
+    assert all(f"{spec.name.removeprefix('tracker.')}" in text for spec in TABLE if spec.name.startswith("tracker."))
+
+
+def test_an_old_name_is_accepted(context: Context) -> None:
+    node = _node(context, tracker__redetection_likeness=0.7)
+    assert parameters.declare(node).tracker.redetection_similarity == 0.7
+    assert not node.has_parameter("tracker.redetection_likeness")
+    node.destroy_node()
+
+
+def test_a_wrong_value_under_an_old_name_is_named(context: Context) -> None:
+    node = _node(context, tracker__redetection_likeness="much")
+    with pytest.raises(ValueError, match=r"redetection_likeness is 'much'; expected a float"):
+        parameters.declare(node)
+    node.destroy_node()

@@ -126,7 +126,7 @@ def test_another_thing_is_not_taken_for_the_target_but_for_its_looks(network, lo
     states = {}
     for likeness in (0.0, 0.9):
         tracker = drawn_target(network)
-        tracker.config = TrackerConfig(redetection_regions=6, redetection_likeness=likeness)
+        tracker.config = TrackerConfig(redetection_regions=6, redetection_similarity=likeness)
         gone = [tracker.track(drawn()) for _ in range(2)]
         states[likeness] = [tracker.track(drawn((look_alike, 220, 150))).state for _ in range(12)]
         assert {result.state for result in gone} <= UNSEEN

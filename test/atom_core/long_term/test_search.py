@@ -28,7 +28,7 @@ CONFIG = TrackerConfig(
     redetection=True,
     redetection_score=0.5,
     redetection_iou=0.6,
-    redetection_likeness=0.9,
+    redetection_similarity=0.9,
     redetection_frames=3,
     redetection_regions=2,
 )
