@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from atom_core.config import LIVE, RENAMED, TrackerConfig
 from atom_core.data.images import parse_pixel_range
 from atom_ros.input.picking import Box, parse_box
+from atom_ros.start import accept_whole_numbers, help_text
 
 UNCONFIGURED = "unconfigured"  # the lifecycle state in which all parameters can be changed
 Value = bool | int | float | str
@@ -123,6 +124,13 @@ TABLE = (
 _SPECS: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in TABLE})
 
 
+def describe() -> str:
+    """What `tracker_node --help` prints."""
+    rows = [(spec.name, spec.default, spec.description) for spec in TABLE]
+    text = "Follows targets through a camera's images. Services and topics: see the package's README."
+    return help_text("tracker_node", text, rows, ("image", "camera_info", "depth"))
+
+
 @dataclass(frozen=True)
 class Settings:
     """The parameters' values, all of them valid. Fields are called as in the table, with _ for the dot."""
@@ -185,6 +193,9 @@ def declare(node: Node) -> Settings:
     Raises:
         ValueError, rclpy.exceptions.ParameterException: if a value from the command line or a file is not valid.
     """
+    fractions = {spec.name for spec in TABLE if isinstance(spec.default, float)}
+    fractions |= {_TRACKER + old for old, new in RENAMED.items() if _TRACKER + new in fractions}
+    accept_whole_numbers(node, fractions)
     old = _values_of_old_names(node)
     node.declare_parameters("", [(spec.name, old.get(spec.name, spec.default), spec.descriptor()) for spec in TABLE])
     return with_changes(node, ())

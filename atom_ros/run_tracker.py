@@ -40,8 +40,18 @@ def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = la
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node; returns the exit status of the process: 0 after a signal, 1 if it could not start by itself."""
+    """Runs the node; returns the exit status of the process.
+
+    It is 0 after a signal, 1 if the node could not start by itself, 2 if its arguments cannot be used.
+    """
     ending = Ending()
+    from atom_ros.start import start, wants_help
+
+    if wants_help(args):
+        from atom_ros.parameters import describe
+
+        print(describe())
+        return 0
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
@@ -49,7 +59,8 @@ def main(args: list[str] | None = None) -> int:
 
     from atom_ros.tracker_node import TrackerNode
 
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    if not start("tracker_node", args, signal_handler_options=SignalHandlerOptions.NO):
+        return 2
     try:
         node = TrackerNode()
     except (ValueError, ParameterException) as error:

@@ -78,6 +78,9 @@ def _argument(
 
 def _tracker(context: LaunchContext) -> list[LifecycleNode]:
     """The node; only the arguments that were given override the parameter file."""
+    file = Path(LaunchConfiguration("params_file").perform(context))
+    if not file.is_file():  # launch itself only warns, and the node would start with other values than are expected
+        raise RuntimeError(f"params_file:={file} does not exist; expected a copy of {SHARE}/config/tracker.yaml")
     overrides = {
         FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=value_type)
         for name, (value_type, _, _) in NODE_PARAMETERS.items()

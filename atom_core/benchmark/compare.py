@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,7 @@ def _differences(one: Any, other: Any, place: str) -> Iterator[str]:
             yield from _differences(one.get(key), other.get(key), f"{place}.{key}")
     elif one != other:
         yield f"{place}: {one} -> {other}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

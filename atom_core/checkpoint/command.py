@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,3 +103,7 @@ def _groups(records: Mapping[str, TensorRecord]) -> dict[str, dict[str, TensorRe
         group = ".".join(name.split(".")[:2])
         groups.setdefault(group, {})[name] = record
     return groups
+
+
+if __name__ == "__main__":
+    sys.exit(main())

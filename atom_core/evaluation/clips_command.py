@@ -34,3 +34,7 @@ def main(argv: list[str]) -> int:
         print(f"atom-eval clips: {error}", file=sys.stderr)
         return WRONG_USE
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

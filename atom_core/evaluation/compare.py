@@ -121,3 +121,7 @@ def _difference(
     if None not in deviations:
         error = math.sqrt(sum(d**2 / count for d, count in zip(deviations, counts, strict=True)))
     yield Difference(name, first[figure], second[figure], error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -131,3 +131,7 @@ def _cell(figures: dict[str, Any], key: str) -> str:
 def _aligned(line: list[str], widths: list[int]) -> list[str]:
     pairs = zip(line, widths, strict=True)
     return [cell.ljust(width) if index < 3 else cell.rjust(width) for index, (cell, width) in enumerate(pairs)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

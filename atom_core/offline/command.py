@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from atom_core.arguments import join_negative_values
 from atom_core.data.images import PixelRange, parse_pixel_range
 from atom_core.offline.frames import Camera, Folder, Video, open_source
 from atom_core.offline.run import Ending
-from atom_core.offline.session import Makers, add_arguments, follow, is_complete, read_targets
+from atom_core.offline.session import NUMBERS, Makers, add_arguments, follow, is_complete, read_targets
 from atom_core.offline.sinks import CsvSink, JsonSink, VideoSink
 from atom_core.report_errors import report_errors
 
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         "--json", type=Path, metavar="FILE", help="the results with every digit, a line of JSON a frame"
     )
     parser.add_argument("--fps", type=float, help="of the annotated video (default: the recording's)")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
     ending = Ending.COMPLETE
 
     def run() -> None:
@@ -70,3 +72,7 @@ def _track(arguments: argparse.Namespace) -> Ending:
         source = Camera(arguments.camera, pixel_range)
     recording = None if arguments.camera is not None else {"the recording": str(arguments.video.absolute())}
     return follow(source, events, makers, arguments, recording)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

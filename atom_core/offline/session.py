@@ -19,6 +19,7 @@ from atom_core.offline.run import Ending, Run, StopRequest
 from atom_core.offline.sinks import Sink
 from atom_core.offline.targets import Targets
 
+NUMBERS = ("--box", "--pixel-range", "--start-stamp")  # options whose values may begin with a minus sign
 Makers = dict[Path, Callable[[], Sink]]  # of the results, the main one first
 
 

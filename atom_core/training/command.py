@@ -97,3 +97,7 @@ def _distill(arguments: argparse.Namespace) -> None:
         file = distill(config, images, published, arguments.output, group, arguments.checkpoint_minutes)
     if group.is_main:
         print(f"backbone: {file}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

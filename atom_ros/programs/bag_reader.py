@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import yaml
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
-from ruamel.yaml import YAML
 
 from atom_core.data.images import printable, visible
 from atom_ros.programs.bag_rows import McapRows, SqliteRows, open_compressed
@@ -188,7 +188,7 @@ def _rows(part: Path) -> McapRows | SqliteRows:
 def _is_closed(folder: Path, parts: list[Path]) -> bool:
     """Whether the bag has its description, which is written last, and all the files that it lists."""
     try:
-        description = YAML(typ="safe").load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+        description = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
         listed = {Path(name).name for name in description["relative_file_paths"]}
     except Exception:  # see above
         return False

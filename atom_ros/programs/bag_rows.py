@@ -15,12 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
+from rosbags.rosbag2.reader import zstd
 from rosbags.rosbag2.storage_mcap import decompress
-
-try:
-    from compression import zstd
-except ImportError:  # before Python 3.14; a dependency of rosbags
-    from backports import zstd
 
 Message = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
 

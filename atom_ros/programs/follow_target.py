@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 
 import rclpy
 from geometry_msgs.msg import Twist
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
 from atom_tracker.msg import Track
+
+PARAMETERS = (  # name, default, description
+    ("image_width", 640, "Of the camera's images, in px."),
+    ("target_height", 200.0, "Of the target's box at the distance to keep, in px."),
+    ("max_speed", 0.4, "Forwards and backwards, in m/s."),
+    ("max_turn", 1.0, "In rad/s."),
+    ("timeout", 0.5, "Seconds without a Track after which the robot stops."),
+)
 
 
 class TargetFollower(Node):
@@ -26,11 +37,13 @@ class TargetFollower(Node):
 
     def __init__(self) -> None:
         super().__init__("follow_target")
-        self._image_width = self.declare_parameter("image_width", 640).value  # px
-        self._height = self.declare_parameter("target_height", 200.0).value  # px, at the distance to keep
-        self._max_speed = self.declare_parameter("max_speed", 0.4).value  # m/s
-        self._max_turn = self.declare_parameter("max_turn", 1.0).value  # rad/s
-        timeout = self.declare_parameter("timeout", 0.5).value  # s without a Track, after which the robot stops
+        accept_whole_numbers(self, [name for name, default, _ in PARAMETERS if isinstance(default, float)])
+        values = {name: self.declare_parameter(name, default).value for name, default, _ in PARAMETERS}
+        self._image_width = values["image_width"]
+        self._height = values["target_height"]
+        self._max_speed = values["max_speed"]
+        self._max_turn = values["max_turn"]
+        timeout = values["timeout"]
         self._commands = self.create_publisher(Twist, "cmd_vel", 1)
         self.create_subscription(Track, "tracker/track", self._on_track, 1)
         self._watchdog = self.create_timer(timeout, self.stop, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -60,14 +73,23 @@ def _bounded(value: float, limit: float) -> float:
     return max(-limit, min(limit, value)) if math.isfinite(value) else 0.0
 
 
-def main(args: list[str] | None = None) -> None:
-    """Follows until Ctrl-C or the end of its launch file, and stops the robot."""
+def main(args: list[str] | None = None) -> int:
+    """Follows until Ctrl-C or the end of its launch file, and stops the robot; returns the exit status."""
+    if wants_help(args):
+        print(help_text("follow_target", "Turns Tracks into velocities (cmd_vel).", PARAMETERS, ["tracker/track"]))
+        return 0
     # rclpy's own handler would shut down before the last command could be sent.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    if not start("follow_target", args, signal_handler_options=SignalHandlerOptions.NO):
+        return 2
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    node = TargetFollower()
+    try:
+        node = TargetFollower()
+    except ParameterException as error:
+        print(f"follow_target: {error}", file=sys.stderr)
+        rclpy.shutdown()
+        return 2
     try:
         while not ended.is_set():
             rclpy.spin_once(node, timeout_sec=0.1)
@@ -76,7 +98,8 @@ def main(args: list[str] | None = None) -> None:
         node.wait_until_heard()
         node.destroy_node()
         rclpy.shutdown()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,12 +25,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rclpy.task import Future
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 
+from atom_core.arguments import join_negative_values
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
 from atom_ros.input.picking import Box, View, box_between, parse_box
+from atom_ros.start import own_words, start
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
 from atom_tracker.msg import Track
 
@@ -367,8 +368,9 @@ def _select(node: Node, arguments: argparse.Namespace) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the window; returns the exit status: 0, 1 if the tracker refused, 2 if there is no display."""
-    arguments = _parser().parse_args(remove_ros_args(sys.argv if args is None else ["select_target", *args])[1:])
-    rclpy.init(args=args)
+    arguments = _parser().parse_args(join_negative_values(own_words(args), ["--box"]))
+    if not start("select_target", args):
+        return 2
     node = Node("select_target")
     try:
         _select(node, arguments)

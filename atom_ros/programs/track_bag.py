@@ -12,10 +12,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from atom_core.arguments import join_negative_values
 from atom_core.data.images import PixelRange, parse_pixel_range
 from atom_core.offline.events import parse_stamp
 from atom_core.offline.run import Ending
-from atom_core.offline.session import Makers, add_arguments, follow, is_complete, read_targets
+from atom_core.offline.session import NUMBERS, Makers, add_arguments, follow, is_complete, read_targets
 from atom_core.offline.sinks import CsvSink, JsonSink, VideoSink
 from atom_core.report_errors import report_errors
 from atom_ros.programs.bag_images import BagImages
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, or 1 if a part of the bag could not be used, 2 after an error, 130 after Ctrl-C. In every
         case the results hold what was found.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
     ending = Ending.COMPLETE
 
     def run() -> None:

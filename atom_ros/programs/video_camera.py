@@ -16,6 +16,7 @@ from pathlib import Path
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -25,7 +26,15 @@ from std_msgs.msg import Header
 from atom_core.offline.frames import Camera, Folder, Frame, Video, open_source
 from atom_ros.images import image_message
 from atom_ros.programs.calibration import read_calibration
+from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
 
+PARAMETERS = (  # name, default, description
+    ("source", "0", "Camera (0, /dev/video0), video file or folder of images."),
+    ("fps", 0.0, "Images a second; 0: the source's own. Not for cameras."),
+    ("loop", True, "Begin a file or a folder anew at its end; false: end there."),
+    ("frame_id", "camera_optical_frame", "In the headers (z forward, REP-103)."),
+    ("calibration", "", "YAML file of camera_calibration; empty: no camera_info."),
+)
 _QOS = QoSProfile(depth=1)  # reliable: that suits best-effort and reliable subscribers alike
 _RETRY = 1.0  # s between two attempts to open a camera that was pulled out
 
@@ -56,11 +65,12 @@ class VideoCamera(Node):
     def __init__(self) -> None:
         """Raises ValueError or OSError if the source or the calibration cannot be used."""
         super().__init__("camera")
-        self._name = str(self._declare("source", "0", "Camera (0, /dev/video0), video file or folder of images."))
-        self._fps = float(self._declare("fps", 0.0, "Images a second; 0: the source's own. Not for cameras.", 1000.0))
-        self._loop = self._declare("loop", True, "Begin a file or a folder anew at its end; false: end there.")
-        self._frame_id = self._declare("frame_id", "camera_optical_frame", "In the headers (z forward, REP-103).")
-        calibration = self._declare("calibration", "", "YAML file of camera_calibration; empty: no camera_info.")
+        accept_whole_numbers(self, ["fps"])
+        values = {name: self._declare(name, default, text) for name, default, text in PARAMETERS}
+        self._name = str(values["source"])
+        self._fps, self._loop = values["fps"], values["loop"]
+        self._frame_id = values["frame_id"]
+        calibration = values["calibration"]
         self._source = open_video_source(self._name)
         self._info = read_calibration(Path(calibration).expanduser()) if calibration else None
         self._images = self.create_publisher(Image, "image_raw", _QOS)
@@ -113,11 +123,11 @@ class VideoCamera(Node):
             except ValueError as error:
                 self.get_logger().warning(str(error), throttle_duration_sec=10.0)
 
-    def _declare(self, name: str, default: object, description: str, high: float | None = None) -> object:
+    def _declare(self, name: str, default: object, description: str) -> object:
         descriptor = ParameterDescriptor(description=description, read_only=True)
         descriptor.dynamic_typing = name == "source"  # `source:=0` is a number for ROS
-        if high is not None:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=high)]
+        if name == "fps":
+            descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=1000.0)]
         return self.declare_parameter(name, default, descriptor).value
 
 
@@ -130,10 +140,15 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the camera; returns the exit status: 0 at the end of the source, 2 where it cannot be used."""
-    rclpy.init(args=args)
+    if wants_help(args):
+        text = "Publishes a webcam, a video file or a folder of images as a ROS camera."
+        print(help_text("video_camera", text, PARAMETERS, ["image_raw", "camera_info"]))
+        return 0
+    if not start("video_camera", args):
+        return 2
     try:
         node = VideoCamera()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ParameterException) as error:
         print(f"video_camera: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
