@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atom_core.evaluation.summary import ACCURACY
+from atom_core.evaluation.summary import ACCURACY, CONFIDENCE, STATES
 
 WRONG_USE = 2  # exit status
 
@@ -47,7 +47,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("first", type=Path, help="results.json, or the folder that holds it")
     parser.add_argument("second", type=Path, help="results.json, or the folder that holds it")
-    parser.add_argument("--figure", choices=[c.key for c in ACCURACY], default="auc", help="to compare (default: auc)")
+    parser.add_argument(
+        "--figure",
+        choices=[c.key for c in (*ACCURACY, *STATES, *CONFIDENCE)],
+        default="auc",
+        help="to compare (default: auc)",
+    )
     arguments = parser.parse_args(argv)
     try:
         print(_compare(_read(arguments.first), _read(arguments.second), arguments.figure))
@@ -71,6 +76,8 @@ def _compare(first: dict[str, Any], second: dict[str, Any], figure: str) -> str:
     for one, other in _pairs(first, second):
         lines.append(f"{figure}: {one}" + (f" -> {other}" if other != one else ""))
         found = list(differences(first[one], second[other], figure))
+        if not found:
+            raise ValueError(f"neither the mean nor any sequence has the figure '{figure}' in both results")
         width = max(len(difference.name) for difference in found)
         for d in found:
             error = "" if d.error is None else f"  ±{d.error:.3f}{'  *' if d.is_clear else ''}"
@@ -114,7 +121,7 @@ def _difference(
     figure: str,
 ) -> Iterator[Difference]:
     """None where a figure is not defined."""
-    if first[figure] is None or second[figure] is None:
+    if first.get(figure) is None or second.get(figure) is None:  # older results lack some
         return
     deviations = [spread.get(figure) for spread in spreads]
     error = None

@@ -108,6 +108,7 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
     """
     boxes = scored_boxes(run, lost_is_miss)
     scores = dataclasses.asdict(metrics.score(boxes, sequence.boxes, sequence.image_size))
+    scores["center_drift"], scores["size_drift"] = metrics.drift(boxes, sequence.boxes)
     if not sequence.has_ground_truth:
         scores = dict.fromkeys(scores, np.nan)
     return {

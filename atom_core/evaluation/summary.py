@@ -37,6 +37,8 @@ ACCURACY = (
     Column("ao", "AO", 3, "mean overlap by GOT-10k's rules: all frames but the given one, of all sequences together"),
     Column("sr_50", "SR.50", 3, "share of those with an overlap above 0.5"),
     Column("sr_75", "SR.75", 3, "share of those with an overlap above 0.75"),
+    Column("center_drift", "drift", 4, "of the centre a frame, over the target's side; of use for short clips"),
+    Column("size_drift", "size drift", 4, "of the box's side a frame, in powers of 2; of use for short clips"),
 )
 STATES = (
     Column("silent_error", "silent", 3, "share of all frames said TRACKING or UNCERTAIN with an overlap below 0.1"),

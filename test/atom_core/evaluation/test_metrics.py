@@ -217,3 +217,20 @@ def test_nothing_to_count():
 def test_wrong_shapes_are_named(predicted, reference):
     with pytest.raises(ValueError, match=r"shapes \(1, \d\) and"):
         metrics.overlap(predicted, reference)
+
+
+def test_drift_by_hand():
+    """The box moves by a tenth of the target's side a frame, and becomes twice as large at the end of 4 frames."""
+    reference = np.tile((0.0, 0.0, 20.0, 20.0), (5, 1))
+    moving = reference + np.arange(5)[:, None] * (2.0, 0.0, 0.0, 0.0)
+    assert metrics.drift(moving, reference) == pytest.approx((0.1, 0))
+    growing = np.array([(10 - s / 2, 10 - s / 2, s, s) for s in 20 * 2 ** (np.arange(5) / 4)])
+    assert metrics.drift(growing, reference) == pytest.approx((0, 0.25))
+
+
+def test_drift_of_absent_boxes():
+    reference = np.tile((0.0, 0.0, 20.0, 20.0), (4, 1))
+    reference[2] = np.nan  # not counted
+    lost = np.full((4, 4), np.nan)  # both errors are 1 in frames 1 and 3: (1 + 3) / (1 + 9)
+    assert metrics.drift(lost, reference) == pytest.approx((0.4, 0.4))
+    assert np.isnan(metrics.drift(lost[:1], reference[:1])).all()
