@@ -43,3 +43,4 @@ class Candidate(NamedTuple):
     state: TrackState  # TRACKING, UNCERTAIN or LOST, see `atom_core.classifier.localize.classify`
     hard_negative: bool = False  # a distractor from which the filter should learn was seen as well
     similarity: float = 1.0  # to the target, see `atom_core.long_term.appearance`; 1 where they were not compared
+    is_recognised: bool = True  # False for what does not look like the target

@@ -17,11 +17,13 @@ from atom_core.candidate import Candidate, SearchRegion
 from atom_core.config import TrackerConfig
 from atom_core.long_term.appearance import INTERVAL, Appearance, TemplatePatch
 from atom_core.long_term.search import (
+    Hypothesis,
     Search,
     is_recognised,
+    is_same,
+    is_surely_found,
     judge_search,
     match_score,
-    needs_comparison,
     plan_search,
     reaches_thresholds,
     rescale,
@@ -30,6 +32,9 @@ from atom_core.long_term.strategy import CutPatch, Decision, Size
 from atom_core.result import TrackResult, TrackState
 
 _BASELINE_FRAMES = 5
+DOUBT_SCORE = 0.55  # from which a candidate that does not look like the target is followed as doubtful
+DOUBT_SIMILARITY = 0.35  # likewise
+DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
 
 
@@ -39,7 +44,7 @@ class Redetection:
 
     Attributes:
         appearance: what the target looks like.
-        match_scores: of the last frames in which it was visible, see `search.match_score`.
+        match_scores: of the last frames in which it was visible and compared, see `search.match_score`.
         search: while it is lost.
         cooldown: frames to come in which only sure results are learned, after a re-detection.
     """
@@ -48,6 +53,8 @@ class Redetection:
     match_scores: list[float] = field(default_factory=lambda: [_FIRST_BASELINE])
     search: Search | None = None
     cooldown: int = 0
+    frames_uncompared: int = 0  # since a candidate was compared with the target
+    doubtful_frames: int = 0  # in a row in which what is followed does not look like the target
 
     @property
     def baseline(self) -> float:
@@ -63,7 +70,11 @@ class Redetection:
     def recognise(
         self, regions: Sequence[SearchRegion], candidates: Sequence[Candidate], size: Size, cut_patch: CutPatch
     ) -> list[Candidate]:
-        """Compares candidates with the target's appearance, unless score and place say enough."""
+        """Compares candidates with the target's appearance.
+
+        One whose score alone says that it is the target is compared now and then, so that the baseline follows how the
+        target changes: a comparison reads from the device.
+        """
         return [
             self._recognise(region, candidate, size, partial(cut_patch, i))
             for i, (region, candidate) in enumerate(zip(regions, candidates, strict=True))
@@ -74,10 +85,15 @@ class Redetection:
     ) -> Candidate:
         config = region.config
         is_lost = self.search is not None and config.redetection
-        if candidate.state.is_visible and (is_lost or needs_comparison(candidate, config)):
-            candidate = candidate._replace(similarity=self.appearance.similarity(cut_patch(candidate.box)))
-        is_target = is_recognised(candidate, self.baseline, config)
-        return candidate if is_target else region.nothing(candidate.score, size)
+        if not candidate.state.is_visible or not (is_lost or config.recognition > 0):
+            return candidate
+        is_sure_score = not is_lost and is_surely_found(candidate)
+        if is_sure_score and self.frames_uncompared < INTERVAL - 1:
+            self.frames_uncompared += 1
+            return candidate
+        self.frames_uncompared = 0
+        candidate = candidate._replace(similarity=self.appearance.similarity(cut_patch(candidate.box)))
+        return candidate._replace(is_recognised=is_sure_score or is_recognised(candidate, self.baseline, config))
 
     def judge(self, place: Box, candidates: Sequence[Candidate], config: TrackerConfig) -> Decision:
         """While the target is lost, the search's outcome; else the one candidate."""
@@ -91,11 +107,31 @@ class Redetection:
             if outcome.was_away:
                 self.cooldown = config.update_interval + 1  # this frame is the first
         candidate = candidates[chosen]
+        if not candidate.is_recognised and lost is None:
+            return self._doubt(place, candidate, config)
+        self.doubtful_frames = 0
         if candidate.state.is_visible:
-            self.match_scores = [*self.match_scores, match_score(candidate)][-_BASELINE_FRAMES:]
+            if self.frames_uncompared == 0:
+                self.match_scores = [*self.match_scores, match_score(candidate)][-_BASELINE_FRAMES:]
         elif config.redetection:
             self.search = Search(place, self.baseline)
         return Decision(TrackResult(*candidate[:5]), chosen)
+
+    def _doubt(self, place: Box, candidate: Candidate, config: TrackerConfig) -> Decision:
+        """What is found in the target's place does not look like it."""
+        is_like = candidate.similarity >= DOUBT_SIMILARITY and candidate.score >= DOUBT_SCORE
+        if not is_like or not is_same(place, candidate.box):
+            self.doubtful_frames = 0
+            if config.redetection:
+                self.search = Search(place, self.baseline, hypothesis=Hypothesis(candidate.box))
+            return Decision(TrackResult(place, candidate.score, 0.0, TrackState.LOST), 0)
+        self.doubtful_frames += 1
+        state = TrackState.UNCERTAIN
+        if self.doubtful_frames > DOUBT_FRAMES:
+            state, self.doubtful_frames = candidate.state, 0
+            self.match_scores = [match_score(candidate)]
+            self.cooldown = config.update_interval + 1
+        return Decision(TrackResult(candidate.box, candidate.score, candidate.iou, state), 0)
 
     def teaches(self, result: TrackResult, config: TrackerConfig) -> bool:
         """After a re-detection, only results that would be accepted as another one teach."""

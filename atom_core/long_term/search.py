@@ -40,17 +40,48 @@ _SHORT_LOSS = 1  # frames after the loss in which the last place needs no proof
 _RECENT_LOSS = 30  # frames after the loss in which a target at the last place is re-detected once it is recognised
 _RECENT_MARGIN = 0.1  # required beyond TrackerConfig.recognition then
 _SCORE_WEIGHT = 0.6  # of the score beside the similarity in `match_score`
-_SURE_SCORE = 0.7  # from which a candidate is not compared with the target
+_SURE_SCORE = 0.7  # from which a candidate in the target's place is the target, whatever it looks like
+_RECENT_MATCH = 0.65  # match score required then in any case
+_FOLLOWED_SCORE = 0.35  # score from which a candidate that is not convincing is followed to see more of it
+_FOLLOWED_FRAMES = 10  # in a row, after which such a candidate is the target if on average
+_FOLLOWED_MEAN_SCORE = 0.5  # its score,
+_FOLLOWED_MEAN_SIMILARITY = 0.66  # its similarity
+_FOLLOWED_MEAN_IOU = 0.75  # and its predicted IoU are as high as these
 _SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
 _SAME_SIZE = 1.5  # ratio of their sides
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A place where the target may be."""
+    """A place where the target may be; it is followed, and nothing is claimed of it yet."""
 
     box: Box
-    frames: int  # in a row in which it was convincing
+    convincing: int = 0  # frames in a row in which it was convincing
+    frames: int = 0  # in a row in which it was found
+    score: float = 0.0  # sums over them
+    similarity: float = 0.0
+    iou: float = 0.0
+
+    def seen(self, candidate: Candidate, is_convincing: bool) -> Hypothesis:
+        """The same place after one more frame in which it was found."""
+        return Hypothesis(
+            candidate.box,
+            self.convincing + 1 if is_convincing else 0,
+            self.frames + 1,
+            self.score + candidate.score,
+            self.similarity + candidate.similarity,
+            self.iou + candidate.iou,
+        )
+
+    def is_target(self, config: TrackerConfig) -> bool:
+        """Whether it was convincing often enough, or good enough on average for long enough."""
+        n = self.frames
+        return self.convincing >= config.redetection_frames or (
+            n >= _FOLLOWED_FRAMES
+            and self.score >= n * _FOLLOWED_MEAN_SCORE
+            and self.similarity >= n * _FOLLOWED_MEAN_SIMILARITY
+            and self.iou >= n * _FOLLOWED_MEAN_IOU
+        )
 
 
 @dataclass(frozen=True)
@@ -66,12 +97,12 @@ class Search:
     @property
     def is_short_loss(self) -> bool:
         """Whether the target may still be at its last place, as if nothing had happened."""
-        return self.hypothesis is None and self.missed <= _SHORT_LOSS
+        return self.missed <= _SHORT_LOSS
 
     @property
     def is_recent_loss(self) -> bool:
         """Whether it may still be near its last place, behind something."""
-        return self.hypothesis is None and self.missed <= _RECENT_LOSS
+        return self.missed <= _RECENT_LOSS
 
 
 def rescale(search: Search, old_size: tuple[int, int], new_size: tuple[int, int]) -> Search:
@@ -189,10 +220,10 @@ def _centers(length: int, side: float) -> np.ndarray:
 def judge_search(search: Search, candidates: Sequence[Candidate], config: TrackerConfig) -> SearchOutcome:
     """What one frame of a search leads to.
 
-    Right after the loss, a target seen at its last place was never away. A little later it is re-detected there once it
-    is recognised. Otherwise it is re-detected when one place was convincing in `redetection_frames` frames in a row. Of
-    several such places the one of highest score counts. A hypothesis that another place outdoes, or that is not seen
-    again, starts anew.
+    Right after the loss, a target recognised at its last place was never away. A little later it is re-detected there
+    by a stricter measure. What is found anywhere is followed as a hypothesis, and nothing is claimed of it. It is the
+    target once it was convincing in `redetection_frames` frames in a row, or good on average over many more. A
+    hypothesis gives way to a convincing candidate elsewhere, and is dropped where it is not seen again.
 
     Args:
         search: the state so far.
@@ -200,21 +231,38 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
         config: thresholds.
     """
     first = candidates[0]
-    if search.is_short_loss and first.state.is_visible:
+    if search.is_short_loss and first.state.is_visible and first.is_recognised:
         return SearchOutcome(None, 0)
     is_found = first.state is TrackState.TRACKING
-    if search.is_recent_loss and is_found and is_recognised(first, search.baseline, config, _RECENT_MARGIN):
+    if (
+        search.is_recent_loss
+        and is_found
+        and _is_near(search.place, first.box, config)
+        and match_score(first) >= _RECENT_MATCH
+        and is_recognised(first, search.baseline, config, _RECENT_MARGIN)
+    ):
         return SearchOutcome(None, 0, was_away=True)
-    convincing = [i for i, candidate in enumerate(candidates) if is_convincing(candidate, config)]
-    best = max(convincing, key=lambda i: candidates[i].score, default=None)
+    best = _best_place(search, candidates, config)
     hypothesis = None
     if best is not None:
-        box, before = candidates[best].box, search.hypothesis
-        hypothesis = Hypothesis(box, before.frames + 1 if before and _is_same(before.box, box) else 1)
-        if hypothesis.frames >= config.redetection_frames:
+        found, before = candidates[best], search.hypothesis
+        before = before if before and is_same(before.box, found.box) else Hypothesis(found.box)
+        hypothesis = before.seen(found, is_convincing(found, config))
+        if hypothesis.is_target(config):
             return SearchOutcome(None, best, was_away=True)
     tiles = search.tiles + len(candidates) - 1
     return SearchOutcome(dataclasses.replace(search, missed=search.missed + 1, tiles=tiles, hypothesis=hypothesis))
+
+
+def _best_place(search: Search, candidates: Sequence[Candidate], config: TrackerConfig) -> int | None:
+    """The candidate to follow: a convincing one of highest score; else the one followed so far; else the best match."""
+    convincing = [i for i, candidate in enumerate(candidates) if is_convincing(candidate, config)]
+    if convincing:
+        return max(convincing, key=lambda i: candidates[i].score)
+    worthy = [i for i, c in enumerate(candidates) if c.state.is_visible and c.score >= _FOLLOWED_SCORE]
+    if search.hypothesis and 0 in worthy:
+        return 0
+    return max(worthy, key=lambda i: match_score(candidates[i]), default=None)
 
 
 def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:
@@ -223,9 +271,9 @@ def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:
     return is_likely and candidate.similarity >= config.redetection_similarity
 
 
-def needs_comparison(candidate: Candidate, config: TrackerConfig) -> bool:
-    """Whether a candidate at the target's place is compared with it; a high score says that it is the target."""
-    return config.recognition > 0 and candidate.score < _SURE_SCORE
+def is_surely_found(candidate: Candidate) -> bool:
+    """Whether the score alone says that a candidate in the target's place is the target."""
+    return candidate.score >= _SURE_SCORE
 
 
 def is_recognised(candidate: Candidate, baseline: float, config: TrackerConfig, margin: float = 0.0) -> bool:
@@ -253,7 +301,13 @@ def reaches_thresholds(score: float, iou: float, config: TrackerConfig) -> bool:
     return score >= config.redetection_score and iou >= config.redetection_iou
 
 
-def _is_same(a: Box, b: Box) -> bool:
+def _is_near(place: Box, box: Box, config: TrackerConfig) -> bool:
+    """Whether the middle of a box lies in the search region about the last known place."""
+    reach = config.search_area_factor * math.sqrt(place[2] * place[3]) / 2
+    return bool(np.abs(boxes.center(np.array(box)) - boxes.center(np.array(place))).max() <= reach)
+
+
+def is_same(a: Box, b: Box) -> bool:
     """Whether two boxes of consecutive frames may be of one target."""
     side_a, side_b = math.sqrt(a[2] * a[3]), math.sqrt(b[2] * b[3])
     apart = math.dist((a[0] + a[2] / 2, a[1] + a[3] / 2), (b[0] + b[2] / 2, b[1] + b[3] / 2))

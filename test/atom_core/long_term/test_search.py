@@ -15,10 +15,11 @@ from atom_core.long_term.search import (
     SCALES,
     Hypothesis,
     Search,
+    SearchOutcome,
     is_convincing,
     is_recognised,
+    is_surely_found,
     judge_search,
-    needs_comparison,
     plan_search,
     search_grid,
 )
@@ -165,8 +166,9 @@ def test_soon_after_it_has_to_be_recognised(missed, similarity, state, taken) ->
 
 
 def test_a_candidate_has_to_convince_even_soon_after_the_loss() -> None:
-    search = Search(LAST, 1.4, 2, 1, Hypothesis(ELSEWHERE, 1))
-    assert judge_search(search, [sure(), nothing()], CONFIG).search == Search(LAST, 1.4, 3, 2, Hypothesis(ELSEWHERE, 2))
+    search = Search(LAST, 1.4, 2, 1, Hypothesis(ELSEWHERE, 1, 1, 0.9, 1.0, 0.9))
+    after = judge_search(search, [sure(), nothing()], CONFIG).search
+    assert (after.missed, after.tiles, after.hypothesis.box, after.hypothesis.convincing) == (3, 2, ELSEWHERE, 2)
 
 
 @pytest.mark.parametrize(
@@ -181,19 +183,19 @@ def test_similarity_and_score_make_up_for_one_another(score, similarity, baselin
     assert is_recognised(thing._replace(state=NOT_FOUND), baseline, CONFIG), "it is none, so it is no other thing"
 
 
-def test_only_a_thing_of_low_score_is_compared() -> None:
-    low, high = sure(score=0.69), sure(score=0.7)
-    assert needs_comparison(low, CONFIG) and not needs_comparison(high, CONFIG)
-    assert not needs_comparison(low, TrackerConfig(recognition=0.0))
+def test_a_high_score_alone_is_enough() -> None:
+    assert is_surely_found(sure(score=0.7)) and not is_surely_found(sure(score=0.69))
 
 
 def test_it_is_taken_up_after_three_convincing_frames_at_one_place() -> None:
     search = Search(LAST, missed=7, tiles=6)
     search = judge_search(search, [nothing(), sure()], CONFIG).search
-    assert search == Search(LAST, 0.0, 8, 7, Hypothesis(ELSEWHERE, 1))
+    assert (search.missed, search.tiles) == (8, 7)
+    assert search.hypothesis == Hypothesis(ELSEWHERE, 1, 1, sure().score, sure().similarity, sure().iou)
     moved = (310.0, 204.0, 22.0, 20.0)
     search = judge_search(search, [sure(moved), nothing()], CONFIG).search
-    assert search == Search(LAST, 0.0, 9, 8, Hypothesis(moved, 2))
+    assert (search.missed, search.tiles) == (9, 8)
+    assert search.hypothesis == Hypothesis(moved, 2, 2, 2 * sure().score, 2 * sure().similarity, 2 * sure().iou)
     assert judge_search(search, [sure(moved), nothing()], CONFIG) == (None, 0, True)
 
 
@@ -211,7 +213,8 @@ def test_one_frame_is_enough_where_one_is_asked_for() -> None:
 )
 def test_a_candidate_that_jumps_or_grows_starts_anew(box) -> None:
     search = Search(LAST, 0.0, 9, 8, Hypothesis(ELSEWHERE, 2))
-    assert judge_search(search, [sure(box), nothing()], CONFIG).search == Search(LAST, 0.0, 10, 9, Hypothesis(box, 1))
+    hypothesis = judge_search(search, [sure(box), nothing()], CONFIG).search.hypothesis
+    assert (hypothesis.box, hypothesis.convincing, hypothesis.frames) == (box, 1, 1)
 
 
 def test_a_candidate_that_is_not_seen_again_is_dropped() -> None:
@@ -222,7 +225,66 @@ def test_a_candidate_that_is_not_seen_again_is_dropped() -> None:
 def test_a_candidate_that_is_outdone_gives_way() -> None:
     other = (20.0, 20.0, 20.0, 20.0)
     search = Search(LAST, 0.0, 9, 8, Hypothesis(ELSEWHERE, 2))
-    assert judge_search(search, [sure(score=0.6), sure(other, 0.7)], CONFIG).search.hypothesis == Hypothesis(other, 1)
+    hypothesis = judge_search(search, [sure(score=0.6), sure(other, 0.7)], CONFIG).search.hypothesis
+    assert (hypothesis.box, hypothesis.convincing) == (other, 1)
+
+
+def follow_hypothesis(candidate: Candidate, frames: int) -> list[SearchOutcome]:
+    """A candidate in a tile, then in the region about it for the other frames; long after the loss."""
+    search, outcomes = Search(LAST, 1.4, missed=50), []
+    for frame in range(frames):
+        candidates = [candidate, nothing()] if frame else [nothing(), candidate]
+        outcomes.append(judge_search(search, candidates, CONFIG))
+        search = outcomes[-1].search or search
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("score", "similarity", "iou", "taken"),
+    [
+        (0.52, 0.67, 0.76, True),  # never convincing: that takes a similarity of 0.9
+        (0.48, 0.89, 0.95, False),
+        (0.9, 0.65, 0.95, False),
+        (0.9, 0.89, 0.74, False),
+    ],
+)
+def test_what_is_good_on_average_for_ten_frames_is_the_target(score, similarity, iou, taken) -> None:
+    outcomes = follow_hypothesis(Candidate(ELSEWHERE, score, iou, NORMAL, similarity=similarity), 12)
+    assert [outcome.search is None for outcome in outcomes[:9]] == [False] * 9
+    assert (outcomes[9].search is None) is taken
+    if taken:
+        assert outcomes[9] == (None, 0, True)
+
+
+def test_what_is_found_is_followed_before_anything_is_claimed_of_it() -> None:
+    faint = Candidate(ELSEWHERE, 0.35, 0.3, UNCERTAIN, similarity=0.2, is_recognised=False)
+    (outcome,) = follow_hypothesis(faint, 1)
+    assert plan_search(outcome.search, (640, 480), CONFIG)[0].expected == ELSEWHERE
+    (outcome,) = follow_hypothesis(faint._replace(score=0.34), 1)
+    assert plan_search(outcome.search, (640, 480), CONFIG)[0].expected == LAST
+
+
+def test_a_faint_candidate_does_not_draw_the_search_from_the_one_it_follows() -> None:
+    search = Search(LAST, 1.4, 50, hypothesis=Hypothesis(ELSEWHERE, 0, 3, 1.5, 1.5, 1.5))
+    followed = Candidate(ELSEWHERE, 0.4, 0.5, NORMAL, similarity=0.4)
+    other = Candidate((20.0, 20.0, 20.0, 20.0), 0.6, 0.9, NORMAL, similarity=0.7)
+    assert judge_search(search, [followed, other], CONFIG).search.hypothesis.box == ELSEWHERE
+    gone = judge_search(search, [nothing(), other], CONFIG).search.hypothesis
+    assert (gone.box, gone.frames) == (other.box, 1)
+
+
+def test_what_was_not_recognised_at_the_last_place_needs_proof_in_the_next_frame() -> None:
+    seen = Candidate(LAST, 0.4, 0.5, NORMAL, similarity=0.3, is_recognised=False)
+    assert judge_search(Search(LAST, 1.4), [seen, nothing()], CONFIG).search is not None
+    assert judge_search(Search(LAST, 1.4), [seen._replace(is_recognised=True), nothing()], CONFIG).search is None
+
+
+def test_soon_after_the_loss_only_what_is_near_the_last_place_is_taken_at_once() -> None:
+    # The search region about the last place, 20 px a side, reaches 50 px from its middle.
+    search = Search(LAST, 1.4, 5, hypothesis=Hypothesis(LAST, 0, 3, 1.5, 1.5, 1.5))
+    for dx, taken in ((49.0, True), (51.0, False)):
+        moved = sure((LAST[0] + dx, *LAST[1:]), score=0.45)
+        assert (judge_search(search, [moved, nothing()], CONFIG).search is None) is taken
 
 
 @pytest.mark.parametrize(

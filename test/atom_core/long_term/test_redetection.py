@@ -1,0 +1,124 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What follows from a candidate that does not look like the target; candidates made by hand, without networks."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from atom_core.boxes import Box
+from atom_core.candidate import Candidate, SearchRegion
+from atom_core.config import TrackerConfig
+from atom_core.long_term.appearance import Appearance, TemplatePatch
+from atom_core.long_term.redetection import DOUBT_FRAMES, Redetection
+from atom_core.long_term.strategy import Decision
+from atom_core.result import TrackState
+
+CONFIG = TrackerConfig()
+PLACE = (100.0, 80.0, 20.0, 20.0)
+BESIDE = (104.0, 82.0, 20.0, 20.0)
+FAR = (131.0, 80.0, 20.0, 20.0)  # more than a side away
+SIZE = (320, 240)
+
+
+class GivenSimilarity:
+    """An appearance that answers with what was cut out, which is a number here."""
+
+    def similarity(self, patch: TemplatePatch) -> float:
+        return cast(float, patch)
+
+
+def target(match_score: float = 1.4) -> Redetection:
+    """A target whose match score was the same in the last frames."""
+    return Redetection(cast(Appearance, GivenSimilarity()), [match_score] * 5)
+
+
+def found(score: float, box: Box = BESIDE, state: TrackState = TrackState.TRACKING) -> Candidate:
+    return Candidate(box, score, 0.8, state)
+
+
+def step(strategy: Redetection, candidates: Sequence[Candidate], similarities: Sequence[float]) -> Decision:
+    regions = strategy.plan(PLACE, SIZE, CONFIG)
+    assert len(regions) == len(candidates)
+
+    def cut_patch(number: int, box: Box) -> TemplatePatch:
+        return cast(TemplatePatch, similarities[number])
+
+    return strategy.judge(PLACE, strategy.recognise(regions, candidates, SIZE, cut_patch), CONFIG)
+
+
+def test_what_looks_like_the_target_is_tracked() -> None:
+    strategy = target()
+    result = step(strategy, [found(0.6)], [0.9]).result
+    assert (result.state, result.box) == (TrackState.TRACKING, BESIDE)
+    assert strategy.match_scores[-1] == pytest.approx(0.9 + 0.6 * 0.6)
+
+
+@pytest.mark.parametrize("score", [0.7, 0.95])
+def test_a_high_score_is_enough_and_every_fifth_time_the_match_score_learns_the_new_look(score) -> None:
+    strategy = target()
+    for _ in range(4):
+        assert step(strategy, [found(score)], [0.1]).result.state is TrackState.TRACKING
+    assert strategy.match_scores == [1.4] * 5
+    assert step(strategy, [found(score)], [0.1]).result.state is TrackState.TRACKING
+    assert strategy.match_scores == [1.4] * 4 + [pytest.approx(0.1 + 0.6 * score)]
+
+
+def test_a_doubtful_candidate_is_followed_as_uncertain() -> None:
+    # 0.4 + 0.6 * 0.6 = 0.76, less than 0.6 * 1.4 = 0.84.
+    strategy = target()
+    result = step(strategy, [found(0.6)], [0.4]).result
+    assert (result.state, result.box, result.score) == (TrackState.UNCERTAIN, BESIDE, 0.6)
+    assert strategy.search is None
+    assert not strategy.teaches(result, CONFIG)
+    assert strategy.match_scores == [1.4] * 5, "the baseline is the target's alone"
+
+
+@pytest.mark.parametrize(
+    ("score", "similarity", "box"),
+    [(0.54, 0.4, BESIDE), (0.6, 0.34, BESIDE), (0.6, 0.4, FAR)],
+    ids=["low score", "other look", "elsewhere"],
+)
+def test_what_is_too_doubtful_is_lost_and_searched_for(score, similarity, box) -> None:
+    strategy = target()
+    result = step(strategy, [found(score, box)], [similarity]).result
+    assert (result.state, result.box, result.iou) == (TrackState.LOST, PLACE, 0.0)
+    first = strategy.plan(PLACE, SIZE, CONFIG)[0]
+    assert first.expected == box, "it is followed all the same, and nothing is claimed of it"
+
+
+def test_after_ten_frames_it_is_the_target_in_another_shape() -> None:
+    strategy = target()
+    states = [step(strategy, [found(0.6)], [0.4]).result.state for _ in range(DOUBT_FRAMES + 2)]
+    assert states == [TrackState.UNCERTAIN] * DOUBT_FRAMES + [TrackState.TRACKING] * 2
+    assert strategy.cooldown == CONFIG.update_interval + 1
+    assert strategy.match_scores[0] == pytest.approx(0.76)
+
+
+def test_a_recognised_frame_ends_the_doubt() -> None:
+    strategy = target()
+    for _ in range(DOUBT_FRAMES):
+        step(strategy, [found(0.6)], [0.4])
+    assert step(strategy, [found(0.6)], [0.9]).result.state is TrackState.TRACKING
+    assert strategy.cooldown == 0
+    assert step(strategy, [found(0.6)], [0.3]).result.state is TrackState.LOST
+    assert step(target(), [found(0.6)], [0.4]).result.state is TrackState.UNCERTAIN
+
+
+def test_without_recognition_whatever_is_found_is_the_target() -> None:
+    config = TrackerConfig(recognition=0.0)
+    strategy = target()
+    regions = [SearchRegion.about(PLACE, config)]
+    cut_patch = pytest.fail  # nothing is compared
+    candidates = strategy.recognise(regions, [found(0.3)], SIZE, cast(object, cut_patch))
+    assert strategy.judge(PLACE, candidates, config).result.state is TrackState.TRACKING
+
+
+def test_without_redetection_a_lost_target_is_not_searched_for() -> None:
+    config = TrackerConfig(redetection=False)
+    strategy = target()
+    regions = strategy.plan(PLACE, SIZE, config)
+    candidates = strategy.recognise(regions, [found(0.3)], SIZE, lambda number, box: cast(TemplatePatch, 0.1))
+    assert strategy.judge(PLACE, candidates, config).result.state is TrackState.LOST
+    assert strategy.search is None
