@@ -44,7 +44,7 @@ class Redetection:
 
     Attributes:
         appearance: what the target looks like.
-        match_scores: of the last frames in which it was visible and compared, see `search.match_score`.
+        match_scores: of the last frames in which it was visible, see `search.match_score`.
         search: while it is lost.
         cooldown: frames to come in which only sure results are learned, after a re-detection.
     """
@@ -53,7 +53,8 @@ class Redetection:
     match_scores: list[float] = field(default_factory=lambda: [_FIRST_BASELINE])
     search: Search | None = None
     cooldown: int = 0
-    frames_uncompared: int = 0  # since a candidate was compared with the target
+    frames_uncompared: int = 0  # since a candidate in the target's place was compared with it
+    last_similarity: float = 1.0  # of that candidate
     doubtful_frames: int = 0  # in a row in which what is followed does not look like the target
 
     @property
@@ -90,9 +91,11 @@ class Redetection:
         is_sure_score = not is_lost and is_surely_found(candidate)
         if is_sure_score and self.frames_uncompared < INTERVAL - 1:
             self.frames_uncompared += 1
-            return candidate
-        self.frames_uncompared = 0
-        candidate = candidate._replace(similarity=self.appearance.similarity(cut_patch(candidate.box)))
+            return candidate._replace(similarity=self.last_similarity)
+        similarity = self.appearance.similarity(cut_patch(candidate.box))
+        if not is_lost:
+            self.frames_uncompared, self.last_similarity = 0, similarity
+        candidate = candidate._replace(similarity=similarity)
         return candidate._replace(is_recognised=is_sure_score or is_recognised(candidate, self.baseline, config))
 
     def judge(self, place: Box, candidates: Sequence[Candidate], config: TrackerConfig) -> Decision:
@@ -111,8 +114,7 @@ class Redetection:
             return self._doubt(place, candidate, config)
         self.doubtful_frames = 0
         if candidate.state.is_visible:
-            if self.frames_uncompared == 0:
-                self.match_scores = [*self.match_scores, match_score(candidate)][-_BASELINE_FRAMES:]
+            self.match_scores = [*self.match_scores, match_score(candidate)][-_BASELINE_FRAMES:]
         elif config.redetection:
             self.search = Search(place, self.baseline)
         return Decision(TrackResult(*candidate[:5]), chosen)

@@ -135,8 +135,11 @@ def _others_of_video(
     config: TrainingConfig,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All targets (K, 4) in each view: boxes of the one object, looser and tighter by the same shares in both."""
-    looseness = [np.zeros(4), *(draw_looseness(config.targets, rng) for _ in range(config.targets.count - 1))]
+    """All targets (K, 4) in each view: the one object's box, and at times one looser or tighter by the same shares."""
+    looseness = [np.zeros(4)]
+    for _ in range(config.targets.count - 1):
+        is_loose = rng.random() < config.targets.loose_probability
+        looseness.append(draw_looseness(config.targets, rng) if is_loose else np.zeros(4))
     views = (np.array(reference.box), np.array(test.box))
     return tuple(np.stack([loosen(box, share) for share in looseness]) for box in views)
 
