@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 
 from rclpy.exceptions import InvalidHandle
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 try:
@@ -14,6 +15,7 @@ try:
 except ImportError:  # an optional package: without it the manager needs `bond_timeout: 0.0`
     Bond = None
 
+RCLError = rclpy_implementation.RCLError
 _TOPIC = "bond"  # nav2's
 _GUARD = "bond_disable_heartbeat_timeout"  # a parameter that bondpy declares each time it misses its partner
 
@@ -28,7 +30,7 @@ class ManagerBond:
             return
         if node.has_parameter(_GUARD):
             node.undeclare_parameter(_GUARD)
-        self._bond = Bond(node=node, topic=_TOPIC, id=node.get_name())
+        self._bond = Bond(node, _TOPIC, node.get_name())
         self._bond.start()
 
     def end(self) -> None:
@@ -36,7 +38,8 @@ class ManagerBond:
         if self._bond is None:
             return
         bond, self._bond = self._bond, None
-        bond.shutdown()
-        with contextlib.suppress(AttributeError, InvalidHandle):  # bondpy leaves them in the node's lists
+        with contextlib.suppress(RCLError, InvalidHandle):  # where ROS has ended, nothing can be published
+            bond.shutdown()
+        with contextlib.suppress(InvalidHandle):  # bondpy leaves these in the node's lists
             self._node.destroy_subscription(bond.sub)
             self._node.destroy_publisher(bond.pub)

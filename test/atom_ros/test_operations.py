@@ -301,8 +301,8 @@ def test_the_bond_with_a_manager_lasts_as_long_as_the_node_is_active(
     class FakeBond:
         """bondpy's, as far as the node uses it."""
 
-        def __init__(self, topic: str, id: str, node: object) -> None:
-            made.append((topic, id))
+        def __init__(self, node: object, topic: str, bond_id: str) -> None:
+            made.append((topic, bond_id))
             self.sub = node.create_subscription(Image, topic, print, 1)
             self.pub = node.create_publisher(Image, topic, 1)
 
