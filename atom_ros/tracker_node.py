@@ -45,6 +45,7 @@ from atom_ros.gpu import (
 from atom_ros.images import ImageMessage
 from atom_ros.input.image_input import ImageInput
 from atom_ros.input.target_inputs import TargetInputs
+from atom_ros.input.watch import COMPRESSED, IMAGE, Input, InputWatch
 from atom_ros.managed_node import ManagedNode, answer_of
 from atom_ros.outputs.diagnostics import Condition, Statistics, diagnostic_array
 from atom_ros.outputs.events import StateLog, summary
@@ -98,6 +99,7 @@ class TrackerNode(ManagedNode):
         self._images: ImageInput | None = None
         self._bond: ManagerBond | None = None
         self._expiry: Timer | None = None
+        self._watch: InputWatch | None = None
         self._stopping: Worker | None = None  # no longer active, and its thread may be busy
 
         # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
@@ -177,13 +179,14 @@ class TrackerNode(ManagedNode):
             leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
         )
-        self._outputs.start()
+        self._outputs.start(self.resolve_topic_name("image"))
         self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
         # Requests for images that do not come are answered also while none comes.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)
         self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
         self._bond = ManagerBond(self)
+        self._watch = self._watch_inputs()
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
         return super().on_activate(state)
 
@@ -228,6 +231,7 @@ class TrackerNode(ManagedNode):
             self.destroy_timer(self._expiry)
         self._stopping = self._worker or self._stopping
         self._images = self._inputs = self._bond = self._expiry = self._worker = self._buffer = None
+        self._watch = None
         return self._stopping
 
     def _stop(self) -> None:
@@ -310,6 +314,18 @@ class TrackerNode(ManagedNode):
         topic = self.resolve_topic_name("image")
         return f"{topic}/compressed" if self._settings.image_transport == "compressed" else topic
 
+    def _watch_inputs(self) -> InputWatch:
+        images = self._images
+        is_compressed = self._settings.image_transport == "compressed"
+        image = Input(
+            "image",
+            self._image_topic(),
+            COMPRESSED if is_compressed else IMAGE,
+            lambda: images.received,
+            qos=lambda: images.qos,
+        )
+        return InputWatch(self, [image, *self._outputs.spatial.inputs()])
+
     def _on_image(self, message: ImageMessage) -> None:
         if self._worker is None:
             return
@@ -337,6 +353,7 @@ class TrackerNode(ManagedNode):
 
     def _publish_diagnostics(self) -> None:
         tracker = self._tracker
+        missing = self._watch.check() if self._watch is not None else {}
         condition = Condition(
             lifecycle=self.lifecycle_state,
             state=summary(self._state_log.states),
@@ -347,6 +364,8 @@ class TrackerNode(ManagedNode):
             engine=tracker.engine if tracker else "",
             execution=tracker.execution if tracker else "",
             fault=self._fault,
+            missing_image=missing.get("image", ""),
+            inputs=self._outputs.spatial.condition(missing) if self._watch is not None else {},
             memory=process_megabytes(),
             gpu_memory=gpu_megabytes(tracker.device) if tracker else 0.0,
         )

@@ -15,7 +15,7 @@ from functools import partial
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -65,6 +65,7 @@ class ImageInput:
         self._subscription: Subscription | None = None
         self._source: object = None  # tells the subscription's images from the former one's
         self._former: Subscription | None = None  # until the one that replaces it delivers
+        self.received = 0  # images up to now
         self._newest_stamp = 0  # of the newest image, ns
         self._timer = None
         self._is_auto = settings.qos_reliability == "auto"
@@ -74,6 +75,11 @@ class ImageInput:
         self._subscribe(offered_reliability(self._node, self._topic) or _BEST_EFFORT)
         clock = Clock(clock_type=ClockType.STEADY_TIME)  # cameras come and go also while simulated time stands still
         self._timer = node.create_timer(_PERIOD, self._adapt, clock=clock)
+
+    @property
+    def qos(self) -> QoSProfile:
+        """Of the subscription as it is now."""
+        return self._subscription.qos_profile
 
     @property
     def reliability(self) -> ReliabilityPolicy:
@@ -119,6 +125,7 @@ class ImageInput:
             self._subscription = create(on_image)
 
     def _receive(self, source: object, message: ImageMessage) -> None:
+        self.received += 1
         if self._former is not None:
             stamp = to_nanoseconds(message.header.stamp)
             if source is self._source:

@@ -9,8 +9,8 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -145,12 +145,14 @@ class Condition:
     topic: str  # of the images
     device: str = ""  # where the network runs; empty before it is loaded
     network: str = ""  # its name and digest; empty before it is loaded
-    engine: str = ""  # what computes the network, and in which precision, see `MultiTracker.engine`
     execution: str = ""  # how the frame step is run, see `MultiTracker.execution`
     fault: str = ""  # what went wrong with the GPU
     memory: float = math.nan  # MB of the process; NaN where unknown
     gpu_memory: float = 0.0  # MB that the process holds of it; 0 on the CPU
     is_paused: bool = False
+    engine: str = ""  # what computes the network, and in which precision, see `MultiTracker.engine`
+    missing_image: str = ""  # why no image comes, as far as that is known
+    inputs: Mapping[str, str] = field(default_factory=dict)  # calibration and depth, in words
 
 
 def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Snapshot) -> DiagnosticArray:
@@ -184,6 +186,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
         "network": condition.network,
         "engine": condition.engine,
         "execution": condition.execution,
+        **condition.inputs,
         "memory (MB)": f"{condition.memory:.0f}",
         "GPU memory (MB)": f"{condition.gpu_memory:.0f}",
         "GPU fault": condition.fault,
@@ -205,7 +208,8 @@ def _judge(condition: Condition, snapshot: Snapshot) -> tuple[bytes, str]:
     if snapshot.new_failures:
         return DiagnosticStatus.ERROR, f"{snapshot.new_failures} images not processed: {snapshot.last_error}"
     if snapshot.input_rate == 0:
-        return DiagnosticStatus.WARN, f"no image arrives on {condition.topic}"
+        reason = f": {condition.missing_image}" if condition.missing_image else ""
+        return DiagnosticStatus.WARN, f"no image arrives on {condition.topic}{reason}"
     if snapshot.new_ignored:
         count, topic = snapshot.new_ignored, condition.topic
         return DiagnosticStatus.WARN, f"{count} images ignored whose stamps do not grow, on {topic}"

@@ -36,7 +36,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, statistics: Statistics, settings: Settings) -> None:
         self._node = node
         self._statistics = statistics
-        self._spatial = SpatialOutputs(node, settings)
+        self.spatial = SpatialOutputs(node, settings)
         self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
         self._tracks = node.create_lifecycle_publisher(TrackArray, "~/tracks", _RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
@@ -70,7 +70,7 @@ class Outputs:
             size = (1, 1)  # of an image that nobody has decoded, and on which nothing is placed
         if size is not None:
             self._publish_image_marker(header, reports, size)
-        self._spatial.publish(reports, size)
+        self.spatial.publish(reports, size)
 
     def _publish_image_marker(self, header: Header, reports: Sequence[Report], size: tuple[int, int]) -> None:
         if self._image_markers.get_subscription_count() > 0:
@@ -87,25 +87,29 @@ class Outputs:
         """Whether somebody looks at the debug image."""
         return any(p.get_subscription_count() > 0 for p in (self._debug_image, self._compressed))
 
-    def start(self) -> None:
-        """Subscribes to what tells where the targets are in space; to be called when the node is activated."""
-        self._spatial.start()
+    def start(self, image: str) -> None:
+        """Subscribes to what tells where the targets are in space; to be called when the node is activated.
+
+        Args:
+            image: full name of the image's topic.
+        """
+        self.spatial.start(image)
 
     def stop(self) -> None:
         """Unsubscribes, and deletes what is shown of the targets, unless Ctrl-C has ended all publishing."""
         if self._node.context.ok():
             self.forget()
-        self._spatial.stop()
+        self.spatial.stop()
 
     def forget(self, target_id: int | None = None) -> None:
         """Deletes what is shown of a target, or of all; does not wait for the next image."""
-        self._spatial.forget(target_id)
+        self.spatial.forget(target_id)
         if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
             self._publish_image_marker(Header(), (), (1, 1))
 
     def destroy(self) -> None:
         """Removes the publishers from the node."""
-        self._spatial.destroy()
+        self.spatial.destroy()
         for publisher in (
             self._track,
             self._tracks,

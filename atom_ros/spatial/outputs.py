@@ -7,19 +7,20 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
+from atom_ros.input.watch import CAMERA_INFO, IMAGE, Input, camera_info_topic
 from atom_ros.outputs.markers import Sighting, marker_array, point_message, pose_message, transform_message
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
@@ -32,6 +33,7 @@ except ImportError:  # an optional package: without it the node publishes no tra
     TFMessage = None
 
 _RELIABLE = QoSProfile(depth=10)
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TF = QoSProfile(depth=100)
 _DEPTH_SECONDS, _DEPTH_BYTES = 2.0, 64_000_000  # kept: the tracker is this late at most
 _LOG_INTERVAL = 5.0  # s between two messages about the same input
@@ -67,6 +69,8 @@ class SpatialOutputs:
         elif settings.publish_tf:
             self._transforms = node.create_lifecycle_publisher(TFMessage, "/tf", _TF)
         self._subscriptions = []
+        self._topics: dict[str, str] = {}  # full names, by those before remapping
+        self.received = {"camera_info": 0, "depth": 0}  # messages since the start
         self._calibration: tuple | None = None
         self._camera: Camera | None = None
         self._depths = FrameBuffer(_DEPTH_SECONDS, _DEPTH_BYTES)
@@ -75,14 +79,59 @@ class SpatialOutputs:
         self._header = Header()  # of the newest image
         self._complaints: dict[str, tuple[str, float]] = {}  # by input: the newest, and its time (s)
 
-    def start(self) -> None:
-        """Subscribes to `camera_info` and `depth`."""
-        for message_type, topic, callback in (
-            (CameraInfo, "camera_info", self._on_camera_info),
-            (Image, "depth", self._on_depth),
-        ):
-            subscription = self._node.create_subscription(message_type, topic, callback, qos_profile_sensor_data)
-            self._subscriptions.append(subscription)
+    def start(self, image: str) -> None:
+        """Subscribes to the calibration and to `depth`.
+
+        Args:
+            image: full name of the image's topic, beside which the calibration is looked for.
+        """
+        self._topics = {
+            "camera_info": camera_info_topic(self._node, image),
+            "depth": self._node.resolve_topic_name("depth"),
+        }
+        self.received.update(camera_info=0, depth=0)
+        create = self._node.create_subscription
+        self._subscriptions = [
+            create(CameraInfo, self._topics["camera_info"], self._on_camera_info, qos_profile_sensor_data),
+            # One that was sent before, and kept for latecomers, reaches only who asks for it; such a subscription hears
+            # no other publisher. Where both hear the same, the second is no news.
+            create(CameraInfo, self._topics["camera_info"], self._on_camera_info, _LATCHED),
+            create(Image, self._topics["depth"], self._on_depth, qos_profile_sensor_data),
+        ]
+
+    def inputs(self) -> list[Input]:
+        """The inputs, to be watched while they are subscribed to."""
+        return [
+            Input(
+                "camera_info",
+                self._topics["camera_info"],
+                CAMERA_INFO,
+                lambda: self.received["camera_info"],
+                self._is_wanted,
+            ),
+            Input("depth", self._topics["depth"], IMAGE, lambda: self.received["depth"], self._is_depth_wanted),
+        ]
+
+    def condition(self, missing: Mapping[str, str]) -> dict[str, str]:
+        """The state of calibration and depth, in words. Args: `missing` says what is wrong with the inputs."""
+        with self._lock:
+            words = {}
+            for name, title, is_there in (
+                ("camera_info", "calibration", self._camera is not None),
+                ("depth", "depth", self.received["depth"] > 0),
+            ):
+                complaint = self._complaints.get(name, ("",))[0] if self.received[name] else ""
+                topic = self._topics.get(name, "")
+                words[title] = (
+                    f"missing: {missing[name]}"
+                    if missing.get(name)
+                    else f"unusable: {complaint}"
+                    if complaint and not (name == "camera_info" and is_there)
+                    else f"from {topic}"
+                    if is_there
+                    else "none"
+                )
+            return words
 
     def stop(self) -> None:
         """Unsubscribes and deletes what is shown."""
@@ -132,6 +181,7 @@ class SpatialOutputs:
     # Inputs
 
     def _on_camera_info(self, info: CameraInfo) -> None:
+        self.received["camera_info"] += 1
         roi = info.roi
         calibration = (
             *(info.width, info.height, info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p)),
@@ -147,6 +197,7 @@ class SpatialOutputs:
                 self._complain("camera_info", error)
 
     def _on_depth(self, message: Image) -> None:
+        self.received["depth"] += 1
         with self._lock:
             if not self._is_wanted():
                 self._depths.clear()
@@ -258,6 +309,9 @@ class SpatialOutputs:
     def _is_wanted(self) -> bool:
         publishers = (self._markers, self._bearing, self._position)
         return self._transforms is not None or any(p.get_subscription_count() > 0 for p in publishers)
+
+    def _is_depth_wanted(self) -> bool:
+        return self._transforms is not None or self._position.get_subscription_count() > 0
 
     def _delete(self, target_ids: set[int]) -> None:
         if target_ids and self._node.context.ok():  # after Ctrl-C nothing can be published
