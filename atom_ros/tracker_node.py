@@ -180,7 +180,9 @@ class TrackerNode(ManagedNode):
             last_target_id=self._last_target_id,
         )
         self._outputs.start(self.resolve_topic_name("image"))
-        self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
+        self._inputs = TargetInputs(
+            self, self._worker.set_target, settings.box, settings.target_topics, self._outputs.set_class
+        )
         # Requests for images that do not come are answered also while none comes.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)

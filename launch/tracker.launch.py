@@ -31,7 +31,7 @@ NODE_PARAMETERS = {
 FULL_NAMES = {"reliability": "qos.reliability"}  # of parameters whose arguments are called more shortly
 TOPICS = {
     "image": "Topic of the camera's images",
-    "camera_info": "Topic of the camera's calibration",
+    "camera_info": "Topic of the camera's calibration; by default the camera_info beside the image",
     "depth": "Topic of the depth image that is aligned with the image",
 }
 

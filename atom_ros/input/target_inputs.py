@@ -65,6 +65,12 @@ def box_of_detection(detection: Any) -> Box:
     return x - width / 2, y - height / 2, width, height
 
 
+def class_of_detection(detection: Any) -> str:
+    """The class of a Detection2D's hypothesis with the highest score; "" where it has none."""
+    best = max(detection.results, key=lambda result: result.hypothesis.score, default=None)
+    return "" if best is None else best.hypothesis.class_id
+
+
 class Clicks:
     """Two clicks make a box: one corner, then the opposite one."""
 
@@ -102,6 +108,7 @@ class _Order:
     box: Box
     stamp: int  # ns; 0 for the newest image
     source: str  # topic or parameter
+    class_id: str = ""  # as a detector calls it
     retries: int = 0  # on later images; a camera's first ones may be spoilt
 
 
@@ -118,6 +125,7 @@ class TargetInputs:
         set_target: Callable[[Box, int], Future[int]],
         box: Box | None = None,
         topics: bool = True,
+        set_class: Callable[[int, str], None] = lambda target_id, class_id: None,
     ) -> None:
         """Subscribes.
 
@@ -126,10 +134,13 @@ class TargetInputs:
             set_target: takes a box in image px and its image's stamp in ns; may be called from any thread.
             box: to be set on the first image.
             topics: whether to take targets from topics.
+            set_class: takes the number of a target that a detector has set, and its class there, when it is learned;
+                called from any thread.
         """
         self._node = node
         self._set_target = set_target
-        self._first = None if box is None else _Order(box, 0, "the parameter box", _RETRIES)
+        self._set_class = set_class
+        self._first = None if box is None else _Order(box, 0, "the parameter box", retries=_RETRIES)
         self._clicks = Clicks()
         self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
         self._waiting: deque[_Order] = deque()
@@ -163,9 +174,16 @@ class TargetInputs:
                 Detection2D,
                 "~/target_detection",
                 lambda detection: (box_of_detection(detection), to_nanoseconds(detection.header.stamp)),
+                class_of_detection,
             )
 
-    def _listen(self, message_type: type, topic: str, read: Callable[[Any], tuple[Box, int] | None]) -> None:
+    def _listen(
+        self,
+        message_type: type,
+        topic: str,
+        read: Callable[[Any], tuple[Box, int] | None],
+        read_class: Callable[[Any], str] = lambda message: "",
+    ) -> None:
         """Subscribes; `read` makes box and stamp of a message, or None, and raises ValueError for a malformed one."""
         name = self._node.resolve_topic_name(topic)
 
@@ -176,7 +194,7 @@ class TargetInputs:
                 self._refuse(name, error)
             else:
                 if target is not None:
-                    self._order(_Order(*target, name))
+                    self._order(_Order(*target, name, read_class(message)))
 
         self._subscriptions.append(self._node.create_subscription(message_type, name, on_message, _DEPTH))
 
@@ -209,6 +227,8 @@ class TargetInputs:
 
     def _answered(self, order: _Order, future: Future[int]) -> None:
         try:
+            if order.class_id:
+                self._set_class(future.result(), order.class_id)
             self._node.get_logger().info(
                 f"Target {future.result()} was set by {order.source}", throttle_duration_sec=_LOG_INTERVAL
             )

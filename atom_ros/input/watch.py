@@ -50,7 +50,7 @@ class Input:
 
 
 def camera_info_topic(node: Node, image: str) -> str:
-    """Where the calibration is looked for: where `camera_info` was remapped to, or else beside the image, as drivers do.
+    """Where the calibration is: where `camera_info` was remapped to, or else beside the image, as drivers publish it.
 
     Args:
         node: whose remapping counts.

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rclpy.duration import Duration
 from std_msgs.msg import Header
@@ -41,8 +41,13 @@ def track_array_message(header: Header, tracks: Sequence[Track]) -> TrackArray:
     return TrackArray(header=header, tracks=[track for track in tracks if track.status != Track.IDLE])
 
 
-def detections_message(reports: Sequence[Report]) -> Detection2DArray:
-    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every target that is seen."""
+def detections_message(reports: Sequence[Report], classes: Mapping[int, str]) -> Detection2DArray:
+    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every target that is seen.
+
+    Args:
+        reports: one for each target.
+        classes: of the targets that a detector has set, by their numbers; the others' class is "target".
+    """
     header = reports[0].frame.message.header
     message = Detection2DArray(header=header)
     for report in reports:
@@ -55,8 +60,8 @@ def detections_message(reports: Sequence[Report]) -> Detection2DArray:
         detection.bbox.size_x = width
         detection.bbox.size_y = height
         hypothesis = ObjectHypothesisWithPose()
-        hypothesis.hypothesis.class_id = "target"
-        hypothesis.hypothesis.score = float(report.confidence)
+        hypothesis.hypothesis.class_id = classes.get(report.target_id, "target")
+        hypothesis.hypothesis.score = min(1.0, max(0.0, float(report.confidence)))  # as vision_msgs defines it
         detection.results.append(hypothesis)
         message.detections.append(detection)
     return message

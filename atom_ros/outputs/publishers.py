@@ -28,6 +28,7 @@ from atom_tracker.msg import Track, TrackArray
 
 _RELIABLE = QoSProfile(depth=10)
 _DEBUG_IMAGE = QoSProfile(depth=1)
+_CLASSES_KEPT = 1000  # of so many targets; older ones are gone, or are called "target" again
 
 
 class Outputs:
@@ -37,6 +38,7 @@ class Outputs:
         self._node = node
         self._statistics = statistics
         self.spatial = SpatialOutputs(node, settings)
+        self._classes: dict[int, str] = {}  # by target, as a detector gave them
         self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
         self._tracks = node.create_lifecycle_publisher(TrackArray, "~/tracks", _RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
@@ -62,7 +64,7 @@ class Outputs:
         track = tracks[-1]
         self._statistics.add_latency((track.latency.sec + track.latency.nanosec / NANOSECONDS) * 1000.0)
         if self._detections is not None:
-            self._detections.publish(detections_message(reports))
+            self._detections.publish(detections_message(reports, self._classes))
         if image is not None and self.wants_image():
             self._publish_debug_image(header, draw(image, reports, self._statistics.fps))
         size = _size(reports[0].frame.message, image)
@@ -82,6 +84,11 @@ class Outputs:
         if self._compressed.get_subscription_count() > 0:
             _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
             self._compressed.publish(CompressedImage(header=header, format="jpeg", data=array("B", data.tobytes())))
+
+    def set_class(self, target_id: int, class_id: str) -> None:
+        """The detections' class of a target from now on; may be called from any thread."""
+        classes = {number: name for number, name in self._classes.items() if number > target_id - _CLASSES_KEPT}
+        self._classes = classes | {target_id: class_id}
 
     def wants_image(self) -> bool:
         """Whether somebody looks at the debug image."""

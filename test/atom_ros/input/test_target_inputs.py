@@ -22,7 +22,7 @@ from robot import Robot, TrackerProcess, wait_until
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from atom_ros.input import target_inputs
-from atom_ros.input.target_inputs import Clicks, TargetInputs, box_of_detection, box_of_region
+from atom_ros.input.target_inputs import Clicks, TargetInputs, box_of_detection, box_of_region, class_of_detection
 from atom_ros.target_client import TargetClient
 from atom_tracker.msg import Track
 
@@ -41,6 +41,14 @@ def _detection(x: float, y: float, width: float, height: float, theta: float = 0
     """Has the fields of a Detection2D, a message of a package that need not be installed."""
     center = SimpleNamespace(position=SimpleNamespace(x=x, y=y), theta=theta)
     return SimpleNamespace(bbox=SimpleNamespace(center=center, size_x=width, size_y=height))
+
+
+def test_the_class_of_a_detection_is_that_of_its_best_hypothesis() -> None:
+    def result(name: str, score: float) -> SimpleNamespace:
+        return SimpleNamespace(hypothesis=SimpleNamespace(class_id=name, score=score))
+
+    assert class_of_detection(SimpleNamespace(results=[result("dog", 0.3), result("cat", 0.6)])) == "cat"
+    assert class_of_detection(SimpleNamespace(results=[])) == ""
 
 
 def test_detection() -> None:

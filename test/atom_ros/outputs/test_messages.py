@@ -10,7 +10,7 @@ from atom_core.result import TrackResult, TrackState
 from atom_ros.frame_buffer import Frame
 from atom_ros.outputs import messages
 from atom_ros.outputs.messages import detections_message, track_message
-from atom_ros.report import Report
+from atom_ros.report import Report, Status
 from atom_tracker.msg import Track
 
 BOX = (10.0, 20.0, 30.0, 40.0)
@@ -67,16 +67,16 @@ def test_latency_is_negative_where_the_camera_is_ahead() -> None:
 
 @pytest.mark.skipif(messages.Detection2DArray is None, reason="vision_msgs is not installed")
 def test_detections() -> None:
-    message = detections_message([_report(TrackState.TRACKING)])
+    message = detections_message([_report(TrackState.TRACKING)], {})
     assert message.header == _frame().message.header
     (detection,) = message.detections
     assert detection.id == "7"
     assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == (25.0, 40.0)
     assert (detection.bbox.size_x, detection.bbox.size_y) == (30.0, 40.0)
     assert detection.results[0].hypothesis.class_id == "target"
-    assert detection.results[0].hypothesis.score == 1.25
-    assert len(detections_message([_report(TrackState.LOST)]).detections) == 0
-    assert len(detections_message([Report(_frame(), 7)]).detections) == 0
+    assert detection.results[0].hypothesis.score == 1.0  # the Track's confidence is 1.25
+    assert len(detections_message([_report(TrackState.LOST)], {}).detections) == 0
+    assert len(detections_message([Report(_frame(), 7)], {}).detections) == 0
 
 
 @pytest.mark.skipif(messages.Detection2DArray is None, reason="vision_msgs is not installed")
@@ -85,5 +85,27 @@ def test_detections_of_several_targets_are_those_that_are_seen() -> None:
         Report.of_result(_frame(), number, TrackResult(BOX, 0.9, 0.5, state, False), 1.0)
         for number, state in ((2, TrackState.UNCERTAIN), (3, TrackState.SEARCHING), (5, TrackState.TRACKING))
     ]
-    message = detections_message(reports)
+    message = detections_message(reports, {})
     assert [detection.id for detection in message.detections] == ["2", "5"]
+
+
+class _Fields:
+    """A message of vision_msgs, which need not be installed: it has whichever fields are set or looked at."""
+
+    def __init__(self, **fields: object) -> None:
+        self.__dict__.update(results=[], detections=[], **fields)
+
+    def __getattr__(self, name: str) -> "_Fields":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.__dict__.setdefault(name, _Fields())
+
+
+@pytest.mark.parametrize(("confidence", "score"), [(1.25, 1.0), (0.4, 0.4), (-0.01, 0.0)])
+def test_a_detection_has_the_detectors_class_and_a_score_within_0_and_1(monkeypatch, confidence, score) -> None:
+    for name in ("Detection2D", "Detection2DArray", "ObjectHypothesisWithPose"):
+        monkeypatch.setattr(messages, name, _Fields, raising=False)
+    reports = [Report(_frame(), number, Status.TRACKING, BOX, confidence, 0.5) for number in (7, 8)]
+    first, second = (d.results[0].hypothesis for d in detections_message(reports, {7: "person"}).detections)
+    assert (first.class_id, second.class_id) == ("person", "target")
+    assert first.score == pytest.approx(score)

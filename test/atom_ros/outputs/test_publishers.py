@@ -98,7 +98,7 @@ def active(node: LifecycleNode) -> Iterator[Outputs]:
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin)
     thread.start()
-    outputs.start()
+    outputs.start(node.resolve_topic_name("image"))
     yield outputs
     outputs.stop()
     executor.shutdown()

@@ -55,7 +55,13 @@ class FakeNode:
         return topic
 
     def destroy_subscription(self, topic: str) -> None:
-        del self.callbacks[topic]
+        self.callbacks.pop(topic, None)  # of the calibration there are two
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return f"/{topic}"
+
+    def get_namespace(self) -> str:
+        return "/"
 
     @property
     def context(self) -> FakeNode:
@@ -83,20 +89,20 @@ class Rig:
         self.node = FakeNode()
         values = {spec.name: spec.default for spec in TABLE} | parameters
         self.outputs = SpatialOutputs(self.node, Settings.from_values(values))
-        self.outputs.start()
+        self.outputs.start("/camera/image_raw")
         self.info(INFO)
 
     def sent(self, topic: str) -> list:
         return self.node.publishers[topic].messages
 
     def info(self, info: CameraInfo) -> None:
-        self.node.callbacks["camera_info"](info)
+        self.node.callbacks["/camera/camera_info"](info)
 
     def depth(self, milliseconds: int, metres: float = 2.0, **fields: object) -> None:
         message = Image(width=WIDTH, height=HEIGHT, step=4 * WIDTH, encoding="32FC1", **fields)
         message.data = array.array("B", np.full((HEIGHT, WIDTH), metres, np.float32).tobytes())
         self._stamp(message, milliseconds)
-        self.node.callbacks["depth"](message)
+        self.node.callbacks["/depth"](message)
 
     def see(self, milliseconds: int, *target_ids: int, frame_id: str = "camera", lost: tuple[int, ...] = ()) -> None:
         """Reports the targets of an image, those in `lost` as not seen."""
@@ -257,7 +263,7 @@ def test_a_wrong_depth_image_is_named_once_and_the_bearing_stays() -> None:
     for milliseconds in (1000, 1100):
         message = Image(width=2, height=1, encoding="rgb8", step=6, data=bytes(6))
         rig._stamp(message, milliseconds)
-        rig.node.callbacks["depth"](message)
+        rig.node.callbacks["/depth"](message)
         rig.see(milliseconds)
     assert len(rig.node.warnings) == 1 and "No depth: depth image has encoding 'rgb8'" in rig.node.warnings[0]
     assert len(rig.sent("~/bearing")) == 2 and rig.actions() == {1: Marker.ADD}
