@@ -190,7 +190,7 @@ def test_stopping_after_the_context_has_gone(node: LifecycleNode, robot: Robot) 
     markers: list[MarkerArray] = []
     robot.node.create_subscription(MarkerArray, "tracker/markers", markers.append, 10)
     k = [10.0, 0.0, 14.5, 0.0, 10.0, 9.5, 0.0, 0.0, 1.0]
-    outputs._spatial._on_camera_info(CameraInfo(width=30, height=20, k=k))
+    outputs.spatial._on_camera_info(CameraInfo(width=30, height=20, k=k))
     seconds = iter(range(1, 10_000))
     wait_until(lambda: outputs.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
     rclpy.shutdown(context=node.context)
