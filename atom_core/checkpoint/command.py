@@ -81,8 +81,10 @@ def _describe_checkpoint(path: Path) -> None:
     print(f"file       {path}")
     print(f"sha256     {hashlib.sha256(path.read_bytes()).hexdigest()}")
     print(f"container  {file.container} of torch.save")
-    print(f"keys       {', '.join(map(str, file.content))}")
-    print(f"foreign    {', '.join(file.foreign_names) or 'none'} (classes and functions; not imported, not called)")
+    print(f"keys       {weights.listing(file.content)}")
+    print(
+        f"foreign    {weights.listing(file.foreign_names) or 'none'} (classes and functions; not imported, not called)"
+    )
     records = official.net_records(file)
     count = sum(math.prod(record.shape) for record in records.values())
     print(f"net        {len(records)} tensors, {count / 1e6:.2f} million numbers")

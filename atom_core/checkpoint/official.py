@@ -21,7 +21,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from atom_core.checkpoint.torch_file import TensorRecord, TorchFile, mapping, read_torch_file, tensor_record
+from atom_core.checkpoint.torch_file import (
+    TensorRecord,
+    TorchFile,
+    is_exact_in_float32,
+    mapping,
+    read_torch_file,
+    tensor_record,
+)
 from atom_core.networks import weights
 from atom_core.networks.backbones import ResNet18
 from atom_core.networks.iou_predictor import IoUNet
@@ -35,7 +42,7 @@ _OBJECTS = ("net_info", "constructor", "optimizer", "stats", "settings")  # obje
 
 
 def import_checkpoint(path: Path, output: Path) -> None:
-    """Writes a checkpoint of the authors' layout as a network file, float32: every bit is kept.
+    """Writes a checkpoint of the authors' layout as a network file, float32: every number is kept.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -99,10 +106,12 @@ def read_records(file: TorchFile) -> dict[str, TensorRecord]:
     wrong = [
         f"{name} {record.dtype}"
         for name, record in records.items()
-        if record.dtype != (np.int64 if name in counters else np.float32)
+        if not (record.dtype == np.int64 if name in counters else is_exact_in_float32(record.dtype))
     ]
     if wrong:
-        raise ValueError(f"tensors of {file.path} are not float32 (counters: int64): {', '.join(wrong)}")
+        raise ValueError(
+            f"tensors of {file.path} are not float32, float16 or bfloat16 (counters: int64): {weights.listing(wrong)}"
+        )
     return records
 
 
@@ -114,14 +123,14 @@ def net_records(file: TorchFile) -> dict[str, TensorRecord]:
     """
     entries = mapping(file.content.get("net"))
     if entries is None:
-        keys = ", ".join(map(str, file.content)) or "none"
+        keys = weights.listing(file.content) or "none"
         raise ValueError(
             f"{file.path} holds no mapping named 'net'; expected the authors' checkpoint; its keys: {keys}"
         )
     records = {str(name): tensor_record(value) for name, value in entries.items()}
     others = [name for name, record in records.items() if record is None]
     if others:
-        raise ValueError(f"{len(others)} entries of 'net' in {file.path} are no tensors: {', '.join(others)}")
+        raise ValueError(f"{len(others)} entries of 'net' in {file.path} are no tensors: {weights.listing(others)}")
     prefix = "module." if all(name.startswith("module.") for name in records) else ""
     return {name.removeprefix(prefix): record for name, record in records.items() if record}
 

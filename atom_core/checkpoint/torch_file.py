@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,7 +30,10 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _REBUILD_TENSOR = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
 _REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
 _ORDERED_DICT = "collections.OrderedDict"
+# NumPy has no such type: these are the upper 16 of a float32's bits.
+_BFLOAT16 = np.dtype([("bfloat16", "<i2")])
 _DTYPES = {
+    "BFloat16Storage": _BFLOAT16,
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -40,6 +44,11 @@ _DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
+
+
+def is_exact_in_float32(dtype: np.dtype) -> bool:
+    """Whether each number of a tensor's type is a float32, too."""
+    return dtype in (np.dtype("<f4"), np.dtype("<f2"), _BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class TorchFile:
             raise ValueError(f"{self.path} is damaged: {record} is no part of a storage of {values.size} numbers")
         steps = [step * record.dtype.itemsize for step in stride]
         view = np.lib.stride_tricks.as_strided(values[record.offset :], record.shape, steps, writeable=False)
+        if record.dtype == _BFLOAT16:
+            return torch.from_numpy(np.array(view["bfloat16"], np.int16, order="C")).view(torch.bfloat16)
         return torch.from_numpy(np.array(view, record.dtype.newbyteorder("="), order="C"))
 
 
@@ -157,6 +168,9 @@ def _read_zip(data: bytes) -> tuple[Pickled, dict[str, bytes]]:
             size = sum(entry.file_size for entry in entries)
             if size > len(data) or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise ValueError("entries of the archive are compressed or overlap")
+            name, count = max(Counter(entry.filename for entry in entries).items(), key=lambda item: item[1])
+            if count > 1:  # readers differ in which of them they take
+                raise ValueError(f"the archive holds the entry {name!r} {count} times")
             records = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
     # zipfile lets all these through when headers are damaged.
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, struct.error) as error:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from atom_core.data.images import visible
@@ -28,6 +28,7 @@ UNUSED_PREFIX = "official."  # of tensors that are kept, but not used
 _FORMAT = "atom_tracker 1"
 _FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar")  # whoever gives these means a file, not a shipped name
 _NAMES_SHOWN = 20  # of tensors that do not fit
+_NAME_LENGTH = 200  # of each of them
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,10 @@ def save(
     part = path.with_suffix(".part")
     header = {**metadata, "format": _FORMAT, "network": network.name}
     try:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, metadata=header)
-    except SafetensorError as error:
+        # Not `save_file`: its files can be read by their owner only, whatever the umask says.
+        part.write_bytes(serialize({k: v.contiguous() for k, v in tensors.items()}, metadata=header))
+    except (SafetensorError, OSError) as error:
+        part.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {error}") from error
     os.replace(part, path)
 
@@ -179,6 +182,13 @@ def _read(path: Path, unused: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def listing(names: Iterable[object]) -> str:
+    """Names for a message: the first 20, since a foreign file may hold any number of any length."""
+    shown = [str(name) for name in names]
+    cut = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..." for name in shown[:_NAMES_SHOWN]]
+    return ", ".join(cut) + (f", ... ({len(shown)} in all)" if len(shown) > _NAMES_SHOWN else "")
+
+
 class _Shaped(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -197,7 +207,7 @@ def check_shapes(path: Path, found: Mapping[str, _Shaped], expected: Mapping[str
         if tuple(found[key].shape) != tuple(expected[key].shape)
     ]
     problems = [
-        f"{len(keys)} {label}: {', '.join(keys[:_NAMES_SHOWN])}{', ...' if len(keys) > _NAMES_SHOWN else ''}"
+        f"{len(keys)} {label}: {listing(keys)}"
         for label, keys in (("missing", missing), ("unknown", unknown), ("of wrong shape", wrong))
         if keys
     ]

@@ -161,6 +161,16 @@ def test_missing_unknown_and_misshapen_tensors_are_all_named(tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_narrower_numbers_are_imported_exactly(tmp_path):
+    net = OrderedDict((k, v * 0.3 if v.is_floating_point() else v) for k, v in small_tensors().items())
+    bias = "bb_regressor.iou_predictor.bias"
+    net[bias] = torch.tensor([1.0 + 2**-7], dtype=torch.bfloat16)
+    official.import_checkpoint(save_small(tmp_path, net), tmp_path / "out.safetensors")
+    tensors, _ = contents(tmp_path / "out.safetensors")
+    assert tensors["iou_net.iou_predictor.bias"].dtype == torch.float32
+    assert tensors["iou_net.iou_predictor.bias"].item() == 1.0078125
+
+
 def test_wrong_types_and_other_entries_are_named(tmp_path):
     net = small_tensors()
     net["bb_regressor.iou_predictor.bias"] = torch.ones(1, dtype=torch.float64)

@@ -247,3 +247,26 @@ def test_a_damaged_file_is_read_or_refused(tmp_path_factory, good_files, contain
                 assert file.tensor(record).shape == record.shape
     except ValueError as error:
         assert str(error)
+
+
+def test_bfloat16_is_read(tmp_path):
+    numbers = torch.tensor([[1.0, -2.5, 3e38], [0.0, float("inf"), 1e-40]]).bfloat16()
+    for container in CONTAINERS:
+        save({"net": {"a": numbers, "column": numbers[:, 1]}}, tmp_path / "b.pth", container)
+        file = read_torch_file(tmp_path / "b.pth")
+        for name, expected in (("a", numbers), ("column", numbers[:, 1])):
+            found = file.tensor(tensor_record(file.content["net"][name]))
+            assert found.dtype == torch.bfloat16
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        assert file.foreign_names == []
+
+
+def test_an_entry_that_the_archive_holds_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.pth"
+    torch.save({"net": {"a": torch.ones(3)}}, path)
+    with zipfile.ZipFile(path) as archive:
+        name = next(entry.filename for entry in archive.infolist() if entry.filename.endswith("data/0"))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(name, bytes(12))
+    with pytest.raises(ValueError, match=r"holds the entry '.*data/0' 2 times"):
+        read_torch_file(path)

@@ -1,7 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
+import os
 import pickle
+import stat
 
 import pytest
 import torch
@@ -225,3 +227,21 @@ def test_shipped_networks_load_and_have_a_card_of_their_own(name):
     assert network.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert network.sha256[:16] in (folder / f"{name}.md").read_text()  # not of an older file
     assert path.stat().st_size <= 25_000_000
+
+
+def test_lists_of_names_are_cut():
+    assert weights.listing(["a", 1]) == "a, 1"
+    assert weights.listing(map(str, range(20))).endswith("18, 19")
+    assert weights.listing(map(str, range(1000))).endswith("18, 19, ... (1000 in all)")
+    assert len(weights.listing(["x" * 10_000])) < 300
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_a_written_file_can_be_read_as_the_umask_says(tmp_path, mask, mode):
+    path = tmp_path / "network.safetensors"
+    before = os.umask(mask)
+    try:
+        weights.save(path, weights.build_network("efficientnet_lite0"), {"made by": "a test"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
