@@ -34,7 +34,7 @@ START_DEADLINE = 600.0  # s, for the tracker to load its network and for the tar
 FRAME_DEADLINE = 60.0  # s, for the Track of one frame in lockstep
 
 
-class Camera(Node):
+class DemoCamera(Node):
     """The node. Its image publisher is reliable: that suits best-effort and reliable subscribers alike."""
 
     def __init__(self, record: Path) -> None:
@@ -105,7 +105,7 @@ def main() -> None:
     frames = [np.ascontiguousarray(image[:, :, ::-1]) for image in read_sequence(arguments.clip).frames]
     rclpy.init()
     try:
-        Camera(arguments.record).run(frames, arguments.fps, arguments.lockstep)
+        DemoCamera(arguments.record).run(frames, arguments.fps, arguments.lockstep)
     finally:
         rclpy.try_shutdown()
 

@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]  # x, y, width, height in image px
 
 
 @dataclass(frozen=True)
-class Frame:
+class RecordedFrame:
     """One frame of the clip. The values are NaN where the tracker gave none."""
 
     index: int
@@ -46,7 +46,7 @@ class Frame:
         return self.state in (TRACKING, UNCERTAIN, LOST, SEARCHING)
 
 
-def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], references: np.ndarray) -> list[Frame]:
+def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], references: np.ndarray) -> list[RecordedFrame]:
     """Brings the camera's and the client's records together by the images' stamps.
 
     Args:
@@ -55,7 +55,7 @@ def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], referen
         references: (N, 4), one reference box a frame.
 
     Returns:
-        One Frame for each that was published, by index.
+        One RecordedFrame for each that was published, by index.
 
     Raises:
         ValueError: if a Track's stamp is no image's, or a frame has two Tracks.
@@ -74,7 +74,7 @@ def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], referen
     return [_frame(index, references[index], track_of.get(index)) for index in sorted(set(index_of.values()))]
 
 
-def summarize(frames: Sequence[Frame], occlusion: range) -> dict[str, Any]:
+def summarize(frames: Sequence[RecordedFrame], occlusion: range) -> dict[str, Any]:
     """The figures of the demo.
 
     Args:
@@ -124,16 +124,16 @@ def verdict(summary: dict[str, Any]) -> str:
     return text + "She was not held after the sign, but found at the end."
 
 
-def _frame(index: int, reference: np.ndarray, track: dict[str, Any] | None) -> Frame:
+def _frame(index: int, reference: np.ndarray, track: dict[str, Any] | None) -> RecordedFrame:
     reference = tuple(float(value) for value in reference)
     if index == 0:
-        return Frame(0, GIVEN, reference, box=reference)
+        return RecordedFrame(0, GIVEN, reference, box=reference)
     if track is None:
-        return Frame(index, DROPPED, reference)
+        return RecordedFrame(index, DROPPED, reference)
     box = tuple(track["box"]) if track["box"] is not None else None
     overlap = float(metrics.overlap([box], [reference])[0]) if box is not None else 0.0
     arrival_ms = (track["received_ns"] - track["stamp_ns"]) / 1e6
-    return Frame(
+    return RecordedFrame(
         index,
         track["state"],
         reference,

@@ -22,7 +22,7 @@ from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
 from atom_core.offline.video import VideoWriter
-from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, Frame
+from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, RecordedFrame
 
 STATE_COLORS = {  # RGB
     GIVEN: (86, 180, 233),
@@ -48,7 +48,7 @@ _WHITE, _GREY, _DARK = (255, 255, 255), (170, 170, 170), (32, 28, 26)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(image: np.ndarray, frame: Frame, last_index: int) -> np.ndarray:
+def annotate(image: np.ndarray, frame: RecordedFrame, last_index: int) -> np.ndarray:
     """The frame with its boxes, and a strip below that says how it went.
 
     Args:
@@ -75,7 +75,7 @@ def annotate(image: np.ndarray, frame: Frame, last_index: int) -> np.ndarray:
     return np.vstack([picture, strip])
 
 
-def contact_sheet(images: Sequence[np.ndarray], frames: Sequence[Frame], columns: int = 4) -> np.ndarray:
+def contact_sheet(images: Sequence[np.ndarray], frames: Sequence[RecordedFrame], columns: int = 4) -> np.ndarray:
     """Enlarged views of the target, row by row; rows are filled up with the background's colour.
 
     Args:
@@ -92,7 +92,7 @@ def contact_sheet(images: Sequence[np.ndarray], frames: Sequence[Frame], columns
     return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
 
 
-def choose_frames(frames: Sequence[Frame], occlusion: range, count: int = 12) -> list[Frame]:
+def choose_frames(frames: Sequence[RecordedFrame], occlusion: range, count: int = 12) -> list[RecordedFrame]:
     """A third each from before, from during and from after the occlusion, of those that the tracker processed.
 
     Args:
@@ -129,7 +129,7 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:
         raise ValueError(f"{path}: no picture to write")
 
 
-def plot(path: Path, frames: Sequence[Frame], occlusion: range, title: str) -> None:
+def plot(path: Path, frames: Sequence[RecordedFrame], occlusion: range, title: str) -> None:
     """Draws state, overlap, confidence and time over the frames into a PNG of 1500 x 1080 px."""
     figure, axes = plt.subplots(
         4, 1, figsize=(10, 7.2), dpi=150, sharex=True, gridspec_kw={"height_ratios": [0.35, 2, 2, 1.6], "hspace": 0.32}
@@ -154,7 +154,7 @@ def plot(path: Path, frames: Sequence[Frame], occlusion: range, title: str) -> N
     plt.close(figure)
 
 
-def _plot_states(axis: plt.Axes, frames: Sequence[Frame]) -> None:
+def _plot_states(axis: plt.Axes, frames: Sequence[RecordedFrame]) -> None:
     """A coloured band, and its legend above it."""
     starts = [(frame.index - 0.5, 1.0) for frame in frames]
     colors = [_unit_rgb(frame.state) for frame in frames]
@@ -166,7 +166,7 @@ def _plot_states(axis: plt.Axes, frames: Sequence[Frame]) -> None:
     _legend(axis, [Patch(color=_unit_rgb(state), label=STATE_WORDS[state]) for state in present])
 
 
-def _plot_lines(axis: plt.Axes, frames: Sequence[Frame], lines: dict[str, tuple[str, str]]) -> None:
+def _plot_lines(axis: plt.Axes, frames: Sequence[RecordedFrame], lines: dict[str, tuple[str, str]]) -> None:
     """Lines over the frames that were scored; they end where a value is missing, not where a frame was dropped."""
     scored = [frame for frame in frames if frame.is_scored]
     indices = [frame.index for frame in scored]
@@ -185,17 +185,17 @@ def _legend(axis: plt.Axes, handles: list[Artist]) -> None:
     axis.legend(handles=handles, ncols=len(handles), fontsize=9, frameon=False, handlelength=1.4, **place)
 
 
-def _limits(frames: Sequence[Frame]) -> tuple[float, float]:
+def _limits(frames: Sequence[RecordedFrame]) -> tuple[float, float]:
     return frames[0].index - 0.5, frames[-1].index + 0.5
 
 
-def _share(index: float, frames: Sequence[Frame]) -> float:
+def _share(index: float, frames: Sequence[RecordedFrame]) -> float:
     """Where a frame lies between the plot's left (0) and right end (1)."""
     low, high = _limits(frames)
     return (index - low) / (high - low)
 
 
-def _tile(image: np.ndarray, frame: Frame) -> np.ndarray:
+def _tile(image: np.ndarray, frame: RecordedFrame) -> np.ndarray:
     """The surroundings of the reference box, enlarged, with boxes and a caption."""
     width, height = TILE_SIZE
     scale = width / TILE_VIEW
@@ -224,7 +224,7 @@ def _is_inside(box: Box, left: float, top: float, view: np.ndarray) -> bool:
     return left - width < x < left + view.shape[1] and top - height < y < top + view.shape[0]
 
 
-def _draw_boxes(picture: np.ndarray, frame: Frame, scale: float, origin: tuple[float, float]) -> None:
+def _draw_boxes(picture: np.ndarray, frame: RecordedFrame, scale: float, origin: tuple[float, float]) -> None:
     """The reference thin and white, the tracker's box thick in its state's colour with the confidence above it."""
     _rectangle(picture, frame.reference, scale, origin, _WHITE, 1)
     if frame.box is None or not frame.is_scored:
@@ -264,7 +264,7 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], size: float, 
     cv2.putText(picture, text, place, _FONT, size, color, 1, cv2.LINE_AA)
 
 
-def _spread(frames: list[Frame], count: int) -> list[Frame]:
+def _spread(frames: list[RecordedFrame], count: int) -> list[RecordedFrame]:
     """`count` frames at even distances, the first and the last among them; all if there are fewer."""
     if len(frames) <= count:
         return frames

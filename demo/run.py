@@ -179,7 +179,7 @@ def _circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> d
     }
 
 
-def _draw(output: Path, clip: Sequence, frames: list[recording.Frame], summary: dict[str, Any]) -> None:
+def _draw(output: Path, clip: Sequence, frames: list[recording.RecordedFrame], summary: dict[str, Any]) -> None:
     images = [np.ascontiguousarray(image[:, :, ::-1]) for image in clip.frames]
     chosen = report.choose_frames(frames, OCCLUSION)
     report.write_image(output / "contact_sheet.png", report.contact_sheet([images[f.index] for f in chosen], chosen))

@@ -20,8 +20,8 @@ import cv2
 import torch
 
 from atom_core.benchmark import compare, report
-from atom_core.benchmark.measure import Plan, Settings, build_two, frames_to_fill, measure, measure_baseline
-from atom_core.benchmark.scene import Scene
+from atom_core.benchmark.measure import Plan, TrackerSettings, build_two, frames_to_fill, measure, measure_baseline
+from atom_core.benchmark.scene import DrawnScene
 from atom_core.config import TrackerConfig
 from atom_core.evaluation.baselines import OPENCV_TRACKERS, OpenCVTracker
 from atom_core.evaluation.contenders import change_config
@@ -43,7 +43,7 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> None:
     threads = arguments.threads or torch.get_num_threads()
     torch.set_num_threads(threads)  # an engine that compiles the backbone asks for it, too
     cv2.setNumThreads(threads)
-    scenes = {f"{width}x{height}": Scene(width, height) for width, height in arguments.sizes}
+    scenes = {f"{width}x{height}": DrawnScene(width, height) for width, height in arguments.sizes}
     baselines = {name: OpenCVTracker(name) for name in arguments.baselines}
     settings = _settings(arguments)
     plan = _plan(arguments, settings.config)
@@ -61,10 +61,10 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> None:
         print(f"written: {arguments.output}")
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: argparse.Namespace) -> TrackerSettings:
     config = change_config(TrackerConfig(), arguments.set)
     device = choose_device(arguments.device)
-    return Settings(arguments.weights, device, arguments.precision, arguments.engine, arguments.capture, config)
+    return TrackerSettings(arguments.weights, device, arguments.precision, arguments.engine, arguments.capture, config)
 
 
 def _plan(arguments: argparse.Namespace, config: TrackerConfig) -> Plan:
@@ -72,7 +72,7 @@ def _plan(arguments: argparse.Namespace, config: TrackerConfig) -> Plan:
     return Plan(warm_up, arguments.frames, arguments.samples, arguments.initializations)
 
 
-def _describe(settings: Settings, plan: Plan, argv: list[str]) -> dict[str, Any]:
+def _describe(settings: TrackerSettings, plan: Plan, argv: list[str]) -> dict[str, Any]:
     """All that the figures depend on."""
     return {
         "format": compare.FORMAT,
@@ -87,7 +87,7 @@ def _describe(settings: Settings, plan: Plan, argv: list[str]) -> dict[str, Any]
     }
 
 
-def _build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, dict[str, Any]]:
+def _build_two(settings: TrackerSettings, scene: DrawnScene) -> tuple[AtomTracker, dict[str, Any]]:
     try:
         return build_two(settings, scene)
     except ModuleNotFoundError as error:

@@ -14,8 +14,8 @@ import torch
 
 from atom_core.benchmark.counting import Counts, counted
 from atom_core.benchmark.memory import memory, reset_peak
-from atom_core.benchmark.scene import Scene
-from atom_core.benchmark.session import KINDS, Kind, Video, observe
+from atom_core.benchmark.scene import DrawnScene
+from atom_core.benchmark.session import KINDS, Kind, TrackedScene, observe
 from atom_core.benchmark.timing import staged, statistics, timed
 from atom_core.config import FIRST_FRAME_CROPS, TrackerConfig
 from atom_core.evaluation.runner import Tracker
@@ -28,7 +28,7 @@ _MEMORY_POINTS = 20  # of a video
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrackerSettings:
     """Which tracker is measured; the arguments of AtomTracker."""
 
     weights: str
@@ -65,7 +65,7 @@ def frames_to_fill(config: TrackerConfig) -> int:
     return config.memory_size - FIRST_FRAME_CROPS - config.dropout_samples
 
 
-def build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, Tree]:
+def build_two(settings: TrackerSettings, scene: DrawnScene) -> tuple[AtomTracker, Tree]:
     """A tracker, and what it and a second one that shares its network hold, in MB; the second is given up again.
 
     Raises:
@@ -77,7 +77,7 @@ def build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, Tree]:
     trackers = []
     for _ in range(2):
         trackers.append(settings.build(network))
-        video = Video(trackers[-1], scene)
+        video = TrackedScene(trackers[-1], scene)
         video.initialize(1, partial(timed, device=settings.device))
         list(video.follow(_COUNTED_FRAMES, partial(timed, device=settings.device)))
         held.append(memory(settings.device))
@@ -88,9 +88,9 @@ def build_two(settings: Settings, scene: Scene) -> tuple[AtomTracker, Tree]:
     return trackers[0], {"tracker": about, "memory": {"program": _now(held[0]), **added}}
 
 
-def measure(tracker: AtomTracker, scene: Scene, plan: Plan) -> Tree:
+def measure(tracker: AtomTracker, scene: DrawnScene, plan: Plan) -> Tree:
     """All of one tracker in one scene: {"frames": {kind: figures}, "warm_up": {state: frames}, "memory": {...}}."""
-    device, video = tracker.device, Video(tracker, scene)
+    device, video = tracker.device, TrackedScene(tracker, scene)
     reset_peak(device)
     frames = {"initialize": _initialize(video, plan, device)}
     warm_up = _follow(video, plan.warm_up, device)["states"]
@@ -100,15 +100,15 @@ def measure(tracker: AtomTracker, scene: Scene, plan: Plan) -> Tree:
     return {"frames": frames, "warm_up": warm_up, "memory": memory(device)}
 
 
-def measure_baseline(tracker: Tracker, scene: Scene, plan: Plan) -> Tree:
+def measure_baseline(tracker: Tracker, scene: DrawnScene, plan: Plan) -> Tree:
     """What there is to measure of a tracker whose inside is not known: {"frames": {kind: figures}}."""
-    device, video = torch.device("cpu"), Video(tracker, scene)
+    device, video = torch.device("cpu"), TrackedScene(tracker, scene)
     initialize = {"time": statistics(video.initialize(plan.initializations, partial(timed, device=device)))}
     _follow(video, plan.warm_up, device)
     return {"frames": {"initialize": initialize, "video": _follow(video, plan.frames, device)}}
 
 
-def _initialize(video: Video, plan: Plan, device: torch.device) -> Tree:
+def _initialize(video: TrackedScene, plan: Plan, device: torch.device) -> Tree:
     video.initialize(1, partial(timed, device=device))  # the first one is slower
     return {
         "time": statistics(video.initialize(plan.initializations, partial(timed, device=device))),
@@ -117,7 +117,7 @@ def _initialize(video: Video, plan: Plan, device: torch.device) -> Tree:
     }
 
 
-def _follow(video: Video, count: int, device: torch.device) -> Tree:
+def _follow(video: TrackedScene, count: int, device: torch.device) -> Tree:
     """Frames as they come: times, states, and how the memory grows."""
     seconds, states, held, hard_negatives = [], Counter(), [], 0
     for index, (result, taken) in enumerate(video.follow(count, partial(timed, device=device)), start=1):
@@ -129,7 +129,7 @@ def _follow(video: Video, count: int, device: torch.device) -> Tree:
     return {"time": statistics(seconds), "states": states, "hard_negatives": hard_negatives, "memory": held}
 
 
-def _kind(video: Video, kind: Kind, count: int, tracker: AtomTracker) -> Tree:
+def _kind(video: TrackedScene, kind: Kind, count: int, tracker: AtomTracker) -> Tree:
     device = tracker.device
     times = observe(video, kind, count, partial(timed, device=device))
     with tracker.uncaptured():

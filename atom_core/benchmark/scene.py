@@ -25,7 +25,7 @@ class Cast(enum.Enum):
     NOBODY = "nobody"
 
 
-class Scene:
+class DrawnScene:
     """The same images for the same size, in every run.
 
     Args:

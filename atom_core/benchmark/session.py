@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from atom_core.benchmark.scene import Cast, Scene
+from atom_core.benchmark.scene import Cast, DrawnScene
 from atom_core.evaluation.runner import Tracker
 from atom_core.result import TrackResult, TrackState
 
@@ -67,10 +67,10 @@ KINDS = (
 )
 
 
-class Video:
+class TrackedScene:
     """A tracker and how far it has come in a scene."""
 
-    def __init__(self, tracker: Tracker, scene: Scene) -> None:
+    def __init__(self, tracker: Tracker, scene: DrawnScene) -> None:
         self.tracker, self.scene = tracker, scene
         self._index = 0
 
@@ -91,7 +91,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Observation(Generic[Reading]):
+class Readings(Generic[Reading]):
     """Frames of one kind.
 
     Attributes:
@@ -105,7 +105,7 @@ class Observation(Generic[Reading]):
     others: int
 
 
-def observe(video: Video, kind: Kind, count: int, meter: Meter[Reading]) -> Observation[Reading]:
+def observe(video: TrackedScene, kind: Kind, count: int, meter: Meter[Reading]) -> Readings[Reading]:
     """Measures up to `count` frames of a kind, in at most twice as many images.
 
     The images show what makes a frame be of this kind. Where the tracker sees it otherwise, its thresholds are set so
@@ -131,4 +131,4 @@ def observe(video: Video, kind: Kind, count: int, meter: Meter[Reading]) -> Obse
         if len(readings) == count:
             break
     tracker.config = before
-    return Observation(readings, forced, others)
+    return Readings(readings, forced, others)

@@ -7,6 +7,11 @@ enough: it still calls what was let in, calls `__setstate__`, `append`, `extend`
 hashes keys of any depth, and allocates the memory that the file's numbers ask for. Here `pickletools`, which only
 decodes, reads the instructions; those that hold data are carried out on plain lists, tuples and dictionaries, and those
 that name or call something leave a note (`Name`, `Call`, `PersistentId`) in its place.
+
+`torch.load(weights_only=True)` with stubs for the authors' classes (`torch.serialization.safe_globals`) does not
+replace this. PyTorch before 2.5 has no such stubs. Later versions do not list the classes that a file of the old
+container names, so there is nothing to make stubs from; and they hash a dictionary's keys: a few hundred kilobytes of
+nested tuples end the process with a segmentation fault (seen with PyTorch 2.14).
 """
 
 from __future__ import annotations

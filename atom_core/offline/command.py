@@ -10,8 +10,8 @@ from pathlib import Path
 
 from atom_core.arguments import join_negative_values
 from atom_core.data.images import PixelRange, parse_pixel_range
-from atom_core.offline.frames import Camera, Folder, Video, open_source
-from atom_core.offline.run import Ending
+from atom_core.offline.frames import CameraSource, FolderSource, VideoSource, open_source
+from atom_core.offline.run import RunEnding
 from atom_core.offline.session import NUMBERS, Makers, add_arguments, follow, is_complete, read_targets
 from atom_core.offline.sinks import CsvSink, JsonSink, VideoSink
 from atom_core.report_errors import report_errors
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--fps", type=float, help="of the annotated video (default: the recording's)")
     arguments = parser.parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
-    ending = Ending.COMPLETE
+    ending = RunEnding.COMPLETE
 
     def run() -> None:
         nonlocal ending
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     return report_errors("atom-track", run) or int(ending)
 
 
-def _track(arguments: argparse.Namespace) -> Ending:
+def _track(arguments: argparse.Namespace) -> RunEnding:
     if (arguments.video is None) == (arguments.camera is None):
         raise ValueError("give either a video (file or folder) or --camera INDEX")
     if arguments.camera is not None and arguments.resume:
@@ -64,12 +64,12 @@ def _track(arguments: argparse.Namespace) -> Ending:
         makers[arguments.annotated] = lambda: VideoSink(arguments.annotated, arguments.fps or source.fps)
     if is_complete(arguments, list(makers)):
         print(f"complete already: {arguments.output}")
-        return Ending.COMPLETE
-    source: Camera | Folder | Video
+        return RunEnding.COMPLETE
+    source: CameraSource | FolderSource | VideoSource
     if arguments.camera is None:
         source = open_source(arguments.video, pixel_range)
     else:
-        source = Camera(arguments.camera, pixel_range)
+        source = CameraSource(arguments.camera, pixel_range)
     recording = None if arguments.camera is not None else {"the recording": str(arguments.video.absolute())}
     return follow(source, events, makers, arguments, recording)
 

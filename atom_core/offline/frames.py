@@ -32,7 +32,7 @@ class Frame:
     decode: Callable[[], np.ndarray]  # (H, W, 3) uint8 RGB; raises ValueError. To be called before the next frame
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """A recording, or a camera."""
 
     name: str  # for messages
@@ -49,7 +49,7 @@ class Source(Protocol):
         ...
 
 
-class Folder:
+class FolderSource:
     """A folder of images, in the order of their names."""
 
     fps = _FOLDER_FPS
@@ -68,7 +68,7 @@ class Folder:
             yield Frame(index, None, lambda path=path: read_image(path, self.pixel_range))
 
 
-class Video:
+class VideoSource:
     """A video file. Stamps are places in it: the first frame's is 0.
 
     Decoders pass over what they cannot read, and take a file that was cut off for a short one. So at the end the frames
@@ -170,7 +170,7 @@ def _positive(value: float) -> float:
     return value if 0 < value < 1e12 else 0.0
 
 
-class Camera:
+class CameraSource:
     """A camera of this computer, until it stops. Stamps are the computer's clock."""
 
     def __init__(self, index: int, pixel_range: PixelRange | None = None) -> None:
@@ -196,7 +196,7 @@ class Camera:
             self._capture.release()
 
 
-def open_source(path: Path, pixel_range: PixelRange | None = None) -> Folder | Video:
+def open_source(path: Path, pixel_range: PixelRange | None = None) -> FolderSource | VideoSource:
     """A folder of images or a video file.
 
     Args:
@@ -207,13 +207,13 @@ def open_source(path: Path, pixel_range: PixelRange | None = None) -> Folder | V
         ValueError: if there is no frame.
     """
     if path.is_dir():
-        source: Folder | Video = Folder(path, pixel_range)
+        source: FolderSource | VideoSource = FolderSource(path, pixel_range)
         if len(source) == 0:
             raise ValueError(f"{source.name} holds no image file; expected a video file or a folder of images")
         return source
     if not path.exists():
         raise ValueError(f"{printable(path)} does not exist; expected a video file or a folder of images")
-    source = Video(path, pixel_range)
+    source = VideoSource(path, pixel_range)
     if next(iter(source), None) is None:
         damage = structural_damage(path)
         reason = f"; it {damage}" if damage else ""

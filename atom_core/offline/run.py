@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from atom_core.offline.events import TargetEvent
-from atom_core.offline.frames import Frame, Source
+from atom_core.offline.frames import Frame, FrameSource
 from atom_core.offline.journal import Journal
 from atom_core.offline.results import FrameResult, State, TargetResult, format_stamp
 from atom_core.offline.sinks import Sink
-from atom_core.offline.targets import Targets
+from atom_core.offline.targets import NumberedTargets
 
 
-class Ending(enum.IntEnum):
+class RunEnding(enum.IntEnum):
     """How a run ended; the value is the program's exit status."""
 
     COMPLETE = 0
@@ -73,7 +73,7 @@ class StopRequest:
         self.is_set = True
 
 
-class Run:
+class OfflineRun:
     """Follows targets through the frames and hands what it finds to the sinks.
 
     Args:
@@ -84,7 +84,11 @@ class Run:
     """
 
     def __init__(
-        self, targets: Targets, events: Iterable[TargetEvent], sinks: Sequence[Sink], journal: Journal | None = None
+        self,
+        targets: NumberedTargets,
+        events: Iterable[TargetEvent],
+        sinks: Sequence[Sink],
+        journal: Journal | None = None,
     ) -> None:
         self.tally = Tally()
         self.pending = list(events)
@@ -92,7 +96,7 @@ class Run:
         self._sinks = sinks
         self._journal = journal
 
-    def process(self, source: Source, stop: StopRequest, limit: int | None = None) -> Ending:
+    def process(self, source: FrameSource, stop: StopRequest, limit: int | None = None) -> RunEnding:
         """Goes through the source's frames, at most `limit` of them.
 
         Raises:
@@ -111,9 +115,9 @@ class Run:
                 progress.update()
                 if limit is not None and self.tally.frames >= limit:
                     break
-        return Ending.INCOMPLETE if self.tally.unreadable or self.pending or source.damage else Ending.COMPLETE
+        return RunEnding.INCOMPLETE if self.tally.unreadable or self.pending or source.damage else RunEnding.COMPLETE
 
-    def complaints(self, source: Source) -> Iterator[str]:
+    def complaints(self, source: FrameSource) -> Iterator[str]:
         """What of the recording or of the user's wishes could not be used."""
         if source.damage:
             yield f"{source.damage}; the results hold the {self.tally.frames} frames that could be read"
@@ -126,10 +130,10 @@ class Run:
             when = f"frame {event.frame}" if event.frame is not None else format_stamp(event.stamp)
             yield f"{event.origin}: {source.name} has no readable frame at or after {when}; {last}"
 
-    def _interrupted(self) -> Ending:
+    def _interrupted(self) -> RunEnding:
         if self._journal is not None and self.tally.frames > len(self._journal.results):
             self._journal.save(self._targets.state())
-        return Ending.INTERRUPTED
+        return RunEnding.INTERRUPTED
 
     def _result(self, frame: Frame) -> FrameResult:
         """The frame's result: the earlier run's where there is one, else found now."""
@@ -183,7 +187,7 @@ class Run:
         return due
 
 
-def _progress(source: Source, limit: int | None) -> tqdm:
+def _progress(source: FrameSource, limit: int | None) -> tqdm:
     """A progress bar with the time left; in a log file, where every step of it would be a line, a slow one."""
     total = min(len(source) or sys.maxsize, limit or sys.maxsize)
     interval = 0.1 if sys.stderr.isatty() else 10.0

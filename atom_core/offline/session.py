@@ -13,11 +13,11 @@ from pathlib import Path
 
 from atom_core.benchmark.memory import memory
 from atom_core.offline.events import TargetEvent, parse_box, read_events
-from atom_core.offline.frames import Source
+from atom_core.offline.frames import FrameSource
 from atom_core.offline.journal import Journal
-from atom_core.offline.run import Ending, Run, StopRequest
+from atom_core.offline.run import OfflineRun, RunEnding, StopRequest
 from atom_core.offline.sinks import Sink
-from atom_core.offline.targets import Targets
+from atom_core.offline.targets import NumberedTargets
 
 NUMBERS = ("--box", "--pixel-range", "--start-stamp")  # options whose values may begin with a minus sign
 Makers = dict[Path, Callable[[], Sink]]  # of the results, the main one first
@@ -93,12 +93,12 @@ def journal_folder(output: Path) -> Path:
 
 
 def follow(
-    source: Source,
+    source: FrameSource,
     events: Sequence[TargetEvent],
     makers: Makers,
     arguments: argparse.Namespace,
     recording: dict[str, str] | None,
-) -> Ending:
+) -> RunEnding:
     """Follows the targets through the source into the results, and tells the user how it went.
 
     Args:
@@ -109,20 +109,20 @@ def follow(
         recording: what tells this recording from another, for `--resume`; None if its frames come only once.
 
     Raises:
-        ValueError, OSError: as `Run.process`; the results hold everything up to there.
+        ValueError, OSError: as `OfflineRun.process`; the results hold everything up to there.
     """
     outputs = list(makers)
-    ending: Ending | None = None
+    ending: RunEnding | None = None
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        targets = Targets(arguments.weights, arguments.device)
+        targets = NumberedTargets(arguments.weights, arguments.device)
         journal = None
         if recording is not None:
             options = recording | {"--weights": targets.weights_sha256, "--device": targets.device.type}
             journal = Journal(journal_folder(outputs[0]), options, arguments.checkpoint, targets.device)
             stack.callback(lambda: journal.close(keep=_is_worth_keeping(journal, ending, run)))
         sinks: list[Sink] = []
-        run = Run(targets, events, sinks, journal)
+        run = OfflineRun(targets, events, sinks, journal)
         with _complete(sinks, lambda: run.tally.frames > 0):
             for make in makers.values():
                 sinks.append(make())
@@ -133,8 +133,8 @@ def follow(
     return ending
 
 
-def _is_worth_keeping(journal: Journal, ending: Ending | None, run: Run) -> bool:
-    return ending in (None, Ending.INTERRUPTED) and (run.tally.frames > 0 or bool(journal.results))
+def _is_worth_keeping(journal: Journal, ending: RunEnding | None, run: OfflineRun) -> bool:
+    return ending in (None, RunEnding.INTERRUPTED) and (run.tally.frames > 0 or bool(journal.results))
 
 
 @contextmanager
@@ -153,13 +153,15 @@ def _complete(sinks: list[Sink], is_anything_found: Callable[[], bool]) -> Itera
         sink.close()
 
 
-def _tell(run: Run, source: Source, ending: Ending, outputs: list[Path], journal: Journal | None) -> None:
+def _tell(
+    run: OfflineRun, source: FrameSource, ending: RunEnding, outputs: list[Path], journal: Journal | None
+) -> None:
     counts = ", ".join(f"{count} {state.value}" for state, count in run.tally.states.items() if count)
     if source.pixel_range.last is not None:
         print(f"pixels of more than 8 bits: {source.pixel_range} in the last image; --pixel-range LOW,HIGH sets others")
-    word = "stopped after" if ending is Ending.INTERRUPTED else "followed through"
+    word = "stopped after" if ending is RunEnding.INTERRUPTED else "followed through"
     print(f"{word} {run.tally.frames} frames of {source.name}: {counts or 'no target'}")
-    if ending is not Ending.INTERRUPTED:
+    if ending is not RunEnding.INTERRUPTED:
         for complaint in run.complaints(source):
             print(complaint, file=sys.stderr)
     elif journal is not None:

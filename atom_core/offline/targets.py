@@ -15,7 +15,7 @@ from atom_core.offline.results import Box, TargetResult
 from atom_core.tracker import MultiTracker
 
 
-class Targets:
+class NumberedTargets:
     """A `MultiTracker` whose targets have numbers of the user's choice, which may come in any order and come again."""
 
     def __init__(self, network: str, device: str = "auto", config: TrackerConfig | None = None) -> None:

@@ -190,7 +190,7 @@ def running_node(parameters: dict[str, str]) -> Iterator[tuple[subprocess.Popen,
         tracker.wait()
 
 
-class Camera(NamedTuple):
+class RunningCamera(NamedTuple):
     """The camera's process, see `run_camera`."""
 
     process: SpawnProcess
@@ -201,7 +201,7 @@ class Camera(NamedTuple):
 @contextlib.contextmanager
 def running_camera(
     size: tuple[int, int], fps: float, images: int, reliability: str, profiles: Path | None = None
-) -> Iterator[Camera]:
+) -> Iterator[RunningCamera]:
     """A camera, killed at the end; `profiles` of Fast DDS are its own alone."""
     context = multiprocessing.get_context("spawn")
     seen, go = context.Event(), context.Event()
@@ -209,7 +209,7 @@ def running_camera(
     with _environment(_PROFILES, profiles):
         process.start()
     try:
-        yield Camera(process, seen, go)
+        yield RunningCamera(process, seen, go)
     finally:
         process.kill()
         process.join()

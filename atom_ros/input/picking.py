@@ -45,7 +45,7 @@ def box_between(first: Point, second: Point) -> Box:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewport:
     """An image that is shown scaled, as large as it fits and centred, on a canvas.
 
     Positions on the canvas are its whole pixels as a pointer reports them, (0, 0) being the first.
@@ -59,7 +59,7 @@ class View:
     height: int
 
     @classmethod
-    def fit(cls, image_width: int, image_height: int, canvas_width: int, canvas_height: int) -> View:
+    def fit(cls, image_width: int, image_height: int, canvas_width: int, canvas_height: int) -> Viewport:
         """The view of an image on a canvas of at least 1 x 1 px."""
         scale = min(canvas_width / image_width, canvas_height / image_height)
         width = max(1, min(canvas_width, round(image_width * scale)))

@@ -35,7 +35,7 @@ _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "
 
 
 @dataclass(frozen=True)
-class Sighting:
+class PlacedTarget:
     """A target that is seen in a frame, and where that is in the camera's optical frame.
 
     Attributes:
@@ -76,7 +76,7 @@ def transform_message(header: Header, child_frame: str, position: np.ndarray) ->
     return message
 
 
-def marker_array(header: Header, sightings: Iterable[Sighting], gone: Iterable[int] = ()) -> MarkerArray:
+def marker_array(header: Header, sightings: Iterable[PlacedTarget], gone: Iterable[int] = ()) -> MarkerArray:
     """Makes the markers of each target: an arrow to it, the outline of its box at its distance, and a label.
 
     Args:
@@ -89,7 +89,7 @@ def marker_array(header: Header, sightings: Iterable[Sighting], gone: Iterable[i
     return MarkerArray(markers=deleted + added)
 
 
-def _markers(header: Header, sighting: Sighting) -> list[Marker]:
+def _markers(header: Header, sighting: PlacedTarget) -> list[Marker]:
     report, target_id = sighting.report, sighting.report.target_id
     color = _color(report)
     reach = float(np.linalg.norm(sighting.point))
@@ -115,7 +115,7 @@ def _markers(header: Header, sighting: Sighting) -> list[Marker]:
     return [arrow, outline, label]
 
 
-def _corners(sighting: Sighting, reach: float) -> np.ndarray:
+def _corners(sighting: PlacedTarget, reach: float) -> np.ndarray:
     """The outline's corners (4, 3), in the plane of the target's depth; (0, 3) where there are none."""
     if sighting.corners is None:
         return np.empty((0, 3))

@@ -30,7 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from atom_core.arguments import join_negative_values
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
-from atom_ros.input.picking import Box, View, box_between, parse_box
+from atom_ros.input.picking import Box, Viewport, box_between, parse_box
 from atom_ros.start import own_words, start
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
 from atom_tracker.msg import Track
@@ -124,7 +124,7 @@ class SelectionWindow:
         self._image: ImageMessage | None = None  # the one that is shown
         self._rgb: np.ndarray | None = None
         self._photo: tkinter.PhotoImage | None = None  # Tk shows it only as long as somebody keeps it
-        self._view: View | None = None
+        self._view: Viewport | None = None
         self._corners = [(0.0, 0.0), (0.0, 0.0)]  # image px: where the button was pressed, and where the pointer is
         self._box: Box | None = None
         self._request: _Request | None = None
@@ -259,7 +259,7 @@ class SelectionWindow:
         if self._image is None:
             return
         height, width = self._rgb.shape[:2]
-        view = View.fit(width, height, max(1, self._canvas.winfo_width()), max(1, self._canvas.winfo_height()))
+        view = Viewport.fit(width, height, max(1, self._canvas.winfo_width()), max(1, self._canvas.winfo_height()))
         shrinks = view.width < width
         shown = self._rgb
         if (view.width, view.height) != (width, height):

@@ -15,7 +15,7 @@ from pathlib import Path
 from atom_core.arguments import join_negative_values
 from atom_core.data.images import PixelRange, parse_pixel_range
 from atom_core.offline.events import parse_stamp
-from atom_core.offline.run import Ending
+from atom_core.offline.run import RunEnding
 from atom_core.offline.session import NUMBERS, Makers, add_arguments, follow, is_complete, read_targets
 from atom_core.offline.sinks import CsvSink, JsonSink, VideoSink
 from atom_core.report_errors import report_errors
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         case the results hold what was found.
     """
     arguments = _parser().parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
-    ending = Ending.COMPLETE
+    ending = RunEnding.COMPLETE
 
     def run() -> None:
         nonlocal ending
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _track(arguments: argparse.Namespace) -> Ending:
+def _track(arguments: argparse.Namespace) -> RunEnding:
     if arguments.start_stamp is not None and arguments.box is None:
         raise ValueError("--start-stamp goes with --box; in a --boxes file, use the column stamp")
     stamp = parse_stamp(arguments.start_stamp) if arguments.start_stamp is not None else None
@@ -87,7 +87,7 @@ def _track(arguments: argparse.Namespace) -> Ending:
             makers[arguments.video] = lambda: VideoSink(arguments.video, arguments.fps or images.fps)
         if is_complete(arguments, list(makers)):
             print(f"complete already: {output}")
-            return Ending.COMPLETE
+            return RunEnding.COMPLETE
         return follow(images, events, makers, arguments, {"the bag": str(bag_path), "--topic": images.topic})
 
 

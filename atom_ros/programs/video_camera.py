@@ -23,7 +23,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from atom_core.offline.frames import Camera, Folder, Frame, Video, open_source
+from atom_core.offline.frames import CameraSource, FolderSource, Frame, VideoSource, open_source
 from atom_ros.images import image_message
 from atom_ros.programs.calibration import read_calibration
 from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
@@ -39,7 +39,7 @@ _QOS = QoSProfile(depth=1)  # reliable: that suits best-effort and reliable subs
 _RETRY = 1.0  # s between two attempts to open a camera that was pulled out
 
 
-def open_video_source(name: str) -> Camera | Folder | Video:
+def open_video_source(name: str) -> CameraSource | FolderSource | VideoSource:
     """Opens what `name` tells.
 
     Args:
@@ -50,7 +50,7 @@ def open_video_source(name: str) -> Camera | Folder | Video:
     """
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", name)
     if device:
-        return Camera(int(device[1]))
+        return CameraSource(int(device[1]))
     path = Path(name).expanduser()
     if not path.exists():
         raise ValueError(
@@ -83,14 +83,14 @@ class VideoCamera(Node):
         self.get_logger().info(f"Publishing {self._name} on {self.resolve_topic_name('image_raw')}")
         while not self._stopped.is_set():
             self._play()
-            if isinstance(self._source, Camera):
+            if isinstance(self._source, CameraSource):
                 self._reopen()
             elif not self._loop:
                 self.get_logger().info(f"{self._name} has ended")
                 return
 
     def _play(self) -> None:
-        period = 0.0 if isinstance(self._source, Camera) else 1.0 / (self._fps or self._source.fps)
+        period = 0.0 if isinstance(self._source, CameraSource) else 1.0 / (self._fps or self._source.fps)
         due = time.monotonic()
         for frame in self._source:
             if self._stopped.wait(max(0.0, due - time.monotonic())):

@@ -26,7 +26,7 @@ _CLOSE_ENOUGH = 0.01  # px between a pixel and the projection of its ray
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraModel:
     """A calibrated camera.
 
     Attributes:
@@ -49,7 +49,7 @@ class Camera:
     offset: tuple[int, int] = (0, 0)
 
     @classmethod
-    def from_info(cls, info: CameraInfo, rectified: bool = False) -> Camera:
+    def from_info(cls, info: CameraInfo, rectified: bool = False) -> CameraModel:
         """Reads the calibration of the raw image (K and D), or of the rectified one (P, free of distortion).
 
         Raises:

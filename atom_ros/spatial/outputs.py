@@ -21,11 +21,11 @@ from visualization_msgs.msg import MarkerArray
 
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
 from atom_ros.input.watch import CAMERA_INFO, IMAGE, Input, camera_info_topic
-from atom_ros.outputs.markers import Sighting, marker_array, point_message, pose_message, transform_message
+from atom_ros.outputs.markers import PlacedTarget, marker_array, point_message, pose_message, transform_message
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
 from atom_ros.spatial.depth import box_in_depth_image, depth_values, distance
-from atom_ros.spatial.geometry import Camera
+from atom_ros.spatial.geometry import CameraModel
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -44,7 +44,7 @@ class _Result:
     """What is seen in a frame, from the tracker's result to the publication of its places."""
 
     frame: Frame
-    sightings: list[Sighting]
+    sightings: list[PlacedTarget]
     image_size: tuple[int, int]
     first_id: int  # the target that the topics without ids are about
 
@@ -72,7 +72,7 @@ class SpatialOutputs:
         self._topics: dict[str, str] = {}  # full names, by those before remapping
         self.received = {"camera_info": 0, "depth": 0}  # messages since the start
         self._calibration: tuple | None = None
-        self._camera: Camera | None = None
+        self._camera: CameraModel | None = None
         self._depths = FrameBuffer(_DEPTH_SECONDS, _DEPTH_BYTES)
         self._waiting: _Result | None = None
         self._shown: set[int] = set()  # targets with markers
@@ -192,7 +192,7 @@ class SpatialOutputs:
         with self._lock:
             self._calibration, self._camera = calibration, None
             try:
-                self._camera = Camera.from_info(info, self._settings.rectified)
+                self._camera = CameraModel.from_info(info, self._settings.rectified)
             except ValueError as error:
                 self._complain("camera_info", error)
 
@@ -207,7 +207,7 @@ class SpatialOutputs:
 
     # Places
 
-    def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[Sighting]:
+    def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
         """The bearings of what is seen; none without a calibration that fits."""
         if self._camera is None:
             return []
@@ -220,7 +220,7 @@ class SpatialOutputs:
             except (ValueError, cv2.error) as error:
                 self._complain("bearing", error)
                 continue
-            sightings.append(Sighting(report, ray, self._corners(report.box, image_size)))
+            sightings.append(PlacedTarget(report, ray, self._corners(report.box, image_size)))
         return sightings
 
     def _corners(self, box: Box, image_size: tuple[int, int]) -> np.ndarray | None:
@@ -251,7 +251,7 @@ class SpatialOutputs:
                 self._publish_transform(header, sighting)
         self._show(header, sightings)
 
-    def _show(self, header: Header, sightings: list[Sighting]) -> None:
+    def _show(self, header: Header, sightings: list[PlacedTarget]) -> None:
         """Publishes the markers; those of a target whose bearing is unknown now are deleted."""
         if self._markers.get_subscription_count() == 0:
             return
@@ -261,7 +261,7 @@ class SpatialOutputs:
             self._markers.publish(marker_array(header, sightings, sorted(gone)))
         self._shown = ids
 
-    def _with_positions(self, result: _Result, depth: Image) -> list[Sighting]:
+    def _with_positions(self, result: _Result, depth: Image) -> list[PlacedTarget]:
         sightings, depth_size = result.sightings, (depth.width, depth.height)
         try:
             values, metres = depth_values(depth)
@@ -278,7 +278,7 @@ class SpatialOutputs:
             for s, z in zip(sightings, depths, strict=True)
         ]
 
-    def _publish_transform(self, header: Header, sighting: Sighting) -> None:
+    def _publish_transform(self, header: Header, sighting: PlacedTarget) -> None:
         if self._transforms is None:
             return
         if not header.frame_id:

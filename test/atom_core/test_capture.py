@@ -15,7 +15,7 @@ from torch._inductor.graph import GraphLowering
 from torch._inductor.utils import fresh_inductor_cache
 
 from atom_core import AtomTracker, MultiTracker, TrackerConfig, TrackState
-from atom_core.benchmark.scene import Scene
+from atom_core.benchmark.scene import DrawnScene
 from atom_core.candidate import SearchRegion
 from atom_core.capture import Captured, Execution
 from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel, improve_filter
@@ -310,7 +310,7 @@ def test_few_launches_are_left_of_a_frame_and_of_an_update(monkeypatch) -> None:
     monkeypatch.setattr(GraphLowering, "save_output_code", staticmethod(programs.append))
     network, config = weights.load("resnet18"), TrackerConfig(update_interval=1)
     plain_tracker, tracker = AtomTracker(network, CPU, config), AtomTracker(network, CPU, config, capture="on")
-    scene = Scene(160, 120)
+    scene = DrawnScene(160, 120)
     with fresh_inductor_cache():  # else what was compiled before is only loaded
         tracker.initialize(scene.image(0), scene.box(0))
     plain_tracker.initialize(scene.image(0), scene.box(0))

@@ -34,7 +34,7 @@ def track(index: int, shift: float | None = 0.0, state: str = TRACKING, **change
     } | changes
 
 
-def merge(count: int, *tracks: dict) -> list[recording.Frame]:
+def merge(count: int, *tracks: dict) -> list[recording.RecordedFrame]:
     return recording.merge(published(count), list(tracks), np.array([REFERENCE] * count))
 
 

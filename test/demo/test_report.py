@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from demo import report
-from demo.recording import DROPPED, GIVEN, LOST, SEARCHING, TRACKING, UNCERTAIN, Frame
+from demo.recording import DROPPED, GIVEN, LOST, SEARCHING, TRACKING, UNCERTAIN, RecordedFrame
 
 REFERENCE = (100.0, 80.0, 40.0, 60.0)
 GREEN, RED, VIOLET, WHITE = (60, 220, 60), (60, 60, 255), (230, 110, 230), (255, 255, 255)  # BGR
@@ -16,12 +16,12 @@ def picture() -> np.ndarray:
     return np.zeros((300, 400, 3), np.uint8)
 
 
-def frame(state: str, index: int = 5) -> Frame:
+def frame(state: str, index: int = 5) -> RecordedFrame:
     if state in (TRACKING, UNCERTAIN):
-        return Frame(index, state, REFERENCE, (120.0, 90.0, 40.0, 60.0), 0.2632, 0.8, 0.6, 90.0, 5.0)
+        return RecordedFrame(index, state, REFERENCE, (120.0, 90.0, 40.0, 60.0), 0.2632, 0.8, 0.6, 90.0, 5.0)
     if state in (LOST, SEARCHING):
-        return Frame(index, state, REFERENCE, None, 0.0, 0.1, float("nan"), 90.0, 5.0)
-    return Frame(index, state, REFERENCE, REFERENCE if state == GIVEN else None)
+        return RecordedFrame(index, state, REFERENCE, None, 0.0, 0.1, float("nan"), 90.0, 5.0)
+    return RecordedFrame(index, state, REFERENCE, REFERENCE if state == GIVEN else None)
 
 
 def has(image: np.ndarray, color: tuple[int, int, int]) -> bool:
@@ -80,13 +80,13 @@ def test_tiles_show_the_reference_enlarged_about_their_middle():
 
 
 def test_a_target_in_the_corner_is_shown_without_leaving_the_picture():
-    corner = Frame(1, DROPPED, (390.0, 290.0, 20.0, 30.0))
+    corner = RecordedFrame(1, DROPPED, (390.0, 290.0, 20.0, 30.0))
     assert report.contact_sheet([picture()], [corner]).shape == (360, 4 * 480, 3)
 
 
 def test_a_tile_says_so_where_the_tracker_s_box_is_outside_its_view():
-    elsewhere = Frame(1, TRACKING, REFERENCE, (350.0, 250.0, 20.0, 20.0), 0.0, 0.8, 0.6, 90.0, 5.0)
-    here = Frame(1, TRACKING, REFERENCE, REFERENCE, 1.0, 0.8, 0.6, 90.0, 5.0)
+    elsewhere = RecordedFrame(1, TRACKING, REFERENCE, (350.0, 250.0, 20.0, 20.0), 0.0, 0.8, 0.6, 90.0, 5.0)
+    here = RecordedFrame(1, TRACKING, REFERENCE, REFERENCE, 1.0, 0.8, 0.6, 90.0, 5.0)
     notes = [report.contact_sheet([picture()], [frame], columns=1)[330:350, 10:200] for frame in (elsewhere, here)]
     assert has(notes[0], GREEN)
     assert not has(notes[1], GREEN)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atom_core.benchmark.scene import Cast, Scene
+from atom_core.benchmark.scene import Cast, DrawnScene
 
 SIZES = [(240, 180), (100, 100), (64, 200), (160, 90)]
 
@@ -15,7 +15,7 @@ def cut(image: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
 
 
 def test_the_target_is_where_its_box_says():
-    scene = Scene(480, 360)
+    scene = DrawnScene(480, 360)
     background = scene.image(0, Cast.NOBODY)
     assert background.shape == (360, 480, 3) and background.dtype == np.uint8
     target = cut(scene.image(0), scene.box(0))
@@ -31,7 +31,7 @@ def test_the_target_is_where_its_box_says():
 @pytest.mark.parametrize("size", SIZES)
 def test_all_stay_inside_and_the_look_alike_looks_alike(size):
     width, height = size
-    scene = Scene(width, height)
+    scene = DrawnScene(width, height)
     for index in range(60):
         x, y, side, _ = scene.box(index)
         assert min(x, y) >= -0.5 and x + side <= width - 0.5 and y + side <= height - 0.5
@@ -46,13 +46,13 @@ def test_all_stay_inside_and_the_look_alike_looks_alike(size):
 
 
 def test_the_same_size_is_the_same_scene_and_images_are_the_callers_own():
-    scene = Scene(100, 80)
+    scene = DrawnScene(100, 80)
     first = scene.image(3)
-    assert np.array_equal(first, Scene(100, 80).image(3))
+    assert np.array_equal(first, DrawnScene(100, 80).image(3))
     first[:] = 0
     assert scene.image(3).any()
 
 
 def test_images_too_small_to_draw_in_are_refused():
     with pytest.raises(ValueError, match="100x63 are too small to draw in; give 64"):
-        Scene(100, 63)
+        DrawnScene(100, 63)

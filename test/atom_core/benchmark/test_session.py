@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from atom_core.benchmark.scene import Scene
-from atom_core.benchmark.session import KINDS, Observation, Video, observe
+from atom_core.benchmark.scene import DrawnScene
+from atom_core.benchmark.session import KINDS, Readings, TrackedScene, observe
 from atom_core.config import TrackerConfig
 from atom_core.result import TrackResult, TrackState
 
@@ -28,8 +28,8 @@ class SteadyTracker:
         return TrackResult(self.box, self.score, 0.5, TrackState.TRACKING if found else TrackState.LOST, hard)
 
 
-def observed(kind, tracker: SteadyTracker, count: int = 3) -> Observation[int]:
-    video = Video(tracker, Scene(64, 64))
+def observed(kind, tracker: SteadyTracker, count: int = 3) -> Readings[int]:
+    video = TrackedScene(tracker, DrawnScene(64, 64))
     video.initialize(1, lambda run: (run(), None))
     readings = iter(range(100))
     return observe(video, kind, count, lambda run: (run(), next(readings)))
@@ -41,7 +41,7 @@ def observed(kind, tracker: SteadyTracker, count: int = 3) -> Observation[int]:
 )
 def test_frames_that_are_of_the_kind_are_measured_as_they_come(kind, score, second_score):
     tracker = SteadyTracker(score, second_score)
-    assert observed(kind, tracker) == Observation(readings=[0, 1, 2], forced=0, others=0)
+    assert observed(kind, tracker) == Readings(readings=[0, 1, 2], forced=0, others=0)
     assert len(set(tracker.intervals)) == 1 and (tracker.intervals[0] == 1) == (kind is UPDATE)
 
 
@@ -51,21 +51,21 @@ def test_frames_that_are_of_the_kind_are_measured_as_they_come(kind, score, seco
 )
 def test_others_are_left_out_and_thresholds_make_the_next_ones_be_of_the_kind(kind, score, second_score):
     tracker = SteadyTracker(score, second_score)
-    assert observed(kind, tracker) == Observation(readings=[1, 2, 3], forced=3, others=1)
+    assert observed(kind, tracker) == Readings(readings=[1, 2, 3], forced=3, others=1)
     assert tracker.config == TrackerConfig()
 
 
 def test_it_gives_up_after_twice_as_many_images():
     tracker = SteadyTracker(score=1.5, second_score=0)  # above every threshold
-    assert observed(LOST, tracker) == Observation(readings=[], forced=0, others=6)
+    assert observed(LOST, tracker) == Readings(readings=[], forced=0, others=6)
 
 
 def test_the_video_goes_on_and_starts_anew():
     images = []
     tracker = SteadyTracker(0.9, 0.1)
     tracker.track = lambda image: images.append(image)
-    scene = Scene(64, 64)
-    video = Video(tracker, scene)
+    scene = DrawnScene(64, 64)
+    video = TrackedScene(tracker, scene)
     for _ in range(2):
         assert video.initialize(2, lambda run: (run(), "reading")) == ["reading"] * 2
         assert tracker.box == scene.box(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atom_core.offline.containers import structural_damage
-from atom_core.offline.frames import Video, open_source
+from atom_core.offline.frames import VideoSource, open_source
 from atom_core.offline.video import VideoWriter
 
 
@@ -53,13 +53,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read_all(video: Video) -> int:
+def read_all(video: VideoSource) -> int:
     return sum(frame.decode().shape == (96, 128, 3) for frame in video)
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_a_whole_video_is_not_damaged(videos: Path, suffix: str) -> None:
-    video = Video(videos / f"whole{suffix}")
+    video = VideoSource(videos / f"whole{suffix}")
     assert (read_all(video), video.damage) == (FRAMES, None)
     assert (read_all(video), video.damage) == (FRAMES, None), "a second time"
 

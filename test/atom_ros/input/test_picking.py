@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from atom_core import boxes
-from atom_ros.input.picking import View, box_between, parse_box
+from atom_ros.input.picking import Viewport, box_between, parse_box
 
 
 def test_parse_box() -> None:
@@ -34,7 +34,7 @@ def test_tiny_box(second: tuple[float, float]) -> None:
 
 
 def test_view_of_a_large_image() -> None:
-    view = View.fit(1920, 1080, 1000, 800)
+    view = Viewport.fit(1920, 1080, 1000, 800)
     # 1920 px on 1000: 0.52083; 1080 * 0.52083 = 562.5, and Python rounds a half to the even number.
     assert (view.width, view.height, view.left, view.top) == (1000, 562, 0, 119)
     # Canvas pixel 0 covers image px -0.5 .. 1.42, whose middle is 0.46.
@@ -45,7 +45,7 @@ def test_view_of_a_large_image() -> None:
 
 
 def test_view_agrees_with_the_tracker_s_convention() -> None:
-    view = View.fit(900, 900, 333, 333)
+    view = Viewport.fit(900, 900, 333, 333)
     points = torch.tensor([[0.0, 0.0], [17.0, 200.0], [332.0, 1.0]], dtype=torch.float64)
     expected = boxes.points_to_image(points, torch.tensor([0.0, 0.0, 900.0], dtype=torch.float64), 333)
     assert np.allclose([view.to_image(*point) for point in points.tolist()], expected)
@@ -54,17 +54,17 @@ def test_view_agrees_with_the_tracker_s_convention() -> None:
 def test_view_agrees_with_the_picture() -> None:
     """A ramp resized by OpenCV holds at each shown pixel the image coordinate that the view tells."""
     ramp = np.tile(np.arange(300, dtype=np.float32), (150, 1))
-    view = View.fit(300, 150, 100, 100)
+    view = Viewport.fit(300, 150, 100, 100)
     shown = cv2.resize(ramp, (view.width, view.height), interpolation=cv2.INTER_LINEAR)
     assert view.to_image(40, view.top + 7)[0] == pytest.approx(float(shown[7, 40]), abs=1e-3)
 
 
 def test_view_of_a_small_image_is_enlarged() -> None:
-    view = View.fit(4, 2, 401, 400)
+    view = Viewport.fit(4, 2, 401, 400)
     assert (view.width, view.height, view.left, view.top) == (401, 200, 0, 100)
     assert view.to_image(200, 200)[0] == pytest.approx(1.5)
 
 
 def test_view_never_vanishes() -> None:
-    view = View.fit(10_000, 1, 20, 20)
+    view = Viewport.fit(10_000, 1, 20, 20)
     assert (view.width, view.height) == (20, 1)

@@ -13,7 +13,7 @@ from visualization_msgs.msg import ImageMarker, Marker
 from atom_ros.frame_buffer import Frame
 from atom_ros.outputs.drawing import COLORS
 from atom_ros.outputs.markers import (
-    Sighting,
+    PlacedTarget,
     image_marker,
     marker_array,
     point_message,
@@ -86,7 +86,7 @@ CORNERS /= np.linalg.norm(CORNERS, axis=1, keepdims=True)
 
 
 def test_markers_of_a_target_whose_distance_is_unknown() -> None:
-    arrow, outline, label = marker_array(HEADER, [Sighting(_report(7), RAY, CORNERS)]).markers
+    arrow, outline, label = marker_array(HEADER, [PlacedTarget(_report(7), RAY, CORNERS)]).markers
     for marker in (arrow, outline, label):
         assert (marker.header, marker.id, marker.action) == (HEADER, 7, Marker.ADD)
         assert (_rgb(marker.color), marker.color.a) == (COLORS[Status.TRACKING], 1.0)
@@ -102,7 +102,7 @@ def test_markers_of_a_target_whose_distance_is_unknown() -> None:
 
 
 def test_markers_of_a_target_at_a_position() -> None:
-    sighting = Sighting(_report(status=Status.UNCERTAIN), RAY, CORNERS, position=2.5 * RAY)
+    sighting = PlacedTarget(_report(status=Status.UNCERTAIN), RAY, CORNERS, position=2.5 * RAY)
     arrow, outline, label = marker_array(HEADER, [sighting]).markers
     assert _xyz(arrow.points[1]) == (1.5, 0.0, 2.0)
     np.testing.assert_allclose(_xyz(outline.points[0]), (1.25, -0.25, 2.0))  # in the plane z = 2
@@ -110,13 +110,13 @@ def test_markers_of_a_target_at_a_position() -> None:
 
 
 def test_without_corners_there_is_no_outline() -> None:
-    actions = {marker.ns: marker.action for marker in marker_array(HEADER, [Sighting(_report(), RAY)]).markers}
+    actions = {marker.ns: marker.action for marker in marker_array(HEADER, [PlacedTarget(_report(), RAY)]).markers}
     assert actions == {"bearing": Marker.ADD, "outline": Marker.DELETE, "label": Marker.ADD}
 
 
 def test_an_outline_beside_a_fisheye_camera_lies_on_a_sphere() -> None:
     behind = CORNERS * (1, 1, -1)
-    outline = marker_array(HEADER, [Sighting(_report(), RAY * (1, 1, -1), behind)]).markers[1]
+    outline = marker_array(HEADER, [PlacedTarget(_report(), RAY * (1, 1, -1), behind)]).markers[1]
     np.testing.assert_allclose([_xyz(point) for point in outline.points[:4]], behind)
 
 
@@ -128,7 +128,7 @@ def test_markers_are_deleted() -> None:
 
 
 def test_a_number_beyond_a_markers_id_can_be_shown() -> None:
-    assert marker_array(HEADER, [Sighting(_report(2**32 - 1), RAY)]).markers[0].id == 2**31 - 1
+    assert marker_array(HEADER, [PlacedTarget(_report(2**32 - 1), RAY)]).markers[0].id == 2**31 - 1
 
 
 def test_places() -> None:

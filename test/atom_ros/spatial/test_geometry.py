@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from atom_ros.spatial.geometry import Camera
+from atom_ros.spatial.geometry import CameraModel
 
 K = (500.0, 0.0, 320.0, 0.0, 400.0, 240.0, 0.0, 0.0, 1.0)
 P = (250.0, 0.0, 300.0, -30.0, 0.0, 250.0, 200.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -25,14 +25,14 @@ def _info(**fields: object) -> CameraInfo:
 
 def test_a_pinhole_camera() -> None:
     # ((820 - 320) / 500, (640 - 240) / 400) = (1, 1), and |(1, 1, 1)| = sqrt(3).
-    rays = Camera.from_info(_info()).rays(np.array([(320.0, 240.0), (820.0, 640.0), (-180.0, 240.0)]))
+    rays = CameraModel.from_info(_info()).rays(np.array([(320.0, 240.0), (820.0, 640.0), (-180.0, 240.0)]))
     third, half = 1 / math.sqrt(3), 1 / math.sqrt(2)
     np.testing.assert_allclose(rays, [(0, 0, 1), (third, third, third), (-half, 0, half)], atol=1e-12)
 
 
 @pytest.mark.parametrize(("model", "coefficients"), DISTORTED)
 def test_distorted_rays_are_seen_at_their_pixels(model: str, coefficients: tuple[float, ...]) -> None:
-    rays = Camera.from_info(_info(distortion_model=model, d=coefficients)).rays(PIXELS)
+    rays = CameraModel.from_info(_info(distortion_model=model, d=coefficients)).rays(PIXELS)
     np.testing.assert_allclose(np.linalg.norm(rays, axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(_project(rays, coefficients), PIXELS, atol=1e-3)
 
@@ -49,21 +49,21 @@ def _project(rays: np.ndarray, coefficients: tuple[float, ...]) -> np.ndarray:
 
 
 def test_fisheye_rays_are_those_of_opencv() -> None:
-    rays = Camera.from_info(_info(distortion_model="equidistant", d=EQUIDISTANT)).rays(PIXELS)
+    rays = CameraModel.from_info(_info(distortion_model="equidistant", d=EQUIDISTANT)).rays(PIXELS)
     expected = cv2.fisheye.undistortPoints(PIXELS[:, None], np.reshape(K, (3, 3)), np.array(EQUIDISTANT))[:, 0]
     np.testing.assert_allclose(rays[:, :2] / rays[:, 2:], expected, atol=1e-5)
 
 
 def test_a_fisheye_sees_beyond_90_degrees() -> None:
     # Without coefficients that bend it, the angle is the distance in focal lengths: 500 * 2 px to the right, 2 rad.
-    camera = Camera.from_info(_info(distortion_model="equidistant", d=(0.0,) * 4))
+    camera = CameraModel.from_info(_info(distortion_model="equidistant", d=(0.0,) * 4))
     ray = camera.rays(np.array([(320 + 500 * 2.0, 240.0)]))
     np.testing.assert_allclose(ray, [(math.sin(2), 0, math.cos(2))], atol=1e-9)
 
 
 def test_binning_and_region_of_interest() -> None:
     roi = RegionOfInterest(x_offset=100, y_offset=60, width=400, height=300)
-    camera = Camera.from_info(_info(binning_x=2, binning_y=3, roi=roi))
+    camera = CameraModel.from_info(_info(binning_x=2, binning_y=3, roi=roi))
     camera.check_size(200, 100)
     # Pixel (10, 20) is the mean of sensor columns 120 and 121 and rows 120 to 122: its middle is (120.5, 121).
     x, y = (120.5 - 320) / 500, (121 - 240) / 400
@@ -72,7 +72,7 @@ def test_binning_and_region_of_interest() -> None:
 
 
 def test_a_rectified_image_has_the_projection_of_p_and_no_distortion() -> None:
-    camera = Camera.from_info(_info(distortion_model="plumb_bob", d=PLUMB_BOB), rectified=True)
+    camera = CameraModel.from_info(_info(distortion_model="plumb_bob", d=PLUMB_BOB), rectified=True)
     (ray,) = camera.rays(np.array([(300 + 250.0, 200.0)]))
     np.testing.assert_allclose(ray, (1 / math.sqrt(2), 0, 1 / math.sqrt(2)), atol=1e-12)
 
@@ -91,20 +91,20 @@ def test_a_rectified_image_has_the_projection_of_p_and_no_distortion() -> None:
 )
 def test_what_is_no_calibration_is_refused_by_name(fields: dict[str, object], expected: str) -> None:
     with pytest.raises(ValueError) as error:
-        Camera.from_info(_info(**fields))
+        CameraModel.from_info(_info(**fields))
     assert expected in str(error.value)
 
 
 def test_an_uncalibrated_projection_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="camera_info's p has fx = 0"):
-        Camera.from_info(_info(p=(0.0,) * 12), rectified=True)
+        CameraModel.from_info(_info(p=(0.0,) * 12), rectified=True)
 
 
 def test_images_of_another_size_are_refused() -> None:
-    camera = Camera.from_info(_info())
+    camera = CameraModel.from_info(_info())
     with pytest.raises(ValueError, match="that of 640 x 480 images, but the images are 1280 x 960"):
         camera.check_size(1280, 960)
-    Camera.from_info(_info(width=0, height=0)).check_size(1280, 960)  # some drivers leave them at 0
+    CameraModel.from_info(_info(width=0, height=0)).check_size(1280, 960)  # some drivers leave them at 0
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,6 @@ def test_images_of_another_size_are_refused() -> None:
     ],
 )
 def test_points_beyond_the_model_are_refused(model: str, coefficients: tuple[float, ...]) -> None:
-    camera = Camera.from_info(_info(distortion_model=model, d=coefficients))
+    camera = CameraModel.from_info(_info(distortion_model=model, d=coefficients))
     with pytest.raises(ValueError, match=r"no ray is projected to one of the points"):
         camera.rays(np.array([(320 + 1000.0, 240.0)]))
