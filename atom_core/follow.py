@@ -35,7 +35,7 @@ def follow(image: Tensor, targets: Sequence[Target], model: Model, config: Track
     observation = observe(image, queries, model)
     parts = pairwise(accumulate(map(len, regions), initial=0))
     return [
-        follow_one(target, own, observation, part, config)
+        follow_one(target, own, observation, part, config).calibrated(model.calibration)
         for target, own, part in zip(targets, regions, parts, strict=True)
     ]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atom_core.capture import Captured, Execution
 from atom_core.classifier.target_model import MakeBatch, TrainingBatch, improve_filter
+from atom_core.confidence import Calibration
 from atom_core.networks import weights
 from atom_core.networks.prepared import Networks, prepare_networks
 from atom_core.observe import StepOutputs, captured_step
@@ -29,6 +30,7 @@ class Model:
     execution: Execution
     step: Captured[StepOutputs]  # see `atom_core.observe.step`
     updates: dict[int, Captured[Tensor]] = field(default_factory=dict)  # by their number of iterations
+    calibration: Calibration | None = None  # of the results' confidence; None: the network's file holds none
 
     @classmethod
     def prepare(
@@ -49,7 +51,7 @@ class Model:
         if engine == "auto" and capture == "on":
             engine = "torch"  # OpenVINO is no part of a graph
         networks = prepare_networks(network, device, crop_size, precision, engine)
-        return cls(networks, execution, captured_step(networks))
+        return cls(networks, execution, captured_step(networks), calibration=network.calibration)
 
     def capture(
         self, step_example: Callable[[], Sequence[Any]], make_batch: MakeBatch, iterations: Collection[int]

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from atom_core.boxes import Box
+from atom_core.confidence import Calibration
 
 
 class TrackState(enum.Enum):
@@ -34,6 +36,8 @@ class TrackResult:
         iou: predicted overlap of the box with the object, 0..1; 0 where the target is not visible.
         state: of the target.
         hard_negative: a distractor was seen, and the classifier was trained against it at once.
+        confidence: probability, 0..1, that the box overlaps the target by more than half, see `atom_core.confidence`; 0
+            where the target is not visible. The score, within 0..1, where the network has no calibration.
     """
 
     box: Box
@@ -41,3 +45,15 @@ class TrackResult:
     iou: float
     state: TrackState
     hard_negative: bool = False
+    confidence: float = math.nan  # given as NaN: not known, so that the score stands for it
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.confidence):
+            stand_in = min(max(self.score, 0.0), 1.0) if self.state.is_visible else 0.0
+            object.__setattr__(self, "confidence", stand_in)
+
+    def calibrated(self, calibration: Calibration | None) -> TrackResult:
+        """The result with the confidence of a calibration; itself where there is none, or nothing is claimed."""
+        if calibration is None or not self.state.is_visible:
+            return self
+        return replace(self, confidence=calibration.confidence(self.score, self.iou))

@@ -38,6 +38,7 @@ class Report:
     box: Box | None = None
     confidence: float = math.nan
     iou: float = math.nan
+    score: float = math.nan  # the classifier's
     processing_ms: float = 0.0  # the tracker's own computing time for the frame, all its targets together
 
     @classmethod
@@ -45,10 +46,12 @@ class Report:
         """The report of a frame through which the target was followed."""
         status = _STATUS[result.state]
         if not result.state.is_visible:
-            return cls(frame, target_id, status, confidence=result.score, processing_ms=processing_ms)
-        return cls(frame, target_id, status, result.box, result.score, result.iou, processing_ms)
+            seen = {"confidence": result.confidence, "score": result.score}
+            return cls(frame, target_id, status, **seen, processing_ms=processing_ms)
+        seen = result.box, result.confidence, result.iou, result.score
+        return cls(frame, target_id, status, *seen, processing_ms)
 
     @classmethod
     def of_given_box(cls, frame: Frame, target_id: int, box: Box, processing_ms: float) -> Report:
         """The report of the frame that the target was set on: the box is the truth by definition."""
-        return cls(frame, target_id, Status.TRACKING, box, 1.0, 1.0, processing_ms)
+        return cls(frame, target_id, Status.TRACKING, box, 1.0, 1.0, 1.0, processing_ms)

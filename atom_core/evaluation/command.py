@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from atom_core.config import TrackerConfig
 from atom_core.data.sequences import LAYOUT_CHOICES, Sequence, read_sequences
-from atom_core.evaluation import clips_command, compare, fixed_point_command, html_report, summary
+from atom_core.evaluation import calibrate_command, clips_command, compare, fixed_point_command, html_report, summary
 from atom_core.evaluation.clips.source import CLIPS, make_clips
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
 from atom_core.evaluation.parallel import Failure, Job, run_jobs
@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         return compare.main(argv[1:])
     if argv[:1] == ["clips"]:
         return clips_command.main(argv[1:])
+    if argv[:1] == ["calibrate"]:
+        return calibrate_command.main(argv[1:])
     if argv[:1] == ["fixed-point"]:
         return fixed_point_command.main(argv[1:])
     arguments = _parser().parse_args(argv)
@@ -179,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-eval",
         description="One-pass evaluation of trackers on sequences: a table, and with --output a page with plots.",
         epilog="atom-eval compare A B: the differences between two results. atom-eval fixed-point STILLS: whether "
-        "networks keep a box where it was given. atom-eval clips: writes clips. See docs/evaluation.md.",
+        "networks keep a box where it was given. atom-eval clips: writes clips. "
+        "atom-eval calibrate: fits a network's confidence to results. See docs/evaluation.md.",
     )
     parser.add_argument(
         "folders",

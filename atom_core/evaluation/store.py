@@ -59,7 +59,7 @@ class RunStore:
         for job in jobs:
             path = self.folder / self.path(job)
             if path.is_file():
-                settings, run = _read(path)
+                settings, run = read_run(path)
                 changes = list(_differences(settings, self._settings(job)))
                 differing += [(path, changes)] if changes else []
                 runs.append(run)
@@ -159,8 +159,12 @@ def _to_columns(run: Run) -> dict[str, list[Any]]:
     }
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Run]:
-    """A file's settings and run."""
+def read_run(path: Path) -> tuple[dict[str, Any], Run]:
+    """A file's settings and run.
+
+    Raises:
+        ValueError: if it holds no run.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         frames = content["frames"]

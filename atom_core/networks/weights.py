@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
+from atom_core.confidence import HEADER_KEY, Calibration
 from atom_core.data.images import visible
 from atom_core.networks.backbones import BACKBONES, Backbone, build_backbone
 from atom_core.networks.iou_predictor import IoUNet
@@ -40,6 +41,16 @@ class Network:
     iou_net: IoUNet
     sha256: str  # of the file; "" if it never was in one
     metadata: dict[str, str]
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How the confidence follows from score and predicted IoU; None where the file says nothing of it.
+
+        Raises:
+            ValueError: if what it says is damaged.
+        """
+        text = self.metadata.get(HEADER_KEY)
+        return None if text is None else Calibration.from_json(text)
 
     @property
     def modules(self) -> nn.ModuleDict:

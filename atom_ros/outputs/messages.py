@@ -31,6 +31,7 @@ def track_message(report: Report, now: int) -> Track:
     message.x, message.y, message.width, message.height = map(float, report.box or _NO_BOX)
     message.confidence = float(report.confidence)
     message.iou = float(report.iou)
+    message.score = float(report.score)
     message.latency = Duration(nanoseconds=min(now - report.frame.stamp, _LONGEST)).to_msg()
     message.processing_time = float(report.processing_ms) / 1000.0
     return message

@@ -24,7 +24,7 @@ def _frame() -> Frame:
 
 
 def _report(state: TrackState) -> Report:
-    return Report.of_result(_frame(), 7, TrackResult(BOX, 1.25, 0.5, state, False), processing_ms=31.25)
+    return Report.of_result(_frame(), 7, TrackResult(BOX, 1.25, 0.5, state, False, 0.75), processing_ms=31.25)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_track_of_a_target_that_is_seen(state: TrackState, status: int) -> None:
     assert track.header == _frame().message.header
     assert (track.target_id, track.status) == (7, status)
     assert (track.x, track.y, track.width, track.height) == BOX
-    assert (track.confidence, track.iou, track.processing_time) == (1.25, 0.5, 0.03125)
+    assert (track.confidence, track.iou, track.score, track.processing_time) == (0.75, 0.5, 1.25, 0.03125)
     assert (track.latency.sec, track.latency.nanosec) == (0, 100_000_000)
 
 
@@ -44,13 +44,15 @@ def test_track_of_a_lost_target_has_no_box(state: TrackState, status: int) -> No
     track = track_message(_report(state), now=0)
     assert track.status == status
     assert all(math.isnan(value) for value in (track.x, track.y, track.width, track.height, track.iou))
-    assert track.confidence == 1.25
+    assert (track.confidence, track.score) == (0.75, 1.25)
 
 
 def test_track_without_a_target() -> None:
     track = track_message(Report(_frame(), 7), now=0)
     assert (track.status, track.target_id, track.processing_time) == (Track.IDLE, 7, 0.0)
-    assert all(math.isnan(v) for v in (track.x, track.y, track.width, track.height, track.iou, track.confidence))
+    assert all(
+        math.isnan(v) for v in (track.x, track.y, track.width, track.height, track.iou, track.confidence, track.score)
+    )
 
 
 def test_latency_of_an_image_from_before_1970_is_the_longest_there_is() -> None:
