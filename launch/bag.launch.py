@@ -2,17 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag to the tracker: `ros2 launch atom_tracker bag.launch.py bag:=<folder> image:=/camera/image_raw`.
 
-All nodes take their time from the bag. The arguments of tracker.launch.py can be given, too. Where no image may be
-dropped, use `ros2 run atom_tracker track_bag` instead.
+All nodes take their time from the bag, and all end with its player: at the end of the bag, or where it cannot be
+played. The arguments of tracker.launch.py can be given, too. Where no image may be dropped, use
+`ros2 run atom_tracker track_bag` instead.
 """
 
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+
+_LAST_IMAGES = 3.0  # s
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
@@ -43,4 +54,11 @@ def _player(context: LaunchContext) -> list[ExecuteProcess]:
     bag, rate, delay = (LaunchConfiguration(name) for name in ("bag", "rate", "delay"))
     loop = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
     command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *loop]
-    return [ExecuteProcess(cmd=command, output="screen")]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=_end)]
+
+
+def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction | Shutdown]:
+    """Without its player there is no clock and no image; the tracker may still have the last ones to look at."""
+    if event.returncode != 0:
+        return [Shutdown(reason=f"the bag's player ended with status {event.returncode}")]
+    return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason="the bag has ended")])]

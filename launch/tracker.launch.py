@@ -42,7 +42,7 @@ def generate_launch_description() -> LaunchDescription:
         package="rviz2",
         executable="rviz2",
         namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", str(SHARE / "rviz" / "tracker.rviz")],
+        arguments=["-d", LaunchConfiguration("rviz_config"), "-f", LaunchConfiguration("fixed_frame")],
         # into the namespace
         remappings=[(f"/tracker/{name}", f"tracker/{name}") for name in ("debug_image", "markers")],
         condition=IfCondition(LaunchConfiguration("rviz")),
@@ -67,6 +67,12 @@ def _arguments() -> list[DeclareLaunchArgument]:
         *parameters,
         _argument("respawn", "false", "Start the node again if it ends", ("true", "false")),
         _argument("rviz", "false", "Show the debug image in RViz", ("true", "false")),
+        _argument("rviz_config", str(SHARE / "rviz" / "tracker.rviz"), "RViz's configuration file"),
+        _argument(
+            "fixed_frame",
+            "camera_optical_frame",
+            "RViz's fixed frame: the frame of the images, or one that transforms connect with it",
+        ),
     ]
 
 

@@ -45,6 +45,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "select", default_value="true", choices=["true", "false"], description="Open the window to draw a target in"
         ),
+        DeclareLaunchArgument(
+            "fixed_frame", default_value=LaunchConfiguration("frame_id"), description="RViz's; by default the images'"
+        ),
         # The camera is reliable, and so nothing is lost where the tracker is reliable, too.
         DeclareLaunchArgument(
             "reliability", default_value="reliable", description="Of the tracker's image subscription"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,7 +26,17 @@ LaunchContext = launch.LaunchContext
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
 OF_THE_TRACKER = {
     *("image", "camera_info", "depth", "namespace", "params_file", "weights", "device", "image_transport"),
-    *("reliability", "max_targets", "box", "autostart", "use_sim_time", "respawn", "rviz"),
+    *(
+        "reliability",
+        "max_targets",
+        "box",
+        "autostart",
+        "use_sim_time",
+        "respawn",
+        "rviz",
+        "rviz_config",
+        "fixed_frame",
+    ),
 }
 
 
@@ -59,6 +69,15 @@ def test_the_bag_is_played_with_its_clock(loop: str, expected: list[str]) -> Non
     words = ["".join(part.perform(context) for part in word) for word in player.cmd]
     start = ["ros2", "bag", "play", "/data/bag", "--clock", "--rate", "0.5", "--delay", "3"]
     assert words == start + expected
+
+
+@pytest.mark.parametrize(("status", "delay"), [(1, None), (-9, None), (0, 3.0)])
+def test_everything_ends_with_the_player(status: int, delay: float | None) -> None:
+    (action,) = _module("bag")._end(SimpleNamespace(returncode=status), LaunchContext())
+    if delay is None:
+        assert isinstance(action, launch.actions.Shutdown)
+    else:
+        assert action.period == delay and isinstance(action.actions[0], launch.actions.Shutdown)
 
 
 # What `ros2 launch <file> <arguments>` does.
