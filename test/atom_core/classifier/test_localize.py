@@ -98,7 +98,7 @@ def assert_place(actual, expected, tolerance=1.0):
 def test_every_branch_of_the_table(first, second, state, place):
     peaks = [first] if second is None else [first, second]
     result = run(*peaks)
-    assert result.state is state
+    assert result.state == state
     assert_place(result.position, place, tolerance=2.5)  # at the border the map ends amid the peak
     heights = dict(peaks)
     assert result.score.item() == pytest.approx(heights[place], rel=0.01)
