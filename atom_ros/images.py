@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image messages to arrays and back: the one place that knows encodings, steps and byte order.
 
-OpenCV does the colour conversions, as it does inside cv_bridge. cv_bridge itself is not used: it cannot be installed
-with pip, and it leaves to its caller what a tracker needs (depth and thermal images made viewable, wrong buffers
-refused by name). This way a robot runs the code that the tests ran.
+OpenCV does the colour conversions, as it does inside cv_bridge, and so a robot runs the code that the tests ran.
+Encodings that are not in the table are left to cv_bridge, where it is installed (`atom_ros.bridge`).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 
 from atom_core.data.images import PixelRange, decode_image
 from atom_core.data.picture_size import picture_size
+from atom_ros import bridge
 
 if TYPE_CHECKING:  # not at run time: messages from a bag are read where there is no ROS, and have the same fields
     from sensor_msgs.msg import CompressedImage, Image
@@ -79,7 +79,8 @@ def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.n
     """Decodes an image message.
 
     Args:
-        message: an Image in one of `ENCODINGS`, or a CompressedImage (jpeg or png, whatever its format says).
+        message: an Image in one of `ENCODINGS` or one that cv_bridge knows, or a CompressedImage (jpeg or png, whatever
+            its format says).
         pixel_range: makes 8 bits of pixels that have more; left out, of each image for itself.
 
     Returns:
@@ -91,6 +92,8 @@ def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.n
     check(message)
     if _is_compressed(message):
         return _decompress(message, pixel_range)
+    if message.encoding not in _LAYOUTS:
+        return bridge.to_rgb(message, pixel_range)
     layout = _LAYOUTS[message.encoding]
     pixels = (pixel_range or PixelRange()).to_8_bit(_pixels(message, layout))
     if layout.conversion is None:
@@ -108,10 +111,16 @@ def check(message: ImageMessage) -> None:
             raise ValueError(f"compressed image (format '{message.format}') is empty; expected an encoded picture")
         return
     layout = _LAYOUTS.get(message.encoding)
-    if layout is None:
-        raise ValueError(f"encoding '{message.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
+    if layout is None and not bridge.knows(message.encoding):
+        reason = bridge.obstacle() or "cv_bridge does not know it either"
+        raise ValueError(
+            f"encoding '{message.encoding}' is not supported; expected one of {', '.join(ENCODINGS)} ({reason})"
+        )
     if message.width < 1 or message.height < 1:
         raise ValueError(f"image is {message.width} x {message.height}; expected at least 1 x 1")
+    if layout is None:
+        _check_foreign(message)
+        return
     if layout.even_width and message.width % 2:
         raise ValueError(f"{message.encoding} image has width {message.width}; this encoding needs an even one")
     if layout.chroma_rows and message.height % 2:
@@ -126,6 +135,15 @@ def check(message: ImageMessage) -> None:
         raise ValueError(
             f"data has {len(message.data)} bytes; {message.width} x {message.height} {message.encoding} "
             f"with step {step} needs {needed}"
+        )
+
+
+def _check_foreign(message: Image) -> None:
+    """The same, so far as it holds for any encoding."""
+    if message.step * message.height > len(message.data) or message.step < message.width:
+        raise ValueError(
+            f"data has {len(message.data)} bytes; {message.width} x {message.height} {message.encoding} with step "
+            f"{message.step} needs {max(message.step, message.width) * message.height}"
         )
 
 
@@ -144,8 +162,10 @@ def values(message: Image) -> np.ndarray:
     """Returns (rows, width[, channels]) of an Image in its own type and order: a view of its data, padding left out.
 
     Raises:
-        ValueError: if the message contradicts itself; it names the fields.
+        ValueError: if the message contradicts itself, or is in none of `ENCODINGS`; it names the fields.
     """
+    if message.encoding not in _LAYOUTS:
+        raise ValueError(f"encoding '{message.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
     check(message)
     return _pixels(message, _LAYOUTS[message.encoding])
 
