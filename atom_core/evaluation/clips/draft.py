@@ -19,8 +19,9 @@ from atom_core.evaluation.still_targets import StillTarget
 
 _VIEW = (320, 240)  # px, at most
 _VIEW_SHARE = 0.6  # of the world's sides, at most: the rest is for the camera to move to
+_SMALL_VIEW_SHARE = 0.42  # so small that the camera can mostly turn away from the target
 _MAX_SHARE = 0.75  # of the view's sides that the target may take
-_MIN_WORLD = 400.0  # px, shorter side
+_MIN_VIEW = 220.0  # px, shorter side
 _MAX_ENLARGEMENT = 2.0
 _FOLLOW = 9  # frames over which the camera's following is smoothed, on each side
 
@@ -37,6 +38,7 @@ class Draft:
         look_alikes: draws a picture like the target's, see `Sprite`.
         pictures: of the target itself, if it is pasted into the background.
         which: (N,) the picture of each frame.
+        view_share: of the world's sides that the view takes at most.
         moves: (N, 2) displacement of a pasted target, world px, which the camera does not follow.
         widths: (N,) factor of a pasted target's width; negative mirrors it.
 
@@ -51,6 +53,7 @@ class Draft:
     look_alikes: Callable[[], np.ndarray]
     pictures: list[np.ndarray] = field(default_factory=list)
     which: np.ndarray | None = None
+    view_share: float = _VIEW_SHARE
     moves: np.ndarray = field(init=False)
     widths: np.ndarray = field(init=False)
     turns: np.ndarray = field(init=False)  # (N, 2) world px, of the camera away from the target
@@ -88,7 +91,7 @@ class Draft:
     @property
     def view(self) -> tuple[int, int]:
         """(width, height) px."""
-        width, height = (int(min(v, _VIEW_SHARE * w)) for v, w in zip(_VIEW, self.world, strict=True))
+        width, height = (int(min(v, self.view_share * w)) for v, w in zip(_VIEW, self.world, strict=True))
         return width, height
 
     def boxes(self) -> np.ndarray:
@@ -135,10 +138,13 @@ class Draft:
         return scales, half - 0.5 - centers * scales[:, None]
 
 
-def draft_still(target: StillTarget, count: int, material: Material, rng: np.random.Generator) -> Draft:
-    """A target in a still image: only the camera moves."""
+def draft_still(
+    target: StillTarget, count: int, material: Material, rng: np.random.Generator, roomy: bool = False
+) -> Draft:
+    """A target in a still image: only the camera moves; `roomy`, so that it can turn away from the target."""
+    share = _SMALL_VIEW_SHARE if roomy else _VIEW_SHARE
     image = read_image(target.path)
-    ratio = _ratio(target.side, image, rng)
+    ratio = _ratio(target.side, image, share, rng)
     world = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
     box = _scaled(np.array(target.box), np.array(world.shape[1::-1]) / image.shape[1::-1])
     others = [t for t in material.targets if t.still_set == target.still_set and t.path != target.path]
@@ -149,6 +155,7 @@ def draft_still(target: StillTarget, count: int, material: Material, rng: np.ran
         np.tile(box, (count, 1)),
         rng,
         lambda: _crop_of(others[rng.integers(len(others))]),
+        view_share=share,
     )
 
 
@@ -196,7 +203,7 @@ def draft_video(video: Video, count: int, material: Material, rng: np.random.Gen
     """The target of a sequence in its own images, played forwards and backwards."""
     order = ping_pong(len(video.images), count)
     first = read_image(video.images[0])
-    ratio = _ratio(float(np.sqrt(np.prod(video.boxes[0, 2:]))), first, rng)
+    ratio = _ratio(float(np.sqrt(np.prod(video.boxes[0, 2:]))), first, _SMALL_VIEW_SHARE, rng)
 
     @lru_cache(maxsize=len(video.images))
     def picture(index: int) -> np.ndarray:
@@ -212,7 +219,7 @@ def draft_video(video: Video, count: int, material: Material, rng: np.random.Gen
             return cut_out(video.images[index], video.masks[index])
         return crop_out(read_image(video.images[index]), tuple(video.boxes[index]))
 
-    return Draft(lambda index: picture(int(order[index])), world, boxes, rng, look_alike)
+    return Draft(lambda index: picture(int(order[index])), world, boxes, rng, look_alike, view_share=_SMALL_VIEW_SHARE)
 
 
 def smooth_path(rng: np.random.Generator, count: int, amplitude: float, start_at_zero: bool = True) -> np.ndarray:
@@ -247,10 +254,10 @@ def ping_pong(length: int, count: int) -> np.ndarray:
     return np.minimum(steps, period - steps)
 
 
-def _ratio(side: float, image: np.ndarray, rng: np.random.Generator) -> float:
+def _ratio(side: float, image: np.ndarray, view_share: float, rng: np.random.Generator) -> float:
     """How much larger an image is made: the target gets a size to be tracked at, and the world is large enough."""
     wanted = np.exp(rng.uniform(*np.log((22, 70)))) / side
-    least = _MIN_WORLD / min(image.shape[:2])
+    least = _MIN_VIEW / view_share / min(image.shape[:2])
     return float(min(max(wanted, least), max(_MAX_ENLARGEMENT, least)))
 
 

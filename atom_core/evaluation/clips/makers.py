@@ -73,7 +73,7 @@ def _try_short(material: Material, rng: np.random.Generator) -> Scene:
 def _try_long(material: Material, rng: np.random.Generator) -> Scene:
     kinds = ["still", *(["object"] if material.objects else []), *(["video"] if material.videos else [])]
     count = int(rng.integers(*LONG_FRAMES, endpoint=True))
-    draft = _drawn(kinds[rng.integers(len(kinds))], material, count, rng)
+    draft = _drawn(kinds[rng.integers(len(kinds))], material, count, rng, roomy=True)
     draft.turns += _pan(draft, 0.8)
     draft.zooms += smooth_path(rng, count, 0.2)
     draft.shakes += shaking(rng, count, draft.side * rng.choice((0, 0.02, 0.05)))
@@ -87,14 +87,14 @@ def _try_long(material: Material, rng: np.random.Generator) -> Scene:
         start += length + int(rng.integers(*_CALM, endpoint=True))
 
 
-def _drawn(kind: str, material: Material, count: int, rng: np.random.Generator) -> Draft:
+def _drawn(kind: str, material: Material, count: int, rng: np.random.Generator, roomy: bool = False) -> Draft:
     """A draft of a target of this kind, drawn at random."""
     if kind == "object":
         masked = [*material.objects, *(video for video in material.videos if video.masks)]
         return draft_object(masked[rng.integers(len(masked))], count, material, rng)
     if kind == "video":
         return draft_video(material.videos[rng.integers(len(material.videos))], count, material, rng)
-    return draft_still(material.targets[rng.integers(len(material.targets))], count, material, rng)
+    return draft_still(material.targets[rng.integers(len(material.targets))], count, material, rng, roomy)
 
 
 def _pan(draft: Draft, sides: float) -> np.ndarray:
@@ -138,7 +138,8 @@ def _leave(draft: Draft, start: int, end: int, material: Material) -> None:
     during = slice(start, end)
     boxes = draft.boxes()[during]
     centers, half = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:].max(0) / 2
-    view = np.array(draft.view) / np.exp(draft.zooms[during].min())
+    draft.zooms *= 1 - level[:, 0]  # so that the view is small enough for its world
+    view = np.array(draft.view)
     if draft.is_pasted:
         middle = (start + end) // 2
         for part in (slice(start, middle), slice(middle, end)):  # it may come back from another side

@@ -17,7 +17,7 @@ from atom_core.evaluation.still_targets import StillTarget, find_targets
 from atom_core.training.layouts import Sequence as VideoSequence
 from atom_core.training.layouts import StillSet, find_data
 
-_PER_KIND = 200
+_PER_KIND = 100
 _MIN_OBJECT = 24.0  # px, shorter side of an object that can be cut out
 _MIN_FRAMES = 40  # of a sequence that can be a clip's background
 _MAX_PATCH = 256  # px
