@@ -178,7 +178,7 @@ def test_a_target_on_an_older_image_is_caught_up_with(rig: Rig) -> None:
     assert rig.tracker.tracked == list(range(3, 13)), "every image since, in order"
     rig.show()
     assert rig.reported() == list(range(1, 14)), "one report for each image"
-    assert rig.reports[-1].confidence == 13.0 and rig.reports[-1].target_id == 1
+    assert rig.reports[-1].score == 13.0 and rig.reports[-1].target_id == 1
 
 
 def test_images_that_arrive_while_a_target_is_learned_are_followed_and_reported(rig: Rig) -> None:
@@ -592,7 +592,7 @@ def test_a_target_on_an_unreported_image_is_reported_with_the_others(wide_rig: R
     assert wide_rig.reported() == [1, 2, 3, 4]
     assert wide_rig.tracker.tracked_ids == [(1,), (1,), (1, 2)]
     first, second = wide_rig.frames[2]
-    assert (first.target_id, first.confidence) == (1, 3.0)
+    assert (first.target_id, first.score) == (1, 3.0)
     assert (second.target_id, second.confidence, second.box) == (2, 1.0, BOX), "the given box"
 
 
