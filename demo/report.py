@@ -21,17 +21,10 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
+from atom_core.drawing import STATE_COLORS as COLORS
 from atom_core.offline.video import VideoWriter
 from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, RecordedFrame
 
-STATE_COLORS = {  # RGB
-    GIVEN: (86, 180, 233),
-    TRACKING: (60, 220, 60),
-    UNCERTAIN: (255, 190, 0),
-    LOST: (255, 60, 60),
-    SEARCHING: (230, 110, 230),
-    DROPPED: (150, 150, 150),
-}
 STATE_WORDS = {
     GIVEN: "given box",
     TRACKING: "tracking",
@@ -40,6 +33,7 @@ STATE_WORDS = {
     SEARCHING: "searching",
     DROPPED: "dropped",
 }
+STATE_COLORS = {state: COLORS.get(state, (150, 150, 150)) for state in STATE_WORDS}  # RGB
 STRIP_HEIGHT = 52  # px, below the picture in the video
 TILE_SIZE = (480, 360)  # px, of the contact sheet's tiles
 TILE_VIEW = 240.0  # image px across a tile, about the reference box

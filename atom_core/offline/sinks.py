@@ -13,7 +13,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from atom_core.drawing import annotate
+from atom_core.drawing import Mark, annotate
 from atom_core.offline.frames import Frame
 from atom_core.offline.results import FrameResult, TargetResult, format_stamp
 from atom_core.offline.video import VideoWriter
@@ -132,7 +132,7 @@ class VideoSink:
             return
         if shutil.disk_usage(self._part.absolute().parent).free < _LEAST_SPACE:
             raise OSError(errno.ENOSPC, "no space left for the video", str(self._part))
-        self._writer.write(cv2.cvtColor(annotate(self._last, result), cv2.COLOR_RGB2BGR))
+        self._writer.write(cv2.cvtColor(_annotated(self._last, result), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         """Completes the file; without a readable frame there is none."""
@@ -144,6 +144,14 @@ class VideoSink:
         """Removes the file."""
         self._writer.close()
         self._part.unlink(missing_ok=True)
+
+
+def _annotated(image: np.ndarray, result: FrameResult) -> np.ndarray:
+    """The frame's picture with its targets."""
+    marks = [Mark(t.state.name, f"{t.target_id}  {t.state.name}  {t.score:.2f}", t.box) for t in result.targets]
+    if result.error is not None:
+        marks.insert(0, Mark("LOST", "UNREADABLE", None))
+    return annotate(image, marks, f"frame {result.index} {format_stamp(result.stamp)}".rstrip())
 
 
 def part_of(path: Path) -> Path:

@@ -5,114 +5,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from atom_core.drawing import corner_pixels
-from atom_ros.report import Box, Report, Status
+from atom_core.drawing import STATE_COLORS, Color, Mark, annotate
+from atom_ros.report import Report, Status
 
-Color = tuple[int, int, int]  # RGB
-
-COLORS: dict[Status, Color] = {
-    Status.IDLE: (190, 190, 190),
-    Status.TRACKING: (60, 220, 60),
-    Status.UNCERTAIN: (255, 190, 0),
-    Status.LOST: (255, 60, 60),
-    Status.SEARCHING: (230, 90, 230),
-}
-_DARK: Color = (18, 18, 18)
-_LIGHT: Color = (235, 235, 235)
-_PANEL_SHADE = 0.25  # share of the picture that shows through the panel
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_SMALLEST = 320  # px; below this size of the image's longer side the letters no longer shrink with it
-
-
-@dataclass(frozen=True)
-class _Style:
-    """Sizes that can be read at any resolution."""
-
-    line: int  # px, width of a box's line
-    font: float  # OpenCV's scale
-    stroke: int  # px, of the letters
-    cap: int  # px, height of a capital letter
-    margin: int  # px, about a text
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...]) -> _Style:
-        unit = max(*shape[:2], _SMALLEST) / 1000.0
-        font, stroke = 0.35 + 0.4 * unit, max(1, round(1.2 * unit))
-        (_, cap), _ = cv2.getTextSize("T", _FONT, font, stroke)
-        return cls(max(1, round(3 * unit)), font, stroke, cap, max(3, round(0.55 * cap)))
-
-    @property
-    def row(self) -> int:
-        """Height of a line of text with its margins, px."""
-        return self.cap + 2 * self.margin
-
-    def width(self, text: str) -> int:
-        """Width of a text with its margins, px."""
-        return cv2.getTextSize(text, _FONT, self.font, self.stroke)[0][0] + 2 * self.margin
+COLORS: dict[Status, Color] = {status: STATE_COLORS[status.name] for status in Status}
 
 
 def draw(image: np.ndarray, reports: Sequence[Report], fps: float) -> np.ndarray:
-    """Returns a copy of `image` (height, width, 3; uint8 RGB) with all that is known of one frame.
-
-    Each target that is seen has its box with a label; a panel at the top left names the frame rate and the targets that
-    are not seen. They have no box: their last place would be taken for their place. Colours are those of the states.
-    """
-    canvas = image.copy()
-    style = _Style.of(image.shape)
-    seen = [report for report in reports if report.box is not None]
-    for report in seen:
-        _draw_box(canvas, report.box, COLORS[report.status], style)
-    lines = [(f"{fps:.1f} fps", _LIGHT)]
-    lines += [(_caption(report), COLORS[report.status]) for report in reports if report.box is None]
-    _draw_panel(canvas, lines, style)
-    for report in seen:  # last, so that another target's box hides no label
-        _draw_label(canvas, report, style)
-    return canvas
+    """A copy of an image (H, W, 3; uint8 RGB) with the targets and the frame rate, see `atom_core.drawing.annotate`."""
+    marks = [Mark(report.status.name, _caption(report), report.box) for report in reports]
+    return annotate(image, marks, f"{fps:.1f} fps")
 
 
 def _caption(report: Report) -> str:
     if report.status is Status.IDLE:
         return "IDLE  no target"
     return f"{report.target_id}  {report.status.name}  {report.confidence:.2f}"
-
-
-def _draw_box(canvas: np.ndarray, box: Box, color: Color, style: _Style) -> None:
-    """The outline, with a dark edge that sets it off from a picture of its own colour."""
-    first, last = corner_pixels(box, canvas.shape)
-    edge = max(1, style.line // 2)
-    cv2.rectangle(canvas, first, last, _DARK, style.line + 2 * edge)
-    cv2.rectangle(canvas, first, last, color, style.line)
-
-
-def _draw_label(canvas: np.ndarray, report: Report, style: _Style) -> None:
-    """Dark on the state's colour, above the box; below it where the image ends, and in it where it fills the image."""
-    text, (height, width) = _caption(report), canvas.shape[:2]
-    (left, top), (_, bottom) = corner_pixels(report.box, canvas.shape)
-    edge = style.line // 2
-    left = max(0, min(left - edge, width - style.width(text)))
-    above, below = top - edge - style.row, bottom + edge
-    top = above if above >= 0 else below if below + style.row < height else 0
-    top = min(top, height - style.row)
-    color = COLORS[report.status]
-    cv2.rectangle(canvas, (left, top), (left + style.width(text), top + style.row), color, cv2.FILLED)
-    _write(canvas, text, (left, top), _DARK, style)
-
-
-def _draw_panel(canvas: np.ndarray, lines: Sequence[tuple[str, Color]], style: _Style) -> None:
-    """Lines of text on a dark, translucent ground at the top left."""
-    height = style.row + (len(lines) - 1) * (style.cap + style.margin)
-    ground = canvas[:height, : max(style.width(text) for text, _ in lines)]
-    ground[:] = (ground * _PANEL_SHADE + np.multiply(_DARK, 1 - _PANEL_SHADE)).astype(np.uint8)
-    for row, (text, color) in enumerate(lines):
-        _write(canvas, text, (0, row * (style.cap + style.margin)), color, style)
-
-
-def _write(canvas: np.ndarray, text: str, corner: tuple[int, int], color: Color, style: _Style) -> None:
-    """Writes a line of text whose ground has its top left corner at `corner`."""
-    base = (corner[0] + style.margin, corner[1] + style.margin + style.cap)
-    cv2.putText(canvas, text, base, _FONT, style.font, color, style.stroke, cv2.LINE_AA)

@@ -28,6 +28,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
 from atom_core.arguments import join_negative_values
+from atom_core.drawing import STATE_COLORS
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
 from atom_ros.input.picking import Box, Viewport, box_between, parse_box
@@ -45,7 +46,9 @@ _LOOK_AROUND = 0.2  # s
 _SCREEN_SHARE = 0.85  # of the screen's width and height that the window may take at first
 _BACKGROUND = "#202020"
 _DRAWN_COLOR = "#40c0ff"
-_COLORS = {Track.TRACKING: "#3cdc3c", Track.UNCERTAIN: "#ffbe00"}  # in the other states there is no box
+_COLORS = {  # in the other states there is no box
+    getattr(Track, state): "#{:02x}{:02x}{:02x}".format(*STATE_COLORS[state]) for state in ("TRACKING", "UNCERTAIN")
+}
 _HINT = "Drag a box around the target.   c: clear   q: quit"
 
 
