@@ -20,10 +20,12 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from atom_core.offline.frames import CameraSource, FolderSource, Frame, VideoSource, open_source
+from atom_ros.ending import Ending
 from atom_ros.images import image_message
 from atom_ros.programs.calibration import read_calibration
 from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
@@ -78,8 +80,12 @@ class VideoCamera(Node):
         self._stopped = threading.Event()
         self.context.on_shutdown(self._stopped.set)
 
+    def stop(self) -> None:
+        """Has `run` return after the image that it is at; may be called from any thread."""
+        self._stopped.set()
+
     def run(self) -> None:
-        """Publishes until the source has ended or ROS is shut down."""
+        """Publishes until the source has ended, `stop` is called or ROS is shut down."""
         self.get_logger().info(f"Publishing {self._name} on {self.resolve_topic_name('image_raw')}")
         while not self._stopped.is_set():
             self._play()
@@ -140,11 +146,12 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the camera; returns the exit status: 0 at the end of the source, 2 where it cannot be used."""
+    ending = Ending()
     if wants_help(args):
         text = "Publishes a webcam, a video file or a folder of images as a ROS camera."
         print(help_text("video_camera", text, PARAMETERS, ["image_raw", "camera_info"]))
         return 0
-    if not start("video_camera", args):
+    if not start("video_camera", args, signal_handler_options=SignalHandlerOptions.NO):
         return 2
     try:
         node = VideoCamera()
@@ -156,15 +163,10 @@ def main(args: list[str] | None = None) -> int:
     executor.add_node(node)
     thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # serves parameters and the clock
     thread.start()
+    ending.call_on_signal(node.stop)
     try:
         node.run()
         return 0
-    except KeyboardInterrupt:
-        return 0
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # Ctrl-C while an image was on its way: it could not be published
     finally:
         executor.shutdown()
         thread.join()
