@@ -86,7 +86,7 @@ def find_images(folder: str | Path) -> list[Path]:
         FileNotFoundError: if there is no such folder.
     """
     found = (path for path in visible(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES)
-    return sorted((path for path in found if path.is_file()), key=_natural_order)
+    return sorted((path for path in found if not path.is_dir()), key=_natural_order)
 
 
 def read_image(path: str | Path, pixel_range: PixelRange | None = None) -> np.ndarray:

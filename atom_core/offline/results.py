@@ -34,19 +34,20 @@ class TargetResult:
     box: Box | None
     score: float  # the classifier's peak, about 0..1; 1 where the box is given
     iou: float  # predicted overlap; 1 where the box is given, NaN where there is no box
+    confidence: float = 0.0  # see `TrackResult`; 1 where the box is given
 
     @classmethod
     def given(cls, target_id: int, box: Box) -> TargetResult:
         """The target in the frame on which it was set: the box is the truth by definition."""
-        return cls(target_id, State.GIVEN, box, 1.0, 1.0)
+        return cls(target_id, State.GIVEN, box, 1.0, 1.0, 1.0)
 
     @classmethod
     def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
         """What the tracker says of a frame."""
         state = _STATES[result.state]
         if not result.state.is_visible:
-            return cls(target_id, state, None, result.score, math.nan)
-        return cls(target_id, state, result.box, result.score, result.iou)
+            return cls(target_id, state, None, result.score, math.nan, result.confidence)
+        return cls(target_id, state, result.box, result.score, result.iou, result.confidence)
 
 
 _STATES = {track_state: State(track_state.value) for track_state in TrackState}
@@ -65,7 +66,14 @@ class FrameResult:
     def to_json(self) -> str:
         """One line without its end. Numbers keep every digit, so that `from_json` gives an equal result."""
         targets = [
-            {"target": t.target_id, "state": t.state.value, "box": t.box, "score": t.score, "iou": _or_none(t.iou)}
+            {
+                "target": t.target_id,
+                "state": t.state.value,
+                "box": t.box,
+                "score": t.score,
+                "iou": _or_none(t.iou),
+                "confidence": t.confidence,
+            }
             for t in self.targets
         ]
         values = {"frame": self.index, "stamp": self.stamp, "targets": targets}
@@ -89,6 +97,7 @@ class FrameResult:
                     tuple(t["box"]) if t["box"] is not None else None,
                     t["score"],
                     math.nan if t["iou"] is None else t["iou"],
+                    t["confidence"],
                 )
                 for t in values["targets"]
             )

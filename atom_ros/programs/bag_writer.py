@@ -119,11 +119,12 @@ class BagSink:
         no_time = make["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)  # nothing is published here
         if target is None:
             nan = math.nan
-            return kind(header, self._last_target, kind.IDLE, *_NO_BOX, nan, nan, no_time, 0.0)
+            return kind(header, self._last_target, kind.IDLE, *_NO_BOX, nan, nan, nan, no_time, 0.0)
         self._last_target = target.target_id
         status = kind.TRACKING if target.state is State.GIVEN else getattr(kind, target.state.name)
         box = target.box or _NO_BOX
-        return kind(header, target.target_id, status, *box, target.score, target.iou, no_time, processing_ms / 1000.0)
+        seen = target.confidence, target.score, target.iou
+        return kind(header, target.target_id, status, *box, *seen, no_time, processing_ms / 1000.0)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:

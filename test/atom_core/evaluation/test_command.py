@@ -216,5 +216,5 @@ def test_the_shipped_network_follows_and_the_page_shows_it(tmp_path):
     assert trackers["default"]["mean"]["success_50"] == 1
     assert trackers["default"]["mean"]["mean_overlap"] > trackers["identity"]["mean"]["mean_overlap"]
     page = (output / "report.html").read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 5  # three of the boxes, two of the confidence
     assert page.count("data:image/jpeg;base64,") == len(trackers["default"]["sequences"]) * 4
