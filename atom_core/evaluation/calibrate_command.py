@@ -117,3 +117,7 @@ def left_out(claims: Mapping[str, Claims]) -> tuple[np.ndarray, np.ndarray]:
 
 def _error(said: np.ndarray, overlaps: np.ndarray) -> float:
     return calibration_error(calibration_bins(Said(overlaps, np.ones(len(said), bool), said)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ import torch
 
 from atom_core.networks.openvino_model import convert
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[3]
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 
 # Python's own reports of what starts a process or talks to a host, also from processes that are forked.
