@@ -32,7 +32,7 @@ from atom_core.long_term.strategy import CutPatch, Decision, Size
 from atom_core.result import TrackResult, TrackState
 
 _BASELINE_FRAMES = 5
-DOUBT_SCORE = 0.55  # from which a candidate that does not look like the target is followed as doubtful
+DOUBT_SCORE = 0.6  # from which a candidate that does not look like the target is followed as doubtful
 DOUBT_SIMILARITY = 0.35  # likewise
 DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
@@ -125,7 +125,8 @@ class Redetection:
         if not is_like or not is_same(place, candidate.box):
             self.doubtful_frames = 0
             if config.redetection:
-                self.search = Search(place, self.baseline, hypothesis=Hypothesis(candidate.box))
+                # As if one frame had passed: what takes its place now has to be recognised by the stricter measure.
+                self.search = Search(place, self.baseline, missed=2, hypothesis=Hypothesis(candidate.box))
             return Decision(TrackResult(place, candidate.score, 0.0, TrackState.LOST), 0)
         self.doubtful_frames += 1
         state = TrackState.UNCERTAIN

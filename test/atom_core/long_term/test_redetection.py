@@ -77,7 +77,7 @@ def test_a_doubtful_candidate_is_followed_as_uncertain() -> None:
 
 @pytest.mark.parametrize(
     ("score", "similarity", "box"),
-    [(0.54, 0.4, BESIDE), (0.6, 0.34, BESIDE), (0.6, 0.4, FAR)],
+    [(0.59, 0.4, BESIDE), (0.6, 0.34, BESIDE), (0.6, 0.4, FAR)],
     ids=["low score", "other look", "elsewhere"],
 )
 def test_what_is_too_doubtful_is_lost_and_searched_for(score, similarity, box) -> None:

@@ -137,7 +137,7 @@ def test_unreadable_image_costs_a_pair_and_not_the_run(tmp_path, data, new_bank,
     with caplog.at_level(logging.WARNING):
         bank = new_bank([0] * PAIRS, sources=find_sources([folder], CONFIG))
     assert all(torch.isfinite(t.float()).all() for t in tensors(bank))
-    assert "damaged.png: missing, damaged or of an unknown format; another pair is drawn" in caplog.text
+    assert "damaged.png: its 8 bytes are damaged or of an unknown format; another pair is drawn" in caplog.text
     assert "missing.png" in caplog.text
 
     (folder / "boxes.json").write_text(json.dumps({"damaged.png": [box], "missing.png": [box]}))

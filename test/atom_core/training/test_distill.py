@@ -168,7 +168,7 @@ def test_images_are_made_smaller_and_bad_ones_named(images, caplog):
         pool, held_out = load_images(images, CONFIG)
     assert (len(pool), len(held_out)) == (6, 3)
     assert {image.shape for image in pool + held_out} == {(80, 107, 3)}
-    assert "5.png: missing, damaged or of an unknown format; it is left out" in caplog.text
+    assert "5.png: its 8 bytes are damaged or of an unknown format; it is left out" in caplog.text
     with pytest.raises(ValueError, match=r"5 of 6 images could be read; .* batch_size = 7"):
         load_images(images[:6], CONFIG)
 
