@@ -216,6 +216,13 @@ def _set_max_targets(robot: Robot, count: int) -> object:
     return robot.call(SetParameters, "tracker/set_parameters", request).results[0]
 
 
+def _learn_every_box(robot: Robot) -> None:
+    """Also one that nearly equals the tracker's own is learned anew, under a new number."""
+    value = ParameterValue(type=3, double_value=1.0)
+    request = SetParameters.Request(parameters=[Parameter(name="relearn_overlap", value=value)])
+    assert robot.call(SetParameters, "tracker/set_parameters", request).results[0].successful
+
+
 def _set_redetection(robot: Robot, on: bool) -> object:
     value = ParameterValue(type=1, bool_value=on)
     request = SetParameters.Request(parameters=[Parameter(name="tracker.redetection", value=value)])
@@ -323,6 +330,7 @@ def test_a_stamp_outside_the_buffer_is_refused_with_its_range(robot: Robot, came
 
 
 def test_a_box_may_be_drawn_on_an_image_ten_images_old(robot: Robot, camera: Camera, target: int) -> None:
+    _learn_every_box(robot)
     camera.show()
     old_stamp, old_box = camera.stamp, camera.box
     for _ in range(10):
@@ -513,6 +521,7 @@ def test_each_change_of_state_is_a_line_in_the_log(
 
 
 def test_the_target_is_cleared(robot: Robot, camera: Camera, target: int) -> None:
+    _learn_every_box(robot)
     newest = _set_target(robot, camera.box).target_id
     answer = robot.call(Trigger, "tracker/clear_target", Trigger.Request())
     assert answer.success and answer.message == "target cleared"
