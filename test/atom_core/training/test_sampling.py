@@ -260,7 +260,8 @@ def test_targets_lie_in_the_window_and_are_about_as_large(photograph):
 
 def test_targets_of_a_video_are_loose_by_the_same_shares_in_both_frames(view):
     other = FileView(view.path, (91.5, 49.5, 32, 24))
-    reference, test = make_pair(view, other, SEVERAL, np.random.default_rng(3))
+    config = replace(SEVERAL, targets=replace(SEVERAL.targets, loose_probability=1.0))
+    reference, test = make_pair(view, other, config, np.random.default_rng(3))
     # Offsets from the object's own box, in shares of its sides, do not depend on the view.
     for side in (0, 1):
         shares = [(crop.boxes[:, side] - crop.boxes[0, side]) / crop.boxes[0, side + 2] for crop in (reference, test)]
