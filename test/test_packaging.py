@@ -186,7 +186,7 @@ def test_every_requirement_is_pinned():
                 pins[package] = version
 
 
-EXECUTABLES = ("tracker_node", "select_target", "track_bag", "video_camera", "follow_target")
+EXECUTABLES = ("check_setup", "tracker_node", "select_target", "track_bag", "video_camera", "follow_target")
 
 
 def test_colcon_installs_what_the_node_needs(tmp_path: Path):
@@ -223,6 +223,7 @@ def test_the_interfaces_are_the_published_contract():
         "status": "uint8",
         **box,
         "confidence": "float",
+        "score": "float",
         "iou": "float",
         "latency": "builtin_interfaces/Duration",
         "processing_time": "float",
