@@ -19,17 +19,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ending:
-    """Whether the program is asked to end. Make it before anything else starts a thread, in the main thread.
+    """Whether the program is asked to end. Make it before anything else starts, in the main thread.
 
     Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls, and a
     second one ends the process at once, with status 1.
+
+    Python's handler in C, which runs in whichever thread the signal comes to, writes the signal's number to a pipe. So
+    it does not matter which threads libraries have started, and programs that this one starts get the signals as usual.
     """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._lock = threading.Lock()
         self._call: Callable[[], None] | None = None
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # in every thread that starts from now on
+        self._pipe, write_end = os.pipe()
+        os.set_blocking(write_end, False)  # as `set_wakeup_fd` demands
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, _leave_to_the_pipe)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_come, after_in_child=_forget_signals)
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     @property
@@ -44,7 +52,8 @@ class Ending:
 
     def _wait(self) -> None:
         while True:
-            signal.sigwait(_SIGNALS)
+            if os.read(self._pipe, 1)[0] not in _SIGNALS:
+                continue  # a library's own signal
             with self._lock:
                 if self._call is None:
                     exit_now(0)
@@ -52,6 +61,26 @@ class Ending:
                     exit_now(1)
                 self._asked.set()
                 self._call()
+
+
+def _leave_to_the_pipe(number: int, frame: object) -> None:
+    """Python's part of the handler: nothing, instead of KeyboardInterrupt in the middle of anything."""
+
+
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _let_signals_come() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _forget_signals() -> None:
+    """In a forked child: its signals are its own, and do not reach the parent's pipe."""
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    _let_signals_come()
 
 
 def exit_now(status: int) -> None:

@@ -145,7 +145,7 @@ class TargetInputs:
         self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
         self._waiting: deque[_Order] = deque()
         self._is_busy = False
-        self._refused: dict[str, float] = {}  # time.monotonic() of each source's last refusal in the log
+        self._logged: dict[tuple[str, str], float] = {}  # (kind, source): time.monotonic() of its last log message
         self._subscriptions: list[Subscription] = []
         if topics:
             self._subscribe()
@@ -229,9 +229,7 @@ class TargetInputs:
         try:
             if order.class_id:
                 self._set_class(future.result(), order.class_id)
-            self._node.get_logger().info(
-                f"Target {future.result()} was set by {order.source}", throttle_duration_sec=_LOG_INTERVAL
-            )
+            self._report(future.result(), order.source)
         except CancelledError:
             pass  # the node was deactivated
         except Exception as error:  # a refusal, or a failure of the tracker: either way the node goes on
@@ -242,8 +240,18 @@ class TargetInputs:
             self._is_busy = False
         self._next()
 
+    def _report(self, target_id: int, source: str) -> None:
+        if self._is_due("set", source):
+            self._node.get_logger().info(f"Target {target_id} was set by {source}")
+
     def _refuse(self, source: str, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._refused.get(source, -math.inf) >= _LOG_INTERVAL:
-            self._refused[source] = now
+        if self._is_due("refused", source):
             self._node.get_logger().warning(f"Target from {source} refused: {error}")
+
+    def _is_due(self, kind: str, source: str) -> bool:
+        """Whether a message of this kind about this source may be logged; a detector sends tens a second."""
+        now = time.monotonic()
+        if now - self._logged.get((kind, source), -math.inf) < _LOG_INTERVAL:
+            return False
+        self._logged[kind, source] = now
+        return True

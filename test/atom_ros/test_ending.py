@@ -114,3 +114,46 @@ def test_while_a_target_is_followed_and_watched(start: Callable[..., Process], t
     process.connect()
     process.follow()
     _expect_clean_end(process, signal.SIGINT, tmp_path)
+
+
+def _run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "program.py"
+    script.write_text(text)
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=TIMEOUT)
+
+
+def test_a_signal_that_comes_to_a_thread_of_a_library(tmp_path: Path) -> None:
+    """One that was started before, as those of NumPy's matrix products are."""
+    result = _run(
+        tmp_path,
+        "import signal, threading, time\n"
+        "from atom_ros.ending import Ending\n"
+        "thread = threading.Thread(target=time.sleep, args=(0.5,))\n"
+        "thread.start()\n"
+        "ending = Ending()\n"
+        "called = threading.Event()\n"
+        "ending.call_on_signal(called.set)\n"
+        "signal.pthread_kill(thread.ident, signal.SIGTERM)\n"
+        "print(called.wait(10), ending.is_asked)\n",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True True\n", "")
+
+
+def test_children_are_ended_by_signals_as_usual(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        "import os, signal, subprocess, time\n"
+        "from atom_ros.ending import Ending\n"
+        "ending = Ending()\n"
+        "ending.call_on_signal(lambda: print('the parent was asked'))\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "child.terminate()\n"
+        "print(child.wait(10))\n"
+        "forked = os.fork()\n"
+        "if forked == 0:\n"
+        "    time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "os.kill(forked, signal.SIGTERM)\n"
+        "print(os.waitpid(forked, 0)[1], ending.is_asked, flush=True)\n",
+    )
+    assert (result.returncode, result.stdout) == (0, "-15\n15 False\n"), result.stderr
