@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -511,6 +512,8 @@ def test_each_change_of_state_is_a_line_in_the_log(
     camera: Camera, target: int, processes: dict[str, TrackerProcess]
 ) -> None:
     log = processes["front"].log
+    time.sleep(10)  # the log takes ten changes in ten seconds, and other tests made some
+    wait_until(lambda: camera.show().status == Track.TRACKING, "a target that is surely seen")
     before = log.read_text()
     camera.show(visible=False)
     statuses = [camera.show().status for _ in range(12)]
