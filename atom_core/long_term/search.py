@@ -47,6 +47,8 @@ _FOLLOWED_FRAMES = 10  # in a row, after which such a candidate is the target if
 _FOLLOWED_MEAN_SCORE = 0.5  # its score,
 _FOLLOWED_MEAN_SIMILARITY = 0.66  # its similarity
 _FOLLOWED_MEAN_IOU = 0.75  # and its predicted IoU are as high as these
+_SURE_FRAMES = 20  # in a row, after which such a candidate is the target if on average
+_SURE_MEAN_SCORE = 0.75  # its score alone is as high, and its predicted IoU as above: it may look quite different
 _SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
 _SAME_SIZE = 1.5  # ratio of their sides
 
@@ -76,12 +78,12 @@ class Hypothesis:
     def is_target(self, config: TrackerConfig) -> bool:
         """Whether it was convincing often enough, or good enough on average for long enough."""
         n = self.frames
-        return self.convincing >= config.redetection_frames or (
-            n >= _FOLLOWED_FRAMES
-            and self.score >= n * _FOLLOWED_MEAN_SCORE
-            and self.similarity >= n * _FOLLOWED_MEAN_SIMILARITY
-            and self.iou >= n * _FOLLOWED_MEAN_IOU
-        )
+        if self.convincing >= config.redetection_frames:
+            return True
+        if n < _FOLLOWED_FRAMES or self.iou < n * _FOLLOWED_MEAN_IOU:
+            return False
+        looks_like_it = self.score >= n * _FOLLOWED_MEAN_SCORE and self.similarity >= n * _FOLLOWED_MEAN_SIMILARITY
+        return looks_like_it or (n >= _SURE_FRAMES and self.score >= n * _SURE_MEAN_SCORE)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def plan_search(search: Search, size: tuple[int, int], config: TrackerConfig) ->
     box = boxes.keep_in_image(box, *size, config.min_box_side, config.position_margin)
     grid = search_grid(search.place, *size, config)
     tiles = [grid[(search.tiles + i) % len(grid)] for i in range(config.redetection_regions - 1)]
-    first = config if search.is_recent_loss else _without_near_places(config)
+    first = config if search.is_recent_loss else _for_anywhere(config)
     return [SearchRegion.about(box, config)._replace(config=first), *tiles]
 
 
@@ -201,13 +203,13 @@ def search_grid(place: Box, image_width: int, image_height: int, config: Tracker
         side = config.search_area_factor * math.sqrt(width * height) * scale
         columns = _centers(image_width, side) - (x + width / 2)
         tiles.append(Tiles.of(columns, _centers(image_height, side) - (y + height / 2), side))
-    return SearchGrid(place, tuple(tiles), _without_near_places(config))
+    return SearchGrid(place, tuple(tiles), _for_anywhere(config))
 
 
 @functools.lru_cache(maxsize=8)
-def _without_near_places(config: TrackerConfig) -> TrackerConfig:
-    """No place in a region is likelier than another: a second peak always makes the candidate uncertain."""
-    return dataclasses.replace(config, near_limit=0.0)
+def _for_anywhere(config: TrackerConfig) -> TrackerConfig:
+    """No place in a region, and no size, is likelier than another: a second peak always makes it uncertain."""
+    return dataclasses.replace(config, near_limit=0.0, size_change=1.0)
 
 
 def _centers(length: int, side: float) -> np.ndarray:

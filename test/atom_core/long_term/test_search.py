@@ -244,7 +244,7 @@ def follow_hypothesis(candidate: Candidate, frames: int) -> list[SearchOutcome]:
     [
         (0.52, 0.67, 0.76, True),  # never convincing: that takes a similarity of 0.9
         (0.48, 0.89, 0.95, False),
-        (0.9, 0.65, 0.95, False),
+        (0.74, 0.65, 0.95, False),
         (0.9, 0.89, 0.74, False),
     ],
 )
@@ -254,6 +254,13 @@ def test_what_is_good_on_average_for_ten_frames_is_the_target(score, similarity,
     assert (outcomes[9].search is None) is taken
     if taken:
         assert outcomes[9] == (None, 0, True)
+
+
+@pytest.mark.parametrize(("score", "iou", "taken"), [(0.76, 0.76, True), (0.74, 0.95, False), (0.95, 0.74, False)])
+def test_a_high_score_for_twenty_frames_is_enough_whatever_it_looks_like(score, iou, taken) -> None:
+    outcomes = follow_hypothesis(Candidate(ELSEWHERE, score, iou, NORMAL, similarity=0.1), 21)
+    assert [outcome.search is None for outcome in outcomes[:19]] == [False] * 19
+    assert (outcomes[19].search is None) is taken
 
 
 def test_what_is_found_is_followed_before_anything_is_claimed_of_it() -> None:
