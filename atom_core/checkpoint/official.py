@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from atom_core.checkpoint.torch_file import (
     TensorRecord,
@@ -138,6 +137,8 @@ def net_records(file: TorchFile) -> dict[str, TensorRecord]:
 @cache
 def layout() -> dict[str, Tensor]:
     """All tensors of the layout, without numbers (on PyTorch's device "meta"), in the order of the authors' network."""
+    from torchvision.models import resnet18  # reading and tracking do without
+
     with torch.device("meta"):
         modules = {"feature_extractor": resnet18(weights=None), "bb_regressor": IoUNet(ResNet18.channels)}
         return nn.ModuleDict(modules).state_dict()

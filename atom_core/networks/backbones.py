@@ -11,8 +11,6 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights, WeightsEnum, resnet18
-from torchvision.ops.misc import Conv2dNormActivation
 
 
 class Features(NamedTuple):
@@ -28,7 +26,7 @@ class Backbone(nn.Module):
     channels: ClassVar[tuple[int, int]]  # at strides 8 and 16
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
-    torchvision_weights: ClassVar[WeightsEnum | None] = None  # trained on ImageNet, to be downloaded
+    torchvision_weights: ClassVar[str | None] = None  # name of those trained on ImageNet, to be downloaded
     published_weights: ClassVar[tuple[str, str] | None] = None  # trained on ImageNet: a package, and its class of files
 
     def __init__(self) -> None:
@@ -57,10 +55,13 @@ class ResNet18(Backbone):
     channels = (128, 256)
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
-    torchvision_weights = ResNet18_Weights.IMAGENET1K_V1
+    torchvision_weights = "ResNet18_Weights.IMAGENET1K_V1"
 
     def __init__(self) -> None:
         super().__init__()
+        # Imported here: it takes long, and the default network does without.
+        from torchvision.models import resnet18
+
         network = resnet18(weights=None)
         for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
             setattr(self, name, getattr(network, name))
@@ -118,15 +119,11 @@ def _conv_bn(
     groups: int = 1,
     activation: type[nn.Module] | None = nn.ReLU6,
 ) -> nn.Sequential:
-    return Conv2dNormActivation(
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        groups=groups,
-        norm_layer=lambda channels: nn.BatchNorm2d(channels, eps=1e-3),  # EfficientNet's epsilon
-        activation_layer=activation,
-    )
+    layers = [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3),  # EfficientNet's epsilon
+    ]
+    return nn.Sequential(*layers, *([] if activation is None else [activation(inplace=True)]))
 
 
 class _InvertedResidual(nn.Module):

@@ -48,9 +48,12 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
 
 
 def _download(network: str) -> dict[str, Tensor]:
-    weights = BACKBONES[network].torchvision_weights
-    if weights is None:
+    name = BACKBONES[network].torchvision_weights
+    if name is None:
         raise ValueError(f"torchvision has no weights of {network}; give a file by --backbone-weights")
+    from torchvision.models import get_weight  # the tracker's networks are built without
+
+    weights = get_weight(name)
     try:
         return weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:
