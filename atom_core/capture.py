@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions of tensors, captured once and replayed, or else run operation by operation.
 
-On a GPU, launching a hundred small kernels from Python takes longer than running them. torch.compile's
-"reduce-overhead" fuses them and has CUDA record them as one graph, which is then launched as a whole. Capturing takes
-minutes, so it happens only when it is asked for: a call that does not fit what was captured is run operation by
-operation, and `Execution.state` says why.
+On a GPU, launching a hundred small kernels from Python takes longer than running them. So CUDA records them as one
+graph, which is then launched as a whole. There are two ways:
 
-PyTorch keeps CUDA graphs for the thread that recorded them. In another one they are recorded anew at its next
-`Execution.capture`; what was compiled is used again.
+    "graph"      the kernels that PyTorch launches by itself; takes a second, and no compiler
+    "inductor"   torch.compile's "reduce-overhead" fuses them first; takes minutes, and Triton (for the CPU, g++)
+
+It happens only when it is asked for: a call that does not fit what was captured is run operation by operation, and
+`Execution.state` says why.
+
+Inductor keeps its graphs for the thread that recorded them. In another one they are recorded anew at its next
+`Execution.capture`; what was compiled is used again. A "graph" is replayed in any thread.
 """
 
 from __future__ import annotations
@@ -22,9 +26,22 @@ import torch
 from torch import Tensor
 
 Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-MODES = ("auto", "on", "off")
-_REPLAYS = 3  # CUDA graphs are recorded at the second run of what was compiled, and replayed from the third on
+MODES = ("auto", "graph", "inductor", "off")
+_REPLAYS = 3  # Inductor records its graphs at the second run of what was compiled, and replays them from the third on
+_WARM_UPS = 3  # runs before a graph is recorded, in which libraries choose their kernels and allocate what they keep
+
+_constants: list[Callable[..., Any]] = []
+
+
+def constant(function: Function) -> Function:
+    """Marks a function whose results never change: what is compiled takes them as they are.
+
+    PyTorch's own decorator would import the compiler, a second and 160 MB, into programs that do not compile.
+    """
+    _constants.append(function)
+    return function
 
 
 class Captured(Generic[Result]):
@@ -49,20 +66,21 @@ class Captured(Generic[Result]):
         """Whether there is something to replay."""
         return self._replay is not None
 
-    def capture(self, example: Callable[[], Sequence[Any]]) -> None:
-        """Compiles and records.
+    def capture(self, example: Callable[[], Sequence[Any]], make: MakeReplay | None = None) -> None:
+        """Records, and compiles before if that is the way.
 
         Args:
             example: makes the arguments anew at each call.
+            make: `record_graph` or `compile_by_inductor`, which is the default.
 
         Raises:
             Differs: if the replay computes something else.
         """
         self.forget()
-        replay = torch.compile(self.function, fullgraph=True, dynamic=False, mode="reduce-overhead")
+        replay = (make or compile_by_inductor)(self.function, example)
         for _ in range(_REPLAYS):
             arguments = example()
-            result = _run(replay, *arguments)
+            result = replay(*arguments)
         difference = self._difference(result, self.function(*arguments), arguments)
         if difference:
             raise Differs(difference)
@@ -79,7 +97,7 @@ class Captured(Generic[Result]):
     def replay(self, *arguments: Any) -> Result:
         """The result for arguments that fit. The next replay of any function overwrites it: see `cloned`."""
         assert self._replay is not None, "capture it first"
-        return _run(self._replay, *arguments)
+        return self._replay(*arguments)
 
 
 class Differs(Exception):
@@ -90,17 +108,20 @@ class Execution:
     """Captures functions together, all or none, and runs them.
 
     Args:
-        mode: "on"; "off"; or "auto", which is "on" for CUDA.
+        mode: "graph"; "inductor"; "off"; or "auto", which is "graph" on CUDA and "off" elsewhere.
         device: where they compute.
 
     Raises:
-        ValueError: if the mode is unknown.
+        ValueError: if the mode is unknown, or the device has no graphs.
     """
 
     def __init__(self, mode: str, device: torch.device) -> None:
         if mode not in MODES:
             raise ValueError(f"unknown capture mode {mode!r}; expected one of {', '.join(MODES)}")
-        self._is_wanted = mode == "on" or (mode == "auto" and device.type == "cuda")
+        if mode == "graph" and device.type != "cuda":
+            raise ValueError(f"capture mode 'graph' is for CUDA, not for {device}; use 'auto' or 'off'")
+        self._make = compile_by_inductor if mode == "inductor" else record_graph
+        self._is_wanted = mode in ("graph", "inductor") or (mode == "auto" and device.type == "cuda")
         self._is_captured = False
         self._is_paused = False
         self._reason = "not captured yet" if self._is_wanted else "capture is off"
@@ -115,7 +136,9 @@ class Execution:
     def is_settled(self) -> bool:
         """Whether `capture` has nothing left to try in this thread."""
         if self._is_captured:
-            return self._tried_in == threading.get_ident()
+            # After `renew` it is None, in either way.
+            in_any_thread = self._make is record_graph and self._tried_in is not None
+            return in_any_thread or self._tried_in == threading.get_ident()
         return not self._is_wanted or self._tried_in is not None  # what failed once is not tried in each thread
 
     @property
@@ -149,7 +172,7 @@ class Execution:
         self._tried_in, self._is_captured = threading.get_ident(), False
         try:
             for captured, example in functions:
-                captured.capture(example)
+                captured.capture(example, self._make)
         except torch.cuda.OutOfMemoryError:
             raise
         except Differs as error:
@@ -174,16 +197,65 @@ class Execution:
 
 
 def cloned(value: Any) -> Any:
-    """A copy of a tensor, or of tuples and lists of them."""
+    """A copy of a tensor, or of tuples and lists of them; other values are returned as they are."""
     if isinstance(value, Tensor):
         return value.clone()
+    if not isinstance(value, tuple | list):
+        return value
     parts = [cloned(part) for part in value]
     return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
 
 
-def _run(replay: Callable[..., Result], *arguments: Any) -> Result:
-    torch.compiler.cudagraph_mark_step_begin()  # what the last replay returned is not needed any more
-    return replay(*arguments)
+Replay = Callable[..., Any]
+MakeReplay = Callable[[Callable[..., Any], Callable[[], Sequence[Any]]], Replay]
+
+
+def compile_by_inductor(function: Callable[..., Any], example: Callable[[], Sequence[Any]]) -> Replay:
+    """The function compiled by Inductor, with its CUDA graphs; compiled and recorded at its first runs."""
+    for constant_function in _constants:
+        torch.compiler.assume_constant_result(constant_function)
+    compiled = torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
+
+    def replay(*arguments: Any) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # what the last replay returned is not needed any more
+        return compiled(*arguments)
+
+    return replay
+
+
+def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[Any]]) -> Replay:
+    """The kernels that a run of the function launches, recorded as one CUDA graph.
+
+    A replay copies its arguments' tensors to where the recorded run found its own, and returns the tensors that the
+    recorded run returned, with new contents.
+    """
+    arguments = cloned(tuple(example()))
+    tensors = _tensors(arguments)
+    stream = torch.cuda.Stream(tensors[0].device)
+    stream.wait_stream(torch.cuda.current_stream(stream.device))
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UPS):
+            function(*arguments)
+    torch.cuda.current_stream(stream.device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # Other threads of the process may use the GPU meanwhile.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        result = function(*arguments)
+
+    def replay(*given: Any) -> Any:
+        for tensor, value in zip(tensors, _tensors(given), strict=True):
+            tensor.copy_(value, non_blocking=True)
+        graph.replay()
+        return result
+
+    return replay
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """The tensors in tuples and lists, in their order."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, tuple | list) else []
 
 
 def _signature(value: Any) -> Any:

@@ -48,7 +48,7 @@ class Model:
             ValueError: if the precision, the engine or the capture mode is unknown or cannot be used.
         """
         execution = Execution(capture, device)
-        if engine == "auto" and capture == "on":
+        if engine == "auto" and capture == "inductor":
             engine = "torch"  # OpenVINO is no part of a graph
         networks = prepare_networks(network, device, crop_size, precision, engine)
         return cls(networks, execution, captured_step(networks), calibration=network.calibration)

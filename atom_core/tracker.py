@@ -37,11 +37,12 @@ class MultiTracker:
         device: where it computes.
         config: of all targets; may be replaced between frames by setting `config`. What shapes the model (sizes,
             regularisation, the first frame's weight) then applies from the next first frame on.
-        precision: "float32", or "float16" / "bfloat16" for the two networks (meant for GPUs), not the learning.
+        precision: of the two networks, not the learning: "float32", "bfloat16", "float16" (GPUs), or "auto": bfloat16
+            on a CPU that has instructions for it, by OpenVINO, and float32 elsewhere.
         engine: of the backbone, see `atom_core.networks.engine.accelerate`.
         max_targets: how many there may be at a time; None for any number.
-        capture: "on", "off", or "auto" for CUDA alone: whether the frame step is captured as one graph when the tracker
-            warms up or learns its first target, see `atom_core.capture`.
+        capture: whether the frame step is captured as one graph when the tracker warms up or learns its first target,
+            see `atom_core.capture`: "off", "graph", "inductor", or "auto": "graph" on CUDA and "off" elsewhere.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class MultiTracker:
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first real frame is not slower; the targets are kept.
 
-        Where the frame step is to be captured, this takes minutes; call it in the thread that will track.
+        Where the frame step is to be captured by Inductor, this takes minutes; call it in the thread that will track.
         """
         image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         self._model.execution.renew()
@@ -204,6 +205,7 @@ class MultiTracker:
         check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
         x, y, width, height = (float(v) for v in box)
         with torch.no_grad():
+            self._model.networks.prepare(self.config.proposals)
             uploaded = upload(image, self.device)
             target = learn_first_frame(uploaded, (x, y, width, height), self._model.networks, self.config)
             if not self._model.execution.is_settled:

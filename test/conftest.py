@@ -19,3 +19,11 @@ def network_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     weights.save(path, weights.build_network("efficientnet_lite0"), {"made by": "a test"})
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_folder(pytestconfig):
+    """Compiled models are kept from one run of the tests to the next, and not among the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATOM_TRACKER_CACHE", str(pytestconfig.cache.mkdir("compiled_models")))
+        yield

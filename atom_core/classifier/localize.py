@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from atom_core import boxes
+from atom_core.capture import constant
 from atom_core.config import TrackerConfig
 from atom_core.result import TrackState
 
@@ -148,12 +149,12 @@ def _without_area(fine: Tensor, index: Tensor, half_size: Tensor) -> Tensor:
     return fine.masked_fill(inside_y[:, None] & inside_x, -math.inf)
 
 
-@torch.compiler.assume_constant_result  # torch.compile would else trace into the cached function
+@constant  # torch.compile would else trace into the cached function
 def _upsampling_matrix(cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return _build_upsampling_matrix(cells, device, dtype)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache  # never dropped: a captured graph reads the matrix where it is
 def _build_upsampling_matrix(cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(16 * cells, cells): values at the cells -> values at the fine samples, by Gaussian kernels on the cells.
 

@@ -34,6 +34,11 @@ def soft_hinge(x: Tensor, floor: float) -> Tensor:
     return F.celu(x, alpha=floor)
 
 
+def soft_hinge_slope(x: Tensor, floor: float) -> Tensor:
+    """phi': 1 for x >= 0, exp(x / floor) below. In closed form: autograd would import PyTorch's compiler."""
+    return (x.clamp(max=0) / floor).exp()
+
+
 def normalize_features(features: Tensor) -> Tensor:
     """Each sample of features (N, C, H, W) divided by its own root mean square over C, H and W; zeros stay zeros."""
     mean_square = features.square().mean(dim=(1, 2, 3), keepdim=True)
@@ -149,11 +154,10 @@ class Fit(NamedTuple):
             correlation C, the data term's J^T r is C^T error and its J^T J p is C^T (curvature * C p).
         """
         scores = self.correlation.scores(self.correlation.responses(taps))
-        phi, times_slope = torch.func.vjp(lambda s: soft_hinge(s, self.hinge_slope), scores)
-        (slope,) = times_slope(self.gamma[:, None, None].expand_as(scores))
-        (curvature,) = times_slope(slope)
-        error = slope * (phi - self.labels[:, 0])
-        return self.correlation.surround(error), self.correlation.surround(curvature)
+        slope = soft_hinge_slope(scores, self.hinge_slope)
+        weighted = self.gamma[:, None, None] * slope
+        error = weighted * (soft_hinge(scores, self.hinge_slope) - self.labels[:, 0])
+        return self.correlation.surround(error), self.correlation.surround(weighted * slope)
 
 
 def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEquations:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from atom_core.networks import model_cache
 from atom_core.networks.backbones import Backbone, Features
-from atom_core.networks.openvino_model import convert, import_openvino
+from atom_core.networks.openvino_model import convert, import_openvino, openvino_version
 
 if TYPE_CHECKING:
     import openvino
@@ -53,6 +56,15 @@ def is_openvino(device: torch.device, engine: str) -> bool:
     return engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino") is not None)
 
 
+def has_bfloat16() -> bool:
+    """Whether OpenVINO is faster in bfloat16 on this processor, which has instructions for it.
+
+    Raises:
+        ModuleNotFoundError: if OpenVINO is not installed.
+    """
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """A copy in which convolutions have taken in the batch normalisation that follows them; kept for the next who asks.
 
@@ -85,12 +97,19 @@ def compile_openvino(
 ) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """A function that computes a module's outputs of any number of crops (N, 3, S, S) on the CPU, S = `crop_size`.
 
+    The crops are computed one after the other. On a core or two that is as fast as together, or faster, since a crop's
+    activations stay in the cache; and it takes a twentieth of the memory that the first frame's crops would.
+
     Raises:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
-    # No batch of one for an example: the tracer would bake it in.
-    crops = (2, 3, crop_size, crop_size)
-    return Request(compile_module(module, (crops,), ((-1, *crops[1:]),), precision))
+    run = Request(compile_module(module, ((1, 3, crop_size, crop_size),), precision=precision))
+
+    def compute(crops: Tensor) -> tuple[Tensor, ...]:
+        of_each = [run(crop) for crop in crops.split(1)]
+        return of_each[0] if len(of_each) == 1 else tuple(map(torch.cat, zip(*of_each, strict=True)))
+
+    return compute
 
 
 class Request:
@@ -123,13 +142,14 @@ class Request:
 
 
 Shapes = tuple[tuple[int, ...], ...]
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names
 
 
 @lru_cache(maxsize=16)
 def compile_module(
     module: nn.Module, example: Shapes, shapes: Shapes | None = None, precision: str = "float32"
 ) -> openvino.CompiledModel:
-    """A module compiled for the CPU by OpenVINO, and kept for the next who asks.
+    """A module compiled for the CPU by OpenVINO, and kept for the next who asks, on disk too (see `model_cache`).
 
     Args:
         module: in evaluation mode, of tensors alone.
@@ -137,11 +157,21 @@ def compile_module(
         shapes: of the inputs to come, -1 where they vary; by default those of the example.
         precision: "float32", the same boxes as plain PyTorch, or "bfloat16", faster where the processor has it.
     """
-    model = convert(module, example)
-    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
     }
-    return import_openvino().compile_model(model, "CPU", options)
+    core = import_openvino().Core()
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    name = model_cache.key(module, shapes or example, options, openvino_version(), processor)
+    kept = model_cache.read(name)
+    if kept is not None:
+        with contextlib.suppress(RuntimeError):  # another build of the same version, say
+            return core.import_model(io.BytesIO(kept), "CPU", options)
+    model = convert(module, example)
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
+    compiled = core.compile_model(model, "CPU", options)
+    if model_cache.folder() is not None:
+        model_cache.write(name, compiled.export_model().getvalue())
+    return compiled

@@ -11,30 +11,42 @@ from torch import Tensor
 
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
-from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino
+from atom_core.networks.engine import BackboneFunction, accelerate, has_bfloat16, is_openvino
 from atom_core.networks.iou_predictor import IoUNet, Modulation
 from atom_core.networks.openvino_model import openvino_version
 from atom_core.refinement.openvino_refiner import OpenVinoRefiner
 from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast
 
-_PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+PRECISIONS = ("auto", *_DTYPES)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks, shared and never changed. They compute in `precision` and return float32."""
+    """The two networks, shared and never changed. They return float32.
+
+    Attributes:
+        backbone: the same for first and later frames.
+        iou_net: for its reference branch, by PyTorch.
+        refiner: the test branch, and the ascent on its prediction.
+        precision: that PyTorch runs its part in, and keeps samples in.
+        engine: what computes the networks, and how, such as "OpenVINO 2026.4.1, float32".
+    """
 
     backbone: BackboneFunction
     iou_net: IoUNet
     refiner: Refiner
     precision: torch.dtype = torch.float32
+    engine: str = ""
 
-    @property
-    def engine(self) -> str:
-        """What computes the networks, and how, such as "OpenVINO 2026.4.1, float32"."""
-        is_openvino = isinstance(self.refiner, OpenVinoRefiner)
-        name = f"OpenVINO {openvino_version()}" if is_openvino else f"PyTorch {torch.__version__}"
-        return f"{name}, {str(self.precision).removeprefix('torch.')}"
+    def __post_init__(self) -> None:
+        if not self.engine:
+            name = f"PyTorch {torch.__version__}, {str(self.precision).removeprefix('torch.')}"
+            object.__setattr__(self, "engine", name)
+
+    def prepare(self, proposals: int) -> None:
+        """Compiles what frames with so many proposals need, so that none of them waits for it."""
+        self.refiner.prepare(proposals)
 
     def features(self, crops: Tensor) -> Features:
         """Backbone features of crops (N, 3, S, S) in 0..255."""
@@ -65,14 +77,24 @@ def prepare_networks(
     Raises:
         ValueError: if the precision or the engine is unknown or cannot be used.
     """
-    if precision not in _PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(_PRECISIONS)}")
-    if engine == "auto" and precision != "float32":
-        engine = "torch"  # OpenVINO computes in float32
-    backbone = accelerate(network.backbone.to(device), device, crop_size, engine)
-    iou_net = network.iou_net.to(device)
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    if engine == "auto" and precision == "float16":
+        engine = "torch"  # OpenVINO has no use for it on x86
     if is_openvino(device, engine):
-        refiner = OpenVinoRefiner(iou_net, network.backbone.channels, crop_size)
-    else:
-        refiner = TorchRefiner.of(iou_net, crop_size, _PRECISIONS[precision])
-    return Networks(backbone, iou_net, refiner, _PRECISIONS[precision])
+        return _by_openvino(network, crop_size, precision)
+    dtype = _DTYPES["float32" if precision == "auto" else precision]
+    backbone = accelerate(network.backbone.to(device), device, crop_size, "torch")
+    return Networks(backbone, network.iou_net.to(device), TorchRefiner.of(network.iou_net, crop_size, dtype), dtype)
+
+
+def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Networks:
+    """On the CPU. PyTorch's part, the reference branch and the classifier, is float32 whatever OpenVINO computes in."""
+    if precision == "float16":
+        raise ValueError("engine 'openvino' computes in float32 or bfloat16, not in float16; use engine 'torch'")
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    device = torch.device("cpu")
+    backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision)
+    refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
+    return Networks(backbone, network.iou_net, refiner, engine=f"OpenVINO {openvino_version()}, {precision}")

@@ -228,15 +228,33 @@ def _by_unit(weight: Tensor, bins: int) -> Tensor:
 
 
 class OpenVinoRefiner:
-    """See `refiner.Refiner`. Compiles what it needs at the first call for a number of proposals.
+    """See `Refiner`. Compiles what it needs at the first call for a number of proposals, or ahead: `prepare`.
+
+    Args:
+        iou_net: in evaluation mode, on the CPU.
+        channels: of the backbone's features at strides 8 and 16.
+        crop_size: px.
+        precision: of the maps, see `compile_module`; the ascent is computed in float32.
 
     The maps are computed where the proposals are, and somewhat about them. Where the ascent leaves that, it is begun
     again with the whole maps, so that the result is always theirs.
     """
 
-    def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int) -> None:
-        self._net, self._channels, self._crop_size = iou_net, channels, crop_size
+    def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int, precision: str = "float32") -> None:
+        self._net, self._channels, self._crop_size, self._precision = iou_net, channels, crop_size, precision
         self._functions: dict[int, tuple[Request, Request]] = {}
+
+    def prepare(self, proposals: int) -> None:
+        """Compiles for so many proposals and runs it once, if that has not been done."""
+        if proposals in self._functions:
+            return
+        cells = self._crop_size // 8
+        features = Features(
+            *(torch.zeros(1, c, n, n) for c, n in zip(self._channels, (cells, cells // 2), strict=True))
+        )
+        middle = self._crop_size * torch.tensor([[0.4, 0.4, 0.2, 0.2]])
+        modulation = Modulation(torch.zeros(1, 256), torch.zeros(1, 256))
+        self(features, modulation, middle.repeat(proposals, 1), Ascent(1, 0.0, whole=False))
 
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
@@ -272,7 +290,7 @@ class OpenVinoRefiner:
 
     def _get(self, proposals: int) -> tuple[Request, Request]:
         if proposals not in self._functions:
-            maps, step = _compile(self._net, self._channels, proposals)
+            maps, step = _compile(self._net, self._channels, proposals, self._precision)
             self._functions[proposals] = Request(maps), Request(step)
         return self._functions[proposals]
 
@@ -289,14 +307,16 @@ def _within(boxes: Tensor, low: np.ndarray, high: np.ndarray) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _compile(net: IoUNet, channels: tuple[int, int], proposals: int) -> tuple[openvino.CompiledModel, ...]:
+def _compile(
+    net: IoUNet, channels: tuple[int, int], proposals: int, precision: str
+) -> tuple[openvino.CompiledModel, ...]:
     """The maps and a step of the ascent, in windows of any size; one network's trackers share them."""
     vector, modulation, any_size = (6,), (1, 256), (-1,)
     features = [((1, c, 8, 8), vector, vector) for c in channels]
     free = [((1, c, -1, -1), any_size, any_size) for c in channels]
     maps, boxes, rest = (4, 4, 256), (proposals, 4), (modulation, modulation, (1,))
     return (
-        compile_module(WindowedMaps(net), (*features[0], *features[1]), (*free[0], *free[1])),
+        compile_module(WindowedMaps(net), (*features[0], *features[1]), (*free[0], *free[1]), precision),
         compile_module(
             AscentStep(net, proposals),
             (boxes, maps, maps, *((4,),) * 4, *rest),

@@ -49,6 +49,10 @@ class Refiner(Protocol):
         """
         ...
 
+    def prepare(self, proposals: int) -> None:
+        """Makes ready for so many proposals, so that the first frame is not slower."""
+        ...
+
 
 def needs_whole_maps(width: float, height: float, search_area_factor: float, crop_size: int = 288) -> bool:
     """Whether proposals may leave a window, since the target, of this size in any unit, is long and thin."""
@@ -95,6 +99,9 @@ class TorchRefiner:
         like = iou_net.iou_predictor.bias
         folded = fold_batch_norm(iou_net)
         return cls(folded, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
+
+    def prepare(self, proposals: int) -> None:
+        """See `Refiner`; there is nothing to compile."""
 
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frame step, captured and not: compiled for real, with networks small enough to compile in seconds."""
 
+import contextlib
 import dataclasses
 import re
 import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch._inductor.graph import GraphLowering
 from torch._inductor.utils import fresh_inductor_cache
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from atom_core import AtomTracker, MultiTracker, TrackerConfig, TrackState
 from atom_core.benchmark.scene import DrawnScene
@@ -81,7 +85,7 @@ def target_model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) ->
     return TargetModel(torch.eye(4)[:, :, None, None], filter_, SampleMemory(drawn, labels, 8, 0.25), config)
 
 
-def small_model(mode: str = "on", breaks: bool = False) -> Model:
+def small_model(mode: str = "inductor", breaks: bool = False) -> Model:
     networks = SmallNetworks(breaks)
     return Model(networks, Execution(mode, CPU), captured_step(networks))
 
@@ -177,7 +181,7 @@ def test_where_capturing_fails_frames_are_run_as_before_and_the_reason_is_told(b
     if breaks in ("result", "update"):
         monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *a: doubled(function(*a)))
     if breaks == "update":
-        monkeypatch.setattr(model.step, "capture", lambda example: None)
+        monkeypatch.setattr(model.step, "capture", lambda *_: None)
     with torch.no_grad():
         capture(model, iterations=1)
         assert model.execution.is_settled
@@ -213,7 +217,9 @@ def test_modes() -> None:
     assert Execution("auto", CPU).is_settled
     waiting = Execution("auto", torch.device("cuda"))
     assert waiting.state == "eager: not captured yet" and not waiting.is_settled
-    with pytest.raises(ValueError, match="capture mode 'yes'; expected one of auto, on, off"):
+    with pytest.raises(ValueError, match="'graph' is for CUDA, not for cpu"):
+        Execution("graph", CPU)
+    with pytest.raises(ValueError, match="capture mode 'yes'; expected one of auto, graph, inductor, off"):
         Execution("yes", CPU)
 
 
@@ -235,8 +241,8 @@ def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> 
     images = [np.random.default_rng(i).integers(0, 256, (120 + i, 160, 3), np.uint8) for i in range(2)]
     config = TrackerConfig(refinement_steps=1, not_found_threshold=-1.0, update_interval=1)
     plain = AtomTracker(network, CPU, config, engine="torch")
-    tracker = AtomTracker(network, CPU, config, capture="on")
-    several = MultiTracker(network, CPU, config, capture="on")
+    tracker = AtomTracker(network, CPU, config, capture="inductor")
+    several = MultiTracker(network, CPU, config, capture="inductor")
     assert tracker.execution == several.execution == "eager: not captured yet"
     several.warm_up()
     # Capturing takes long, and once is enough: a step and an update, since a look-alike takes as many iterations.
@@ -259,7 +265,7 @@ def test_trackers_capture_at_their_first_target_or_when_they_warm_up(traced) -> 
 
 def test_the_cpu_engine_is_no_part_of_a_graph_and_says_so() -> None:
     pytest.importorskip("openvino")
-    tracker = AtomTracker(weights.load("default"), CPU, TrackerConfig(), engine="openvino", capture="on")
+    tracker = AtomTracker(weights.load("default"), CPU, TrackerConfig(), engine="openvino", capture="inductor")
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     tracker.initialize(image, BOXES[0])
     assert tracker.execution.startswith("eager: capturing failed with ")
@@ -309,7 +315,7 @@ def test_few_launches_are_left_of_a_frame_and_of_an_update(monkeypatch) -> None:
     programs = []
     monkeypatch.setattr(GraphLowering, "save_output_code", staticmethod(programs.append))
     network, config = weights.load("resnet18"), TrackerConfig(update_interval=1)
-    plain_tracker, tracker = AtomTracker(network, CPU, config), AtomTracker(network, CPU, config, capture="on")
+    plain_tracker, tracker = AtomTracker(network, CPU, config), AtomTracker(network, CPU, config, capture="inductor")
     scene = DrawnScene(160, 120)
     with fresh_inductor_cache():  # else what was compiled before is only loaded
         tracker.initialize(scene.image(0), scene.box(0))
@@ -332,3 +338,84 @@ def launches(program: str) -> int:
     return len(
         re.findall(r"^ +(?:\w+ = )?(?:cpp_fused\w*|extern_kernels\.\w+|torch\.ops\.\w+\.\w+\.\w+)\(", body, re.M)
     )
+
+
+class RecordedOperations(TorchDispatchMode):
+    """Stands in for a CUDA graph on the CPU: replays the operations of one run, on the same tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and func.overloadpacket is not torch.ops.aten._unsafe_view:
+            self.calls.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        for func, args, kwargs, result in self.calls:
+            anew = func(*args, **kwargs)
+            if not func._schema.is_mutable:
+                for tensor, value in zip(tree_leaves(result), tree_leaves(anew), strict=True):
+                    tensor.copy_(value)
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> list[RecordedOperations]:
+    """A device "cuda" whose graphs are recorded on the CPU."""
+    recorded = []
+    stream = SimpleNamespace(wait_stream=lambda other: None, device=CPU)
+
+    def graph(made, stream, capture_error_mode):
+        assert capture_error_mode == "thread_local"
+        recorded.append(made)
+        return made
+
+    fake = {
+        "Stream": lambda device: stream,
+        "current_stream": lambda device: stream,
+        "stream": lambda stream: contextlib.nullcontext(),
+        "CUDAGraph": RecordedOperations,
+        "graph": graph,
+    }
+    for name, value in fake.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return recorded
+
+
+def test_a_recorded_graph_gives_the_same_results_in_all_frames_and_threads(graphs) -> None:
+    networks = SmallNetworks()
+    model = Model(networks, Execution("graph", torch.device("cuda")), captured_step(networks))
+    capture(model)
+    assert model.execution.state == "captured" and len(graphs) == 2
+    graphs[0].calls, kept = [], graphs[0].calls
+    with torch.no_grad():
+        with pytest.raises(AssertionError):
+            assert_same(model, *frame(1, BOXES[0]))  # the replay is what computes
+        graphs[0].calls = kept
+        for seed in range(1, 5):
+            assert_same(model, *frame(seed, BOXES[seed % 2]))
+        assert_same(model, *frame(5, *BOXES))
+        target, plain = target_model(9, 7), target_model(9, 7)
+        for _ in range(2):
+            target.update(2, model.improve)
+            plain.update(2)
+        torch.testing.assert_close(target.filter, plain.filter, rtol=1e-3, atol=1e-4)
+        settled = []
+        thread = threading.Thread(target=lambda: settled.append(model.execution.can_replay))
+        thread.start()
+        thread.join()
+        assert settled == [True]
+        assert_same(model, *frame(6, BOXES[0], steps=3))  # does not fit
+    assert model.execution.state.startswith("eager: settings")
+
+
+def test_a_graph_that_cannot_be_recorded_is_told(graphs, monkeypatch) -> None:
+    networks = SmallNetworks()
+    model = Model(networks, Execution("auto", torch.device("cuda")), captured_step(networks))
+    monkeypatch.setattr(torch.cuda, "graph", None)
+    capture(model)
+    assert model.execution.state.startswith("eager: capturing failed with TypeError")
+    with torch.no_grad():
+        assert_same(model, *frame(1, BOXES[0]))

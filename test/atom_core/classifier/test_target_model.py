@@ -24,6 +24,7 @@ from atom_core.classifier.target_model import (
     normalize_features,
     project,
     soft_hinge,
+    soft_hinge_slope,
 )
 from atom_core.config import TrackerConfig
 
@@ -53,6 +54,7 @@ def test_soft_hinge_and_its_slope_are_finite(x, slope):
     expected = x if x >= 0 else 0.05 * (math.exp(20 * x) - 1)
     x = torch.tensor(x)
     value, pull = torch.func.vjp(lambda v: soft_hinge(v, 0.05), x)
+    assert soft_hinge_slope(x, 0.05).item() == pytest.approx(slope, abs=1e-6)
     assert value.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
     assert pull(torch.tensor(1.0))[0].item() == pytest.approx(slope, abs=1e-6)
 
@@ -301,7 +303,9 @@ def small_fit(channels, dtype=torch.float64):
 
 
 def data_residuals(scores, labels, gamma):
-    return gamma.sqrt()[:, None, None, None] * (soft_hinge(scores, 0.05) - labels)
+    # Not by celu: its derivative by autograd is off by 1e-8, since PyTorch rounds its parameter to float32.
+    hinged = torch.where(scores >= 0, scores, 0.05 * torch.expm1(scores.clamp(max=0) / 0.05))
+    return gamma.sqrt()[:, None, None, None] * (hinged - labels)
 
 
 def test_filter_equations_are_those_that_autograd_finds_in_the_residuals():
@@ -360,7 +364,7 @@ def test_learning_takes_few_operations():
     _, update = counted(lambda: model.update(iterations=5), torch.device("cpu"))
 
     assert (insertion.operations, insertion.host_reads) == (2, 0)
-    assert update.operations <= 93
+    assert update.operations <= 96
     assert (update.host_reads, update.uploads) == (0, 1)  # the samples' labels and weights
 
 
