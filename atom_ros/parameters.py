@@ -20,6 +20,7 @@ from atom_ros.input.picking import Box, parse_box
 from atom_ros.start import accept_whole_numbers, help_text
 
 UNCONFIGURED = "unconfigured"  # the lifecycle state in which all parameters can be changed
+ONLY_WHILE = f"changed only while the node is {UNCONFIGURED}"  # in the description of parameters that are not live
 Value = bool | int | float | str
 
 _TRACKER = "tracker."  # parameters of this group are fields of TrackerConfig
@@ -44,7 +45,7 @@ class Spec:
         descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=self.fixed)
         constraints = [f"one of: {', '.join(self.choices)}"] if self.choices else []
         if not self.live and not self.fixed:
-            constraints.append(f"changed only while the node is {UNCONFIGURED}")
+            constraints.append(ONLY_WHILE)
         descriptor.additional_constraints = "; ".join(constraints)
         if self.bounds is not None:
             low, high = self.bounds

