@@ -6,6 +6,9 @@ A person in red walks past look-alikes and behind a sign. The client sets the fi
 `tracker/set_target`; every later box is the tracker's own. By default the camera keeps its 10 frames a second and the
 tracker takes the newest; with --lockstep the camera waits for each Track, so that every frame is processed.
 
+With --web there is a web page instead, http://localhost:8080, in which to point at anyone in the scene. It is shown over
+and over until Ctrl-C, and nothing is counted.
+
 What is counted: frames after the first, whose box is given, for which a Track came; a frame on which the tracker says
 LOST has overlap 0. Exit status: 0 if the target was followed, 1 if it was lost for good, 2 if something failed.
 """
@@ -50,6 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that the processes are ended then, too
     try:
+        if arguments.web:
+            return _show_page(arguments)
         clip = read_sequence(CLIP)
         published, received = _play(arguments, len(clip))
         frames = recording.merge(published, received["tracks"], clip.boxes)
@@ -59,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
-        return 2
+        return 0 if arguments.web else 2
     (arguments.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _draw(arguments.output, clip, frames, summary)
     _tell(arguments.output, summary)
@@ -69,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lockstep", action="store_true", help="wait for each Track before the next frame")
+    parser.add_argument("--web", action="store_true", help="show the scene over and over in the web page, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=8080, help="of the web page (default: 8080)")
     parser.add_argument("--device", default="auto", help="where the network runs: auto (default), cpu, cuda")
     parser.add_argument("--weights", default="default", help="name or file of the network's weights")
     parser.add_argument("--output", type=Path, default=HERE.parent / "demo_output", help="folder for the results")
@@ -92,6 +99,29 @@ def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any
         _follow(processes, lambda: _last_index(shown), count)
         _wait(processes, END_DEADLINE, lambda: processes.has_ended("client"))
     return [json.loads(line) for line in shown.read_text().splitlines()], json.loads(heard.read_text())
+
+
+def _show_page(arguments: argparse.Namespace) -> int:
+    """Runs tracker, camera and web page until Ctrl-C.
+
+    Raises:
+        ProcessError: if one of them ends.
+    """
+    python = [sys.executable, "-m"]
+    camera = ["-p", f"source:={CLIP / 'street.mp4'}", "-p", "loop:=true", "-p", f"fps:={FPS}"]
+    with Processes(arguments.output / "logs", _environment()) as processes:
+        processes.start("tracker", _tracker_command(arguments))
+        remapped = ["-r", "image_raw:=camera/image"]
+        processes.start("camera", [*python, "atom_ros.programs.video_camera", "--ros-args", *remapped, *camera])
+        processes.start("web", [*python, "atom_ros.web.command", "--port", str(arguments.port)])
+        print(
+            f"The page: http://localhost:{arguments.port} (the tracker takes some seconds to load); Ctrl-C ends.",
+            flush=True,
+        )
+        while True:
+            for name in ("tracker", "camera", "web"):
+                processes.require_running(name)
+            time.sleep(0.5)
 
 
 def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> None:
@@ -154,6 +184,8 @@ def _tracker_command(arguments: argparse.Namespace) -> list[str]:
         raise FileNotFoundError(f"{PACKAGE} is not built or its environment is not open; use `make demo`")
     # Best effort would lose most of these images (1.3 MB each) on their way, see the README.
     parameters = {"device": arguments.device, "weights": arguments.weights, "qos.reliability": "reliable"}
+    if arguments.web:
+        parameters["max_targets"] = "5"
     assignments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     return [str(executable), "--ros-args", "-r", "image:=camera/image", *assignments]
 

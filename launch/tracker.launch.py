@@ -37,7 +37,7 @@ TOPICS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Returns the tracker and, if asked for, RViz with its debug image."""
+    """Returns the tracker and, if asked for, RViz with its debug image and the web page."""
     rviz = Node(
         package="rviz2",
         executable="rviz2",
@@ -47,7 +47,15 @@ def generate_launch_description() -> LaunchDescription:
         remappings=[(f"/tracker/{name}", f"tracker/{name}") for name in ("debug_image", "markers")],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*_arguments(), OpaqueFunction(function=_tracker), rviz])
+    web = Node(
+        package="atom_tracker",
+        executable="web",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["--host", LaunchConfiguration("web_host"), "--port", LaunchConfiguration("web_port")],
+        condition=IfCondition(LaunchConfiguration("web")),
+        output="screen",
+    )
+    return LaunchDescription([*_arguments(), OpaqueFunction(function=_tracker), rviz, web])
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
@@ -73,6 +81,9 @@ def _arguments() -> list[DeclareLaunchArgument]:
             "camera_optical_frame",
             "RViz's fixed frame: the frame of the images, or one that transforms connect with it",
         ),
+        _argument("web", "false", "Serve the web page, see docs/web.md", ("true", "false")),
+        _argument("web_host", "127.0.0.1", "Address of the page; one that others reach asks for a token"),
+        _argument("web_port", "8080", "Port of the page"),
     ]
 
 

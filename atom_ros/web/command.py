@@ -16,11 +16,12 @@ import threading
 
 import rclpy
 from aiohttp import web
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from atom_ros.ending import Ending
+from atom_ros.run_tracker import spin
 from atom_ros.start import own_words, start
 from atom_ros.web.access import Access, is_local, new_token
 from atom_ros.web.server import Limits, Server
@@ -74,7 +75,7 @@ async def _serve(node: Node, arguments: argparse.Namespace, limits: Limits, toke
     await runner.setup()
     ending.call_on_signal(lambda: loop.call_soon_threadsafe(ended.set))
     stopped = threading.Event()
-    thread = threading.Thread(target=_spin, args=(node, executor, stopped), name="executor", daemon=True)
+    thread = threading.Thread(target=spin, args=(node, executor, stopped.is_set), name="executor", daemon=True)
     try:
         site = web.TCPSite(runner, arguments.host, arguments.port)
         await site.start()
@@ -92,17 +93,6 @@ async def _serve(node: Node, arguments: argparse.Namespace, limits: Limits, toke
             await loop.run_in_executor(None, thread.join)
         await link.close()
         await runner.cleanup()
-
-
-def _spin(node: Node, executor: SingleThreadedExecutor, stopped: threading.Event) -> None:
-    while not stopped.is_set():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-        except Exception as error:  # a message that cannot be converted, such as a string that is no UTF-8
-            text = f"Message dropped: {type(error).__name__}: {error}"
-            node.get_logger().error(text, throttle_duration_sec=5.0)
 
 
 def main(args: list[str] | None = None) -> int:

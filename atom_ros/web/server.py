@@ -95,13 +95,19 @@ class Server:
             application.router.add_get(path, self._file)
         application.router.add_get("/ws", self._websocket)
         application.on_startup.append(self._start)
-        application.on_shutdown.append(self._stop)
+        application.on_shutdown.append(self.stop)
         return application
 
     async def _start(self, _: web.Application) -> None:
         self._tasks = [asyncio.create_task(self._encode_forever()), asyncio.create_task(self._report_forever())]
 
-    async def _stop(self, _: web.Application) -> None:
+    @property
+    def clients(self) -> int:
+        """Pages that are open."""
+        return len(self._sessions)
+
+    async def stop(self, _: web.Application | None = None) -> None:
+        """Ends all connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -44,11 +44,16 @@ def _texture(rng: np.random.Generator, width: int, height: int, cells: int) -> n
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """The background and the target, grey."""
+    rng = np.random.default_rng(3)
+    return _texture(rng, WIDTH, HEIGHT, 8) // 2, _texture(rng, SIDE, SIDE, 6)
+
+
 def main() -> None:
     """Publishes until the process is ended."""
     namespace, amplitude = sys.argv[1], float(sys.argv[2])
-    rng = np.random.default_rng(3)
-    background, patch = _texture(rng, WIDTH, HEIGHT, 8) // 2, _texture(rng, SIDE, SIDE, 6)
+    background, patch = scene()
     rclpy.init()
     node = Node("camera", namespace=namespace)
     publisher = node.create_publisher(Image, "image", QoSProfile(depth=5))

@@ -36,6 +36,9 @@ OF_THE_TRACKER = {
         "rviz",
         "rviz_config",
         "fixed_frame",
+        "web",
+        "web_host",
+        "web_port",
     ),
 }
 
@@ -129,6 +132,13 @@ def test_arguments_reach_the_node(robot: Robot, tmp_path: Path) -> None:
         assert (values[2].string_value, values[3].double_value) == ("default", 0.25), "as in the parameter file"
         assert (values[4].string_value, values[5].integer_value) == ("reliable", 3)
         assert values[6].string_value == "1,2,30,40"
+
+
+@pytest.mark.parametrize("name", ["tracker", "webcam", "bag"])
+def test_the_web_page_is_asked_for(name: str) -> None:
+    arguments = _module(name).generate_launch_description().get_launch_arguments()
+    defaults = {a.name: "".join(part.text for part in a.default_value or ()) for a in arguments}
+    assert (defaults["web"], defaults["web_host"], defaults["web_port"]) == ("false", "127.0.0.1", "8080")
 
 
 def test_a_folder_as_webcam(robot: Robot, tmp_path: Path) -> None:

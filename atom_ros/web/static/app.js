@@ -233,6 +233,7 @@ function draw() {
   const picture = held ?? shown;
   if (!picture) return;
   const { header, bitmap } = picture;
+  canvas.dataset.stamp = header.stamp.join("."); // tells tests, and people who wonder, which image this is
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   for (const track of header.tracks ?? []) if (track.box) drawTrack(track, header);
   if (drawing) outline(boxBetween(drawing.from, drawing.to), header, DRAWN, [], 2.5);
