@@ -6,8 +6,8 @@ A person in red walks past look-alikes and behind a sign. The client sets the fi
 `tracker/set_target`; every later box is the tracker's own. By default the camera keeps its 10 frames a second and the
 tracker takes the newest; with --lockstep the camera waits for each Track, so that every frame is processed.
 
-With --web there is a web page instead, http://localhost:8080, in which to point at anyone in the scene. It is shown over
-and over until Ctrl-C, and nothing is counted.
+With --web there is a web page instead, http://localhost:8080, in which to point at anyone in the scene. It is shown
+over and over until Ctrl-C, and nothing is counted.
 
 What is counted: frames after the first, whose box is given, for which a Track came; a frame on which the tracker says
 LOST has overlap 0. Exit status: 0 if the target was followed, 1 if it was lost for good, 2 if something failed.
