@@ -26,15 +26,16 @@ endif
 demo: env  ## track a person through a street scene over real ROS 2; writes demo_output/
 	@$(OPEN) python demo/run.py $(ARGS)
 
-test: env  ## check the style, then run every test with real ROS 2
+test: env  ## check the style and the types, then run every test with real ROS 2
 	@$(OPEN) { status=0; ruff check . || status=1; ruff format --check . || status=1; \
+  mypy || status=1; \
 	  python -m pytest $(ARGS) || status=1; exit $$status; }
 
 oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch supported, in .venv-oldest
 	@$(or $(shell command -v python3.12),$(PYTHON)) tools/oldest.py $(ARGS)
 
-lint: env  ## check the style only
-	@$(OPEN) ruff check . && ruff format --check .
+lint: env  ## check the style and the types
+	@$(OPEN) ruff check . && ruff format --check . && mypy
 
 fuzz: env  ## send the node 10 000 malformed and hostile messages and requests
 	@$(OPEN) python test/atom_ros/fuzz.py $(ARGS)
@@ -46,7 +47,7 @@ shell: env  ## open a shell in the environment, to run nodes by hand
 	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash') -i
 
 clean:  ## remove what was built and what was recorded, but not .venv
-	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf build install log demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean  ## remove .venv and .venv-oldest too
 	rm -rf .venv .venv-oldest

@@ -20,6 +20,7 @@ image and crop take tensors of any device, `meta` included, or NumPy's arrays; n
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -29,9 +30,16 @@ from torch import Tensor
 Box = tuple[float, float, float, float]
 Region = tuple[float, float, float]  # a search region
 Array = TypeVar("Array", Tensor, np.ndarray)
+Cells = TypeVar("Cells", Tensor, np.ndarray, float)
 
 SCORE_STRIDE = 16  # crop px a score cell
 SCORE_OFFSET = -0.5  # cells; the even filter's half-cell
+
+
+def as_box(values: Iterable[float]) -> Box:
+    """Four numbers as a box; ValueError where there are more or fewer."""
+    x, y, width, height = values
+    return x, y, width, height
 
 
 def center(boxes: Array) -> Array:
@@ -87,12 +95,12 @@ def crop_to_image(boxes: Array, region: Array, crop_size: int) -> Array:
     return _join(corner, boxes[..., 2:] * (region[..., 2:] / crop_size))
 
 
-def score_to_crop(cells: Array) -> Array:
+def score_to_crop(cells: Cells) -> Cells:
     """Score-map coordinates in cells -> crop px, elementwise."""
     return SCORE_STRIDE * (cells + SCORE_OFFSET)
 
 
-def crop_to_score(pixels: Array) -> Array:
+def crop_to_score(pixels: Cells) -> Cells:
     """Crop px -> score-map coordinates in cells, elementwise."""
     return pixels / SCORE_STRIDE - SCORE_OFFSET
 

@@ -27,7 +27,7 @@ class SearchRegion(NamedTuple):
 
     def keep_in_image(self, box: Sequence[float], size: tuple[int, int]) -> Box:
         """The box, moved so far that it overlaps an image of this size (width, height)."""
-        return boxes.keep_in_image(tuple(box), *size, self.config.min_box_side, self.config.position_margin)
+        return boxes.keep_in_image(boxes.as_box(box), *size, self.config.min_box_side, self.config.position_margin)
 
     def nothing(self, score: float, size: tuple[int, int]) -> Candidate:
         """The candidate of a region without the target, in an image of this size (width, height)."""

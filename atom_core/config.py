@@ -198,7 +198,7 @@ class TrackerConfig:
         return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 
     @classmethod
-    def vot(cls, **changes: object) -> TrackerConfig:
+    def vot(cls, **changes: Any) -> TrackerConfig:
         """The authors' settings for the VOT challenge, with any field changed by keyword."""
         return dataclasses.replace(_VOT, **changes)
 

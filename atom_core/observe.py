@@ -234,7 +234,8 @@ def fetch(outputs: StepOutputs) -> np.ndarray:
 def interpret(result: np.ndarray, query: Query, size: tuple[int, int]) -> Candidate:
     """The candidate of one result (6 + 5 * P,), its box kept in an image of this size (width, height)."""
     region, config = query.region, query.region.config
-    found = classify(*result[:4], config)
+    score1, score2, near1, near2 = result[:4]
+    found = classify(score1, score2, near1, near2, config)
     score = float(result[int(found.is_second)])
     if not found.state.is_visible:
         return region.nothing(score, size)

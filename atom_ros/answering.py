@@ -36,7 +36,7 @@ _LOG_INTERVAL = 5.0  # s between two messages about refused requests
 _BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.002  # answers in so many seconds; s between two more
 
 
-def serve(node: Node, srv_type: type, name: str, handler: Handler, group: CallbackGroup | None = None) -> Service:
+def serve(node: Node, srv_type: Any, name: str, handler: Handler, group: CallbackGroup | None = None) -> Service:
     """Creates a service on `node` that answers every request; `handler` may be a coroutine function."""
     callback = _Answering(node, srv_type, node.resolve_service_name(name), handler).callback()
     return node.create_service(srv_type, name, callback, qos_profile=SERVICE_QOS, callback_group=group)
@@ -59,7 +59,9 @@ def _deepen(node: Node, service: Service) -> None:
     """Replaces rclpy's service of type descriptions, whose queue holds ten requests and cannot be set."""
     handler = service.callback
     # Its handler works without the service that it came with, which must go: two of one name would both answer.
-    node._type_description_service._type_description_srv.destroy_when_not_in_use()
+    original = node._type_description_service._type_description_srv
+    if original is not None:
+        original.destroy_when_not_in_use()
     node.destroy_service(service)
     serve(node, service.srv_type, f"~/{service.srv_name.rpartition('/')[2]}", handler)
 
@@ -67,7 +69,7 @@ def _deepen(node: Node, service: Service) -> None:
 class _Answering:
     """Wraps one service's handler."""
 
-    def __init__(self, node: Node, srv_type: type, name: str, handler: Handler) -> None:
+    def __init__(self, node: Node, srv_type: Any, name: str, handler: Handler) -> None:
         self._logger = node.get_logger()
         self._type = srv_type
         self._name = name

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,7 +32,7 @@ class Ending:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._lock = threading.Lock()
-        self._call: Callable[[], None] | None = None
+        self._call: Callable[[], object] | None = None
         self._pipe, write_end = os.pipe()
         os.set_blocking(write_end, False)  # as `set_wakeup_fd` demands
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -45,7 +46,7 @@ class Ending:
         """Whether a signal came."""
         return self._asked.is_set()
 
-    def call_on_signal(self, call: Callable[[], None]) -> None:
+    def call_on_signal(self, call: Callable[[], object]) -> None:
         """Sets what the signals' thread calls; it must return at once."""
         with self._lock:
             self._call = call
@@ -83,7 +84,7 @@ def _forget_signals() -> None:
     _let_signals_come()
 
 
-def exit_now(status: int) -> None:
+def exit_now(status: int) -> NoReturn:
     """Ends the process without waiting for its threads, one of which may be deep in a library."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -60,6 +60,13 @@ class ManagedNode(LifecycleNode):
         """The state's label, such as "inactive"; "configuring" and the like during a transition."""
         return self._state_machine.current_state[1]
 
+    @property
+    def running_executor(self) -> Executor:
+        """The executor that has the node; RuntimeError where there is none."""
+        if self.executor is None:
+            raise RuntimeError(f"the node {self.get_name()} is in no executor; add it to one")
+        return self.executor
+
     def long_part(self, state_id: int) -> Callable[[], None] | None:
         """Returns what is to be done in another thread before `on_configure` or the like is called.
 
@@ -103,7 +110,7 @@ class ManagedNode(LifecycleNode):
         try:
             long_part = self.long_part(self._state_machine.current_state[0])
             if long_part is not None:
-                await in_thread(self.executor, long_part)
+                await in_thread(self.running_executor, long_part)
         except Exception as error:  # the boundary: the transition failed, and on_error cleans up
             self.get_logger().error(f"Failed while {self.lifecycle_state}: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.ERROR

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -38,7 +39,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     live: bool = False  # can be changed at any time, otherwise while the node is unconfigured
     fixed: bool = False  # can be set at start only
-    read: Callable[[Value], object] | None = None  # makes the setting of the value; raises ValueError
+    read: Callable[[Any], object] | None = None  # makes the setting of the value; raises ValueError
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
@@ -170,7 +171,8 @@ class Settings:
         Raises:
             ValueError: naming the parameter, its value and what is expected.
         """
-        own, tracker = {}, {}
+        own: dict[str, Any] = {}
+        tracker: dict[str, Any] = {}
         for name, spec in _SPECS.items():
             spec.check(values[name])
             if name.startswith(_TRACKER):

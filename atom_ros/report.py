@@ -45,11 +45,17 @@ class Report:
     def of_result(cls, frame: Frame, target_id: int, result: TrackResult, processing_ms: float) -> Report:
         """The report of a frame through which the target was followed."""
         status = _STATUS[result.state]
-        if not result.state.is_visible:
-            seen = {"confidence": result.confidence, "score": result.score}
-            return cls(frame, target_id, status, **seen, processing_ms=processing_ms)
-        seen = result.box, result.confidence, result.iou, result.score
-        return cls(frame, target_id, status, *seen, processing_ms)
+        is_visible = result.state.is_visible
+        return cls(
+            frame,
+            target_id,
+            status,
+            box=result.box if is_visible else None,
+            confidence=result.confidence,
+            iou=result.iou if is_visible else math.nan,
+            score=result.score,
+            processing_ms=processing_ms,
+        )
 
     @classmethod
     def of_given_box(cls, frame: Frame, target_id: int, box: Box, processing_ms: float) -> Report:

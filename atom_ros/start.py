@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -64,7 +65,7 @@ def wants_help(args: Sequence[str] | None) -> bool:
     return bool({"--help", "-h"} & set(own_words(args)))
 
 
-def start(program: str, args: list[str] | None, **options: object) -> bool:
+def start(program: str, args: list[str] | None, **options: Any) -> bool:
     """Starts ROS (`rclpy.init`).
 
     Args:

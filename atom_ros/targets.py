@@ -14,6 +14,7 @@ from collections.abc import Collection
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
+from atom_core.boxes import as_box
 from atom_ros.frame_buffer import Frame
 from atom_ros.report import Box, Report
 
@@ -40,7 +41,7 @@ class FollowedTarget:
         if before is None or after is None:
             return None
         share = (sequence - before[0]) / max(1, after[0] - before[0])
-        return tuple(a + share * (b - a) for a, b in zip(before[1], after[1], strict=True))
+        return as_box(a + share * (b - a) for a, b in zip(before[1], after[1], strict=True))
 
 
 @dataclass(eq=False)

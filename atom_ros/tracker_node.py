@@ -162,7 +162,8 @@ class TrackerNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Starts the worker and subscribes to the images."""
         settings = self._settings
-        if self._tracker is None:
+        outputs = self._outputs
+        if self._tracker is None or outputs is None:
             self.get_logger().error("The network went with the GPU; clean up and configure to load it again")
             return TransitionCallbackReturn.FAILURE
         if self._tracker.device.type != "cpu":
@@ -175,20 +176,20 @@ class TrackerNode(ManagedNode):
             settings,
             self.get_logger(),
             publish=self._publish,
-            wants_image=self._outputs.wants_image,
+            wants_image=outputs.wants_image,
             leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
         )
-        self._outputs.start(self.resolve_topic_name("image"))
+        outputs.start(self.resolve_topic_name("image"))
         self._inputs = TargetInputs(
-            self, self._worker.set_target, settings.box, settings.target_topics, self._outputs.set_class
+            self, self._worker.set_target, settings.box, settings.target_topics, outputs.set_class
         )
         # Requests for images that do not come are answered also while none comes.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)
         self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
         self._bond = ManagerBond(self)
-        self._watch = self._watch_inputs()
+        self._watch = self._watch_inputs(self._images, outputs)
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
         return super().on_activate(state)
 
@@ -241,7 +242,8 @@ class TrackerNode(ManagedNode):
         if worker is not None:
             worker.stop()
             self._last_target_id = worker.last_target_id
-            self._outputs.stop()
+            if self._outputs is not None:
+                self._outputs.stop()
             if self._tracker is not None:
                 self._tracker.clear()
         self._stopping = None
@@ -269,24 +271,22 @@ class TrackerNode(ManagedNode):
         """Loads the network and runs it once; on the CPU if the GPU fails in that and the parameters allow it."""
         settings = self._settings
         try:
-            tracker = self._load_tracker(
-                settings.weights, settings.device, settings.tracker, settings.precision, settings.engine
-            )
-            tracker.warm_up()
-            return tracker
+            return self._load_warm(settings.device, settings.precision)
         except GPU_ERRORS as error:
             if settings.on_gpu_error != "cpu":
                 raise
             reason = describe(error)
-        tracker = None
-        return self._load_on_cpu(reason)
+        return self._load_on_cpu(reason)  # out here the exception is gone, and with it what was loaded
 
     def _load_on_cpu(self, reason: str) -> MultiTracker:
         self._fault = f"on the CPU, since the GPU failed: {reason}"
         self.get_logger().error(f"The GPU failed; going on on the CPU: {reason}")
         free_gpu_memory()
+        return self._load_warm("cpu", "float32")
+
+    def _load_warm(self, device: str, precision: str) -> MultiTracker:
         settings = self._settings
-        tracker = self._load_tracker(settings.weights, "cpu", settings.tracker, "float32", settings.engine)
+        tracker = self._load_tracker(settings.weights, device, settings.tracker, precision, settings.engine)
         tracker.warm_up()
         return tracker
 
@@ -302,7 +302,7 @@ class TrackerNode(ManagedNode):
         self._fault = f"the GPU failed: {reason}"
         self.get_logger().error(f"The GPU failed; the node deactivates itself: {reason}")
         free_gpu_memory()
-        self.executor.create_task(self._deactivate_itself)
+        self.running_executor.create_task(self._deactivate_itself)
         return None
 
     async def _deactivate_itself(self) -> None:
@@ -316,8 +316,7 @@ class TrackerNode(ManagedNode):
         topic = self.resolve_topic_name("image")
         return f"{topic}/compressed" if self._settings.image_transport == "compressed" else topic
 
-    def _watch_inputs(self) -> InputWatch:
-        images = self._images
+    def _watch_inputs(self, images: ImageInput, outputs: Outputs) -> InputWatch:
         is_compressed = self._settings.image_transport == "compressed"
         image = Input(
             "image",
@@ -326,10 +325,10 @@ class TrackerNode(ManagedNode):
             lambda: images.received,
             qos=lambda: images.qos,
         )
-        return InputWatch(self, [image, *self._outputs.spatial.inputs()])
+        return InputWatch(self, [image, *outputs.spatial.inputs()])
 
     def _on_image(self, message: ImageMessage) -> None:
-        if self._worker is None:
+        if self._worker is None or self._buffer is None or self._inputs is None:
             return
         arrival, frame = self._buffer.add(message)
         self._statistics.count_received(arrival)
@@ -350,7 +349,8 @@ class TrackerNode(ManagedNode):
 
     def _publish(self, reports: Sequence[Report], image: np.ndarray | None) -> None:
         """Called in the worker's thread."""
-        self._outputs.publish(reports, image)
+        if self._outputs is not None:
+            self._outputs.publish(reports, image)
         self._state_log.update(reports)
 
     def _publish_diagnostics(self) -> None:
@@ -367,7 +367,7 @@ class TrackerNode(ManagedNode):
             execution=tracker.execution if tracker else "",
             fault=self._fault,
             missing_image=missing.get("image", ""),
-            inputs=self._outputs.spatial.condition(missing) if self._watch is not None else {},
+            inputs=self._outputs.spatial.condition(missing) if self._watch and self._outputs else {},
             memory=process_megabytes(),
             gpu_memory=gpu_megabytes(tracker.device) if tracker else 0.0,
         )
@@ -381,7 +381,7 @@ class TrackerNode(ManagedNode):
         stamp = to_nanoseconds(request.stamp)
         try:
             worker = self._active_worker()
-            target_id = await answer_of(self.executor, worker.set_target(box, stamp, request.target_id))
+            target_id = await answer_of(self.running_executor, worker.set_target(box, stamp, request.target_id))
             if worker is not self._worker:
                 raise concurrent.futures.CancelledError
             response.target_id = target_id
@@ -443,7 +443,8 @@ class TrackerNode(ManagedNode):
 
     def _forget(self, target_id: int | None = None) -> None:
         """Deletes what is shown and told of a target, or of all, without waiting for the next image."""
-        self._outputs.forget(target_id)
+        if self._outputs is not None:
+            self._outputs.forget(target_id)
         self._state_log.forget(target_id)
 
     def _active_worker(self) -> Worker:

@@ -105,7 +105,7 @@ class Worker:
                 returns a tracker on the CPU, or None where the worker is to be stopped.
             last_target_id: the first target gets the next number.
         """
-        self._tracker = tracker
+        self._tracker: MultiTracker | None = tracker  # None after the GPU has failed, until the worker is stopped
         tracker.config = settings.tracker  # it may have been changed since the tracker was loaded
         self._buffer = buffer
         self._statistics = statistics
@@ -286,7 +286,7 @@ class Worker:
 
     def _get_ready(self) -> None:
         """Records what was captured when the node was configured for this thread as well."""
-        if not self._tracker.is_ready:
+        if self._tracker is not None and not self._tracker.is_ready:
             try:
                 self._use_tracker(lambda tracker: tracker.warm_up())
             except Exception as error:  # the boundary: frames can be tracked, or will tell
@@ -338,7 +338,8 @@ class Worker:
         """Has the tracker learn what it left, now that the reports are out."""
         start = time.perf_counter()
         try:
-            self._use_tracker(lambda tracker: tracker.finish_frame())
+            if self._tracker is not None:
+                self._use_tracker(lambda tracker: tracker.finish_frame())
         except Exception as error:  # the boundary, as above
             self._fail(frame, error)
         self._learned = start, time.perf_counter()
@@ -445,6 +446,8 @@ class Worker:
 
     def _use_tracker(self, action: Callable[[MultiTracker], T]) -> T:
         """Does something with the tracker. If the GPU fails in it, it is done on the CPU, where that is allowed."""
+        if self._tracker is None:
+            raise RuntimeError("the GPU has failed; activate the node again")
         try:
             return action(self._tracker)
         except GPU_ERRORS as error:
@@ -457,9 +460,9 @@ class Worker:
 
     def _move_to_cpu(self, reason: str) -> None:
         """Learns all targets again, where they were sure last. Raises RuntimeError if the worker is to be stopped."""
-        failed, self._tracker = self._tracker, _Stopped()
-        failed.clear()
-        del failed  # the memory of its networks is needed
+        if self._tracker is not None:
+            self._tracker.clear()
+        self._tracker = None  # the memory of its networks is needed
         tracker = self._leave_gpu(reason)
         if tracker is None:
             self._targets.clear()
@@ -475,29 +478,17 @@ class Worker:
 
     def _drop_removed(self) -> None:
         """Makes the tracker forget the targets that are not listed any more."""
+        if self._tracker is None:
+            return
         for target_id in set(self._tracker.target_ids).difference(self._targets.ids):
             self._tracker.remove(target_id)
 
     def _configure(self, settings: Settings) -> None:
-        self._tracker.config = settings.tracker
+        if self._tracker is not None:
+            self._tracker.config = settings.tracker
         if settings.pixel_range != self._settings.pixel_range:
             self._pixel_range = PixelRange(settings.pixel_range)
         self._settings = settings
-
-
-class _Stopped:
-    """In place of a tracker after the GPU has failed, until the worker is stopped: there is nothing to track with."""
-
-    device = torch.device("cpu")
-    target_ids = ()
-
-    def track(self, *_: object) -> None:
-        raise RuntimeError("the GPU has failed; activate the node again")
-
-    add = track
-
-    def finish_frame(self) -> None:
-        """Nothing is left to learn."""
 
 
 def _overlap(a: Box, b: Box) -> float:

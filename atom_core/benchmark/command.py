@@ -144,10 +144,13 @@ def _count(least: int) -> Callable[[str], int]:
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
-    found = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT,... such as 640x480,1920x1080")
-    return [(int(match[1]), int(match[2])) for match in found]
+    sizes = []
+    for size in text.split(","):
+        match = re.fullmatch(r"(\d+)x(\d+)", size)
+        if match is None:
+            raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT,... such as 640x480,1920x1080")
+        sizes.append((int(match[1]), int(match[2])))
+    return sizes
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def _stages(pairs: dict[str, tuple[Tree, Tree]]) -> Iterator[list[str]]:
     yield ["stages, mean ms", *staged]
     for name in stage_names(stages for pair in staged.values() for stages in pair):
         times = ([_get(stages.get(name), "mean_ms") for stages in pair] for pair in staged.values())
-        yield [name, *(_arrow(*pair, ".2f") for pair in times)]
+        yield [name, *(_arrow(before, after, ".2f") for before, after in times)]
 
 
 def _memory(before: Tree, after: Tree) -> Iterator[str]:

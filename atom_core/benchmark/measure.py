@@ -19,7 +19,8 @@ from atom_core.benchmark.session import KINDS, Kind, TrackedScene, observe
 from atom_core.benchmark.timing import staged, statistics, timed
 from atom_core.config import FIRST_FRAME_CROPS, TrackerConfig
 from atom_core.evaluation.runner import Tracker
-from atom_core.networks import weights
+from atom_core.networks.weights import Network
+from atom_core.networks.weights import load as load_network
 from atom_core.tracker import AtomTracker
 
 Tree = dict[str, Any]
@@ -38,7 +39,7 @@ class TrackerSettings:
     capture: str
     config: TrackerConfig
 
-    def build(self, network: weights.Network) -> AtomTracker:
+    def build(self, network: Network) -> AtomTracker:
         """A tracker that uses this network."""
         return AtomTracker(network, self.device, self.config, self.precision, self.engine, self.capture)
 
@@ -73,7 +74,7 @@ def build_two(settings: TrackerSettings, scene: DrawnScene) -> tuple[AtomTracker
         OSError: if there are no such weights.
     """
     held = [memory(settings.device)]
-    network = weights.load(settings.weights)
+    network = load_network(settings.weights)
     trackers = []
     for _ in range(2):
         trackers.append(settings.build(network))
@@ -119,7 +120,8 @@ def _initialize(video: TrackedScene, plan: Plan, device: torch.device) -> Tree:
 
 def _follow(video: TrackedScene, count: int, device: torch.device) -> Tree:
     """Frames as they come: times, states, and how the memory grows."""
-    seconds, states, held, hard_negatives = [], Counter(), [], 0
+    states: Counter[str] = Counter()
+    seconds, held, hard_negatives = [], [], 0
     for index, (result, taken) in enumerate(video.follow(count, partial(timed, device=device)), start=1):
         seconds.append(taken)
         states[result.state.value] += 1
@@ -160,4 +162,7 @@ def _now(held: dict[str, float | None]) -> dict[str, float | None]:
 
 
 def _growth(before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, float | None]:
-    return {key: None if value is None else after[key] - value for key, value in _now(before).items()}
+    return {
+        key: None if value is None or (later := after[key]) is None else later - value
+        for key, value in _now(before).items()
+    }

@@ -40,4 +40,5 @@ def reset_peak(device: torch.device) -> None:
 def _status(key: str) -> float | None:
     if not _STATUS.is_file():
         return None
-    return int(re.search(rf"^{key}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)[1]) * 1024 / 1e6
+    found = re.search(rf"^{key}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else None

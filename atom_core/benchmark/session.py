@@ -7,14 +7,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from atom_core.benchmark.scene import Cast, DrawnScene
+from atom_core.config import TrackerConfig
 from atom_core.evaluation.runner import Tracker
 from atom_core.result import TrackResult, TrackState
 
-Reading = TypeVar("Reading")
-Meter = Callable[[Callable[[], TrackResult | None]], tuple[TrackResult | None, Reading]]  # runs and measures
+Reading = TypeVar("Reading", covariant=True)
+Result = TypeVar("Result")
+
+
+class Meter(Protocol[Reading]):
+    """Runs something and measures it."""
+
+    def __call__(self, run: Callable[[], Result], /) -> tuple[Result, Reading]:
+        """What `run` returns, and what was measured."""
+        ...
+
+
+class MeasuredTracker(Tracker, Protocol):
+    """A tracker whose settings can be changed."""
+
+    config: TrackerConfig
+
+
+Measured = TypeVar("Measured", bound=Tracker, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,7 @@ class Kind:
     name: str
     cast: Cast
     interval: int
-    forcing: dict[str, float]
+    forcing: dict[str, Any]
     fits: Callable[[TrackResult], bool]
 
 
@@ -67,10 +86,10 @@ KINDS = (
 )
 
 
-class TrackedScene:
+class TrackedScene(Generic[Measured]):
     """A tracker and how far it has come in a scene."""
 
-    def __init__(self, tracker: Tracker, scene: DrawnScene) -> None:
+    def __init__(self, tracker: Measured, scene: DrawnScene) -> None:
         self.tracker, self.scene = tracker, scene
         self._index = 0
 
@@ -87,7 +106,7 @@ class TrackedScene:
         for _ in range(count):
             self._index += 1
             image = self.scene.image(self._index, cast)
-            yield meter(lambda image=image: self.tracker.track(image))
+            yield meter(partial(self.tracker.track, image))
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,7 @@ class Readings(Generic[Reading]):
     others: int
 
 
-def observe(video: TrackedScene, kind: Kind, count: int, meter: Meter[Reading]) -> Readings[Reading]:
+def observe(video: TrackedScene[MeasuredTracker], kind: Kind, count: int, meter: Meter[Reading]) -> Readings[Reading]:
     """Measures up to `count` frames of a kind, in at most twice as many images.
 
     The images show what makes a frame be of this kind. Where the tracker sees it otherwise, its thresholds are set so

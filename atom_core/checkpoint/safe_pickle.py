@@ -158,7 +158,7 @@ _LITERALS = (
     "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
 )
 # What each instruction does to the machine, given its argument. Sets are read as lists: their members need no hash.
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(_LITERALS.split(), _Machine.push),
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),

@@ -324,5 +324,10 @@ class TargetModel:
     def training_batch(self, whole: bool = False) -> TrainingBatch:
         """The stored samples; `whole`: all slots of the memory, so that the shapes never change."""
         config = self._config
-        constants = config.filter_size, config.hinge_slope, config.filter_regularization
-        return TrainingBatch(self._taps, *self.memory.upload(self._taps.dtype, whole), *constants)
+        return TrainingBatch(
+            self._taps,
+            *self.memory.upload(self._taps.dtype, whole),
+            filter_size=config.filter_size,
+            hinge_slope=config.hinge_slope,
+            regularization=config.filter_regularization,
+        )

@@ -89,6 +89,14 @@ def find_images(folder: str | Path) -> list[Path]:
     return sorted((path for path in found if not path.is_dir()), key=_natural_order)
 
 
+def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """An image (H, W, 3) uint8 after JPEG compression at a quality of 0..100."""
+    _, encoded = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None, "what was just encoded can be decoded"
+    return decoded
+
+
 def read_image(path: str | Path, pixel_range: PixelRange | None = None) -> np.ndarray:
     """An image file as (H, W, 3) uint8 RGB; more than 8 bits become 8 as `pixel_range` says.
 

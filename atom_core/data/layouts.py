@@ -58,6 +58,7 @@ _UAV_PARTS = {
     "uav1": (1, 1555, 2473),
 }
 
+_EXPECTED_SIZE = "expected a section METAINFO with 'resolution: (width, height)'"
 _LASOT_LENGTHS = {"monkey-17": 2260}  # the benchmark's own toolkit cuts this one
 
 
@@ -255,9 +256,12 @@ def _got10k_size(path: Path) -> tuple[int, int] | None:
     file = configparser.ConfigParser()
     try:
         file.read_string(path.read_text(), source=str(path))
-        width, height = re.fullmatch(r"\((\d+), *(\d+)\)", file["METAINFO"]["resolution"]).groups()
-    except (configparser.Error, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: expected a section METAINFO with 'resolution: (width, height)'") from error
+        size = re.fullmatch(r"\((\d+), *(\d+)\)", file["METAINFO"]["resolution"])
+    except (configparser.Error, KeyError) as error:
+        raise ValueError(f"{path}: {_EXPECTED_SIZE}") from error
+    if size is None:
+        raise ValueError(f"{path}: {_EXPECTED_SIZE}")
+    width, height = size.groups()
     return int(width), int(height)
 
 

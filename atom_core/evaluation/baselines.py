@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
+from atom_core.boxes import as_box
 from atom_core.result import TrackResult, TrackState
 
 OPENCV_TRACKERS = {"kcf": "TrackerKCF", "csrt": "TrackerCSRT", "mil": "TrackerMIL"}
@@ -20,7 +22,7 @@ class IdentityTracker:
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
         """Keeps `box` (x, y, width, height)."""
-        self._box = tuple(float(value) for value in box)
+        self._box = as_box(map(float, box))
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Returns the first box."""
@@ -42,7 +44,7 @@ class OpenCVTracker:
     def __init__(self, name: str) -> None:
         if name not in OPENCV_TRACKERS:
             raise ValueError(f"unknown OpenCV tracker '{name}'; expected one of {', '.join(OPENCV_TRACKERS)}")
-        self._class = getattr(cv2, OPENCV_TRACKERS[name], None)
+        self._class: Any = getattr(cv2, OPENCV_TRACKERS[name], None)  # OpenCV's stubs lack some
         if self._class is None:
             raise ValueError(
                 f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; opencv-contrib-python-headless has. "
@@ -52,14 +54,14 @@ class OpenCVTracker:
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
         """Starts on `image` (H, W, 3), uint8, RGB with `box` (x, y, width, height)."""
         self._tracker = self._class.create()
-        self._box = tuple(float(round(value)) for value in box)
+        self._box = as_box(float(round(value)) for value in box)
         self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [round(value) for value in box])
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Follows the target into `image` (H, W, 3), uint8, RGB; when it is LOST, the box is the last known place."""
         found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if found:
-            self._box = tuple(float(value) for value in box)
+            self._box = as_box(map(float, box))
         return _result(self._box, TrackState.TRACKING if found else TrackState.LOST)
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from atom_core.boxes import Box
+from atom_core.data.images import jpeg_compressed
 
 _SHIFT = 0.25  # of sqrt(width * height), at most, on each axis
 _SCALE = 1.1  # at most, and at least 1 / 1.1
@@ -39,7 +40,6 @@ def changed_copy(image: np.ndarray, box: Box, rng: np.random.Generator) -> Chang
     contrast, brightness = 1 + rng.uniform(-_LIGHT, _LIGHT), 128 * rng.uniform(-_LIGHT, _LIGHT)
     lit = np.clip((moved.astype(np.float32) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
     blurred = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.2, _BLUR))
-    quality = int(rng.integers(*_QUALITY, endpoint=True))
-    _, encoded = cv2.imencode(".jpg", blurred, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    compressed = jpeg_compressed(blurred, int(rng.integers(*_QUALITY, endpoint=True)))
     x, y = np.array(box[:2]) * scale + shift
-    return ChangedCopy(cv2.imdecode(encoded, cv2.IMREAD_COLOR), (float(x), float(y), box[2] * scale, box[3] * scale))
+    return ChangedCopy(compressed, (float(x), float(y), box[2] * scale, box[3] * scale))

@@ -109,7 +109,7 @@ class _Evaluation:
             title = f"{self.arguments.clips} clips from {title}"
         write_whole(folder / "report.html", html_report.build_page(title, results, runs, self.sequences))
         print(f"Written: {folder / 'results.json'}, {folder / 'report.html'}")
-        if submitted := self._write_submission(runs):
+        if submitted := self._write_submission(runs, folder / "submission"):
             print(f"Written: {submitted} result files for the benchmark's server in {folder / 'submission'}")
 
     def _results(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> dict[str, Any]:
@@ -130,14 +130,14 @@ class _Evaluation:
             "failures": [{"run": str(job), "reason": failure.reason} for job, failure in failures],
         }
 
-    def _write_submission(self, runs: list[Run]) -> int:
+    def _write_submission(self, runs: list[Run], folder: Path) -> int:
         """Writes the runs on sequences whose boxes the benchmark keeps to itself; returns their number."""
         secret = {one.name: one for one in self.sequences if not one.has_ground_truth and one.layout != "vot"}
         chosen = [run for run in runs if run.sequence in secret]
         for run in chosen:
             name = f"{slug(run.tracker)}-seed{run.seed}"
             layout = secret[run.sequence].layout
-            write_results(layout, name, run.sequence, run.boxes, run.seconds, self.store.folder / "submission")
+            write_results(layout, name, run.sequence, run.boxes, run.seconds, folder)
         return len(chosen)
 
 

@@ -88,7 +88,7 @@ def _compare(first: dict[str, Any], second: dict[str, Any], figure: str) -> str:
 def _pairs(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str]]:
     """Trackers of the same name; where each result has only one, these."""
     if len(first) == len(second) == 1:
-        return [(*first, *second)]
+        return [(next(iter(first)), next(iter(second)))]
     common = [(name, name) for name in first if name in second]
     if not common:
         raise ValueError(f"no tracker is in both: {', '.join(first)} in the first, {', '.join(second)} in the second")
@@ -123,9 +123,9 @@ def _difference(
     """None where a figure is not defined."""
     if first.get(figure) is None or second.get(figure) is None:  # older results lack some
         return
-    deviations = [spread.get(figure) for spread in spreads]
+    deviations = [deviation for spread in spreads if (deviation := spread.get(figure)) is not None]
     error = None
-    if None not in deviations:
+    if len(deviations) == len(counts):
         error = math.sqrt(sum(d**2 / count for d, count in zip(deviations, counts, strict=True)))
     yield Difference(name, first[figure], second[figure], error)
 

@@ -13,6 +13,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -96,7 +97,8 @@ def track_with_predictor(
     """
     config, device = config or TrackerConfig(), device or torch.device("cpu")
     # A copy, for the engines keep what they compiled of a module, and this one may be trained further.
-    backbone, iou_net = (copy.deepcopy(m).eval().requires_grad_(False) for m in (network.backbone, network.iou_net))
+    backbone = copy.deepcopy(network.backbone).eval().requires_grad_(False)
+    iou_net = copy.deepcopy(network.iou_net).eval().requires_grad_(False)
     frozen = weights.Network(network.name, backbone, iou_net, network.sha256, network.metadata)
     networks = prepare_networks(frozen, device, config.crop_size)
     outcomes: list[Outcome] = []
@@ -233,11 +235,19 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, floa
 
 def _groups() -> dict[str, Callable[[StillTarget], bool]]:
     groups: dict[str, Callable[[StillTarget], bool]] = {"all": lambda target: True}
-    groups |= {kind: lambda target, kind=kind: target.kind == kind for kind in KINDS}
+    groups |= {kind: partial(_is_of_kind, kind) for kind in KINDS}
     for low, high in pairwise(SIZES):
         name = f"{low:g}-{high:g} px" if np.isfinite(high) else f"from {low:g} px"
-        groups[name] = lambda target, low=low, high=high: low <= target.side < high
+        groups[name] = partial(_is_of_size, low, high)
     return groups
+
+
+def _is_of_kind(kind: str, target: StillTarget) -> bool:
+    return target.kind == kind
+
+
+def _is_of_size(low: float, high: float, target: StillTarget) -> bool:
+    return low <= target.side < high
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:

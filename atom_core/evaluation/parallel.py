@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ def limit_threads(threads: int) -> None:
 
 def run_jobs(
     jobs: Sequence[Job], processes: int, threads: int, progress: Callable[[int], object]
-) -> Iterator[tuple[Job, Outcome]]:
+) -> Generator[tuple[Job, Outcome]]:
     """Makes the runs; yields each as soon as it has ended. What fails is yielded too, and the others go on.
 
     Closing the iterator, as an exception in its consumer does, ends the workers after the frames at hand.
@@ -155,9 +155,12 @@ def _begin_worker(shared: _Shared, threads: int) -> None:
 
 def _end_with_parent() -> None:
     """A parent that was killed cannot say so, and its workers would wait for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a worker only"
+    parent.join()
     os._exit(1)
 
 
 def _work(job: Job) -> Outcome:
+    assert _shared is not None, "the worker was prepared"
     return _attempt(job, _shared.on_frame)

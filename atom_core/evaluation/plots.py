@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -159,14 +160,15 @@ def draw_f_scores(trackers: Sequence[ConfidenceCurves]) -> str:
     return _svg("f_scores", lines, len(trackers), "[highest F]")
 
 
-def _line(index: int) -> dict[str, object]:
+def _line(index: int) -> dict[str, Any]:
     return {"color": color(index), "linestyle": _DASHES[index // len(COLORS) % len(_DASHES)], "linewidth": 2}
 
 
 def _svg(name: str, lines: Callable[[matplotlib.axes.Axes], None], count: int, legend_title: str) -> str:
     """A plot of so many lines as an <svg> element whose identifiers begin with a name."""
-    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
-    with matplotlib.rc_context({**settings, "text.parse_math": False}):  # a $ in a name is a $
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    settings["text.parse_math"] = False  # a $ in a name is a $
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=(5.2, 4.2 + 0.2 * count), layout="constrained")
         lines(figure.add_subplot())
         legend = figure.legend(loc="outside lower left", frameon=False, labelcolor=_INK, title=legend_title)

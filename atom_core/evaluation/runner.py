@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from atom_core.boxes import Box, as_box
 from atom_core.data.sequences import Sequence
 from atom_core.evaluation import metrics, state_measures
 from atom_core.evaluation.state_measures import Said
@@ -76,25 +77,34 @@ def run_sequence(
     """
     if len(sequence) < 2:
         raise ValueError(f"sequence {sequence.name} has {len(sequence)} frame; expected two or more, to track in")
-    boxes, scores, ious, states, seconds, confidences = [], [], [], [], [], []
+    rows: list[tuple[Box, float, float, str, float]] = []
+    seconds: list[float] = []
     for index, image in enumerate(sequence.frames):
         if index == 0:
-            box = tuple(float(value) for value in sequence.boxes[0])
+            box = as_box(map(float, sequence.boxes[0]))
             started = time.perf_counter()
             tracker.initialize(image, box)
             seconds.append(time.perf_counter() - started)
-            boxes.append(box), scores.append(np.nan), ious.append(np.nan), states.append(GIVEN)
-            confidences.append(np.nan)
+            rows.append((box, np.nan, np.nan, GIVEN, np.nan))
         else:
             started = time.perf_counter()
             result = tracker.track(image)
             seconds.append(time.perf_counter() - started)
-            boxes.append(result.box), scores.append(result.score), ious.append(result.iou)
-            states.append(result.state.name)
-            confidences.append(getattr(result, "confidence", result.score))  # a score stands for what has none
+            confidence = getattr(result, "confidence", result.score)  # a score stands for what has none
+            rows.append((result.box, result.score, result.iou, result.state.name, confidence))
         on_frame()
-    columns = map(np.array, (boxes, scores, ious))
-    return Run(name, sequence.name, *columns, tuple(states), np.array(seconds), seed, np.array(confidences))
+    boxes, scores, ious, states, confidences = zip(*rows, strict=True)
+    return Run(
+        name,
+        sequence.name,
+        np.array(boxes),
+        np.array(scores),
+        np.array(ious),
+        states,
+        np.array(seconds),
+        seed,
+        np.array(confidences),
+    )
 
 
 def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[str, float]:

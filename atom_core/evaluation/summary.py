@@ -125,7 +125,7 @@ def _summarize_run(run: Run, sequence: Sequence, lost_is_miss: bool) -> _Row:
 
 
 def _summarize_tracker(by_sequence: dict[str, dict[str, _Row]]) -> dict[str, Any]:
-    sequences = {}
+    sequences: dict[str, dict[str, Any]] = {}
     for name, by_seed in sorted(by_sequence.items()):
         of_seeds = {seed: row.figures for seed, row in by_seed.items()}
         sequences[name] = {"figures": mean(of_seeds.values()), **_deviations(of_seeds.values()), "runs": of_seeds}
@@ -149,20 +149,21 @@ def _mean_of_sequences(rows: list[_Row]) -> Figures:
     figures = [row.figures for row in rows]
     weighted = {}
     for key, number in _POOLED.items():
-        known = [row for row in figures if row[key] is not None and row[number]]
+        known = [(value, count) for row in figures if (value := row[key]) is not None and (count := row[number])]
         if known:
-            weights = [row[number] for row in known]
-            weighted[key] = _number(np.average([row[key] for row in known], weights=weights))
+            values, counts = zip(*known, strict=True)
+            weighted[key] = _number(np.average(values, weights=counts))
     return mean(figures) | weighted | _pooled(rows)
 
 
 def _pooled(rows: list[_Row]) -> Figures:
     """Calibration error and F over the sequences of one seed; empty without ground truth."""
-    known = [row for row in rows if row.bins is not None]
-    if not known:
+    bins = [row.bins for row in rows if row.bins is not None]
+    curves = [row.curves for row in rows if row.curves is not None]
+    if not bins:
         return {}
-    error = state_measures.calibration_error(np.sum([row.bins for row in known], axis=0))
-    best = state_measures.best_f(state_measures.mean_curves(row.curves for row in known))
+    error = state_measures.calibration_error(np.sum(bins, axis=0))
+    best = state_measures.best_f(state_measures.mean_curves(curves))
     return {key: _number(value) for key, value in {"calibration_error": error, **best}.items()}
 
 
@@ -192,10 +193,10 @@ def spread(rows: Iterable[Figures]) -> Figures:
 
 
 def _column(rows: list[Figures], key: str) -> list[float]:
-    return [row[key] for row in rows if row[key] is not None]
+    return [value for row in rows if (value := row[key]) is not None]
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | np.floating) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 

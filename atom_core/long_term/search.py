@@ -166,7 +166,7 @@ class Tiles(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SearchGrid(Sequence):
+class SearchGrid:
     """All search regions of the image, for each of `SCALES` in turn, see `search_grid`."""
 
     place: Box

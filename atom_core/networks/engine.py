@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from atom_core.networks.openvino_model import convert, import_openvino, openvino
 if TYPE_CHECKING:
     import openvino
 
+Folded = TypeVar("Folded", bound=nn.Module)
 BackboneFunction = Callable[[Tensor], Features]
 
 
@@ -65,14 +66,16 @@ def has_bfloat16() -> bool:
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def fold_batch_norm(module: nn.Module) -> nn.Module:
+def fold_batch_norm(module: Folded) -> Folded:
     """A copy in which convolutions have taken in the batch normalisation that follows them; kept for the next who asks.
 
     Args:
         module: in evaluation mode; in it and its parts, what comes after a convolution among the children does so in
             the forward pass.
     """
-    return _fold(module, next(module.parameters()).device)
+    folded = _fold(module, next(module.parameters()).device)
+    assert isinstance(folded, type(module))
+    return folded
 
 
 @lru_cache(maxsize=16)

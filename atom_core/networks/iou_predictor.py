@@ -142,4 +142,5 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, padding: int | None = None
 def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in")
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -34,7 +34,8 @@ def import_openvino() -> ModuleType:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
     # None makes its import fail, for which OpenVINO has a stub. One that is there already is left to its owner.
-    sys.modules.setdefault(TELEMETRY, None)
+    if TELEMETRY not in sys.modules:
+        sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # documented, yet not in the stubs
     import openvino
 
     return openvino

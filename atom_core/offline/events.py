@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from atom_core.offline.results import NANOSECONDS, Box
+from atom_core.boxes import Box, as_box
+from atom_core.offline.results import NANOSECONDS
 
 _SIDES = ("x", "y", "width", "height")
 _COLUMNS = ("frame", "stamp", "target", *_SIDES)
@@ -32,7 +33,7 @@ class TargetEvent:
         """Whether the frame of this index and stamp is at or after the event's time."""
         if self.frame is not None:
             return frame >= self.frame
-        return stamp is not None and stamp >= self.stamp
+        return stamp is not None and self.stamp is not None and stamp >= self.stamp
 
 
 def parse_box(text: str) -> Box:
@@ -42,10 +43,10 @@ def parse_box(text: str) -> Box:
         ValueError: if the text is not four finite numbers.
     """
     try:
-        box = tuple(float(v) for v in text.split(","))
+        box = as_box(map(float, text.split(",")))
     except ValueError as error:
         raise ValueError(f"--box is {text!r}; expected x,y,width,height, such as 130,270,38,103") from error
-    if len(box) != 4 or not all(map(math.isfinite, box)):
+    if not all(map(math.isfinite, box)):
         raise ValueError(f"--box is {text!r}; expected four numbers x,y,width,height, such as 130,270,38,103")
     return box
 
@@ -104,7 +105,7 @@ def _event(row: dict[str, str | None], origin: str) -> TargetEvent:
 
 def _box(values: list[str]) -> Box:
     try:
-        box = tuple(float(value) for value in values)
+        box = as_box(map(float, values))
     except ValueError as error:
         raise ValueError(
             f"the box is {','.join(values)!r}; expected four numbers, or none to drop the target"
@@ -126,7 +127,7 @@ def _whole(text: str, name: str, least: int) -> int:
 
 def _check_order(events: Iterable[TargetEvent]) -> None:
     """Two lines for one target at one time contradict each other."""
-    seen: dict[tuple[int, int], str] = {}
+    seen: dict[tuple[int, int | None], str] = {}
     for event in events:
         key = (event.target_id, event.frame if event.frame is not None else event.stamp)
         if key in seen:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -37,14 +38,18 @@ class FrameSource(Protocol):
 
     name: str  # for messages
     fps: float  # frames a second, for an annotated video
-    damage: str | None  # what of it is missing, once its end is reached; None otherwise
     pixel_range: PixelRange  # makes 8 bits of its pixels that have more
+
+    @property
+    def damage(self) -> str | None:
+        """What of it is missing, once its end is reached; None otherwise."""
+        ...
 
     def __len__(self) -> int:
         """The number of frames as far as it is known beforehand; 0 if it is not."""
         ...
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         """The frames, from the first on."""
         ...
 
@@ -53,7 +58,7 @@ class FolderSource:
     """A folder of images, in the order of their names."""
 
     fps = _FOLDER_FPS
-    damage = None
+    damage: str | None = None
 
     def __init__(self, path: Path, pixel_range: PixelRange | None = None) -> None:
         self.name = printable(path)
@@ -63,9 +68,9 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         for index, path in enumerate(self._paths):
-            yield Frame(index, None, lambda path=path: read_image(path, self.pixel_range))
+            yield Frame(index, None, partial(read_image, path, self.pixel_range))
 
 
 class VideoSource:
@@ -87,7 +92,7 @@ class VideoSource:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         self.damage = None
         timeline = _Timeline(self.fps)
         with opened_video(self._path) as capture:
@@ -98,7 +103,7 @@ class VideoSource:
                 index = timeline.frames
                 timeline.add(stamp)
                 name = f"{self.name}, frame {index}"
-                yield Frame(index, stamp, lambda name=name: _retrieve(capture, name, self.pixel_range))
+                yield Frame(index, stamp, partial(_retrieve, capture, name, self.pixel_range))
         self.damage = self._find_damage(timeline)
 
     def _grab(self, capture: cv2.VideoCapture, frames: int) -> bool:
@@ -185,7 +190,7 @@ class CameraSource:
     def __len__(self) -> int:
         return 0
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         index = 0
         try:
             while self._capture.grab():

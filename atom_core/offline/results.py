@@ -76,7 +76,7 @@ class FrameResult:
             }
             for t in self.targets
         ]
-        values = {"frame": self.index, "stamp": self.stamp, "targets": targets}
+        values: dict[str, object] = {"frame": self.index, "stamp": self.stamp, "targets": targets}
         if self.error is not None:
             values["error"] = self.error
         return json.dumps(values | {"processing_ms": round(self.processing_ms, 3)}, allow_nan=False)

@@ -9,11 +9,15 @@ import enum
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from atom_core.boxes import Box
 from atom_core.offline.events import TargetEvent
 from atom_core.offline.frames import Frame, FrameSource
 from atom_core.offline.journal import Journal
@@ -56,7 +60,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.is_set = False
-        self._handlers: dict[signal.Signals, object] = {}
+        self._handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -140,7 +144,7 @@ class OfflineRun:
         earlier = self._journal.results if self._journal is not None else []
         if self.tally.frames < len(earlier):
             return self._repeat(earlier[self.tally.frames], frame)
-        if earlier and self.tally.frames == len(earlier):
+        if self._journal is not None and earlier and self.tally.frames == len(earlier):
             self._targets.restore(self._journal.state)
         result = self._find(frame)
         if self._journal is not None:
@@ -170,14 +174,14 @@ class OfflineRun:
             if event.box is None:
                 self._targets.drop(event.target_id)
             else:
-                found[event.target_id] = self._set(event, image)
+                found[event.target_id] = self._set(event, event.box, image)
         milliseconds = (time.perf_counter() - start) * 1000.0
         ordered = tuple(found[target_id] for target_id in sorted(found))
         return FrameResult(frame.index, frame.stamp, ordered, processing_ms=milliseconds)
 
-    def _set(self, event: TargetEvent, image: object) -> TargetResult:
+    def _set(self, event: TargetEvent, box: Box, image: np.ndarray) -> TargetResult:
         try:
-            return self._targets.set(event.target_id, image, event.box)
+            return self._targets.set(event.target_id, image, box)
         except ValueError as error:
             raise ValueError(f"{event.origin}: {error}") from error
 

@@ -59,7 +59,7 @@ class VideoWriter:
     def _open(self) -> cv2.VideoWriter:
         codec = VIDEO_CODECS[self._path.suffix.lower()]
         with _silenced_stderr():  # OpenCV prints a warning about the WebM tag, which is right all the same
-            writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter_fourcc(*codec), self._fps, self._size)
+            writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
         if not writer.isOpened():
             raise OSError(f"{self._path}: cannot be written as {codec} video; is the folder there and writable?")
         return writer

@@ -55,11 +55,13 @@ class FoldedHead(NamedTuple):
 
 
 def _fold(block: LinearBlock, bins: int, scale: float) -> tuple[Tensor, Tensor]:
-    gain = block.bn.weight * (block.bn.running_var + block.bn.eps).rsqrt()
+    mean, variance = block.bn.running_mean, block.bn.running_var
+    assert mean is not None and variance is not None, "the block keeps running statistics"
+    gain = block.bn.weight * (variance + block.bn.eps).rsqrt()
     weight = block.linear.weight.unflatten(1, (-1, bins, bins)) * gain[:, None, None, None]
     # Along each axis: a bin of a side in px has side * scale / bins cells, by which the integral is to be divided.
     weight = weight * (bins / scale) ** 2
-    bias = (block.linear.bias - block.bn.running_mean) * gain + block.bn.bias
+    bias = (block.linear.bias - mean) * gain + block.bn.bias
     return weight.permute(1, 2, 3, 0).flatten(1).contiguous(), bias
 
 
@@ -138,9 +140,10 @@ class IoUSurface(NamedTuple):
         parts = [_tabulate(weight, t[0], c[0]) for weight, t, c in zip(head[:2], maps[:2], modulation, strict=True)]
         table = torch.cat([F.pad(part, sides) for part, sides in zip(parts, ((0, _UNITS), (_UNITS, 0)), strict=True)])
         cells = maps.t3.shape[-1], maps.t4.shape[-1]
-        origins = maps[2:]
-        if not isinstance(origins[0], Tensor):
-            origins = geometry.slopes.new_tensor(origins).unbind()
+        if isinstance(maps.origin3, Tensor) and isinstance(maps.origin4, Tensor):
+            origins: tuple[Tensor, ...] = maps.origin3, maps.origin4
+        else:
+            origins = geometry.slopes.new_tensor((maps.origin3, maps.origin4)).unbind()
         of_edges = torch.stack(origins, dim=1).index_select(1, geometry.branch)  # (axis, E)
         return cls(table, cells, head, geometry, -of_edges[:, None] - geometry.grid)
 
@@ -171,13 +174,14 @@ class IoUSurface(NamedTuple):
         at_hidden = (self._hidden(weights, size) > 0) * self.head.output
         by_cell = (at_hidden @ self.table.mT).to(boxes.dtype)  # (P, rows): what is gained by each product of weights
         first = (self.cells[0] * POOL3) ** 2
-        gain = 0
+        gains = []
         for i, part in enumerate((by_cell[:, :first], by_cell[:, first:])):
             n, k = self.cells[i], BRANCHES[i][0]
             x, y = weights[i]
             # For each cell and bin along y, the sums over those along x with the weight and its derivatives.
             along_x = (part.view(-1, n, n, k, k, 1) * x[:, None, :, None]).sum((2, 4))  # (P, n, K, 3)
-            gain = gain + (y[..., None] * along_x[..., None, :]).sum((1, 2))  # (P, 3, 3): the same along y, then x
+            gains.append((y[..., None] * along_x[..., None, :]).sum((1, 2)))  # (P, 3, 3): the same along y, then x
+        gain = gains[0] + gains[1]
         # What is gained by the pooled sums; by x, y, width and height.
         by_sums = gain[:, 0, :1]
         by_box = gain.flatten(1).index_select(1, self.geometry.by_box)
@@ -200,11 +204,12 @@ class IoUSurface(NamedTuple):
         integral, hat = hat_integral(distance, magnitude)[..., None], (1 - magnitude)[..., None]
         functions = torch.addcmul(integral * self.geometry.of_integral, hat, self.geometry.of_hat)
         weights = functions[..., 1:, :] - functions[..., :-1, :]  # (P, axis, n, E - 1, 3)
-        branches, first = [], 0
-        for (k, _), cells in zip(BRANCHES, self.cells, strict=True):
-            branches.append(_Weights(*weights[:, :, :cells, first : first + k].unbind(1)))
-            first += k + 1  # between the branches lies a difference that means nothing
-        return tuple(branches)
+        n, m = self.cells
+        second = POOL3 + 1  # between the branches lies a difference that means nothing
+        return (
+            _Weights(*weights[:, :, :n, :POOL3].unbind(1)),
+            _Weights(*weights[:, :, :m, second : second + POOL4].unbind(1)),
+        )
 
 
 def side_lengths(boxes: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Window(NamedTuple):
 
     def cut(self, features: Features) -> list[Tensor]:
         """What `WindowedMaps` takes: of each branch the features with a halo, and where that is inside the map."""
-        parts = []
+        parts: list[np.ndarray] = []
         for of_stride, columns, rows in zip(features, self[::2], self[1::2], strict=True):
             parts += _cut(of_stride.numpy(), columns, rows)
         return [torch.from_numpy(part) for part in parts]
@@ -69,7 +69,7 @@ class Window(NamedTuple):
         return [torch.from_numpy(np.array(span, np.float32)) for span in self]
 
 
-def _cut(features: np.ndarray, columns: range, rows: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cut(features: np.ndarray, columns: range, rows: range) -> list[np.ndarray]:
     """Features (1, C, n, n) in a window and its halo, 0 outside the map; which columns and rows (and 1 more) are in."""
     cells = features.shape[-1]
     (x, y), (width, height) = (columns.start - _HALO, rows.start - _HALO), (len(columns), len(rows))
@@ -81,7 +81,7 @@ def _cut(features: np.ndarray, columns: range, rows: range) -> tuple[np.ndarray,
         ((at >= 0) & (at < cells)).astype(np.float32)
         for at in (np.arange(span.start - 1, span.stop + 1) for span in (columns, rows))
     ]
-    return cut, *inside
+    return [cut, *inside]
 
 
 class WindowedMaps(nn.Module):
@@ -89,10 +89,8 @@ class WindowedMaps(nn.Module):
 
     def __init__(self, net: IoUNet) -> None:
         super().__init__()
-        blocks = (net.conv3_1t, net.conv3_2t), (net.conv4_1t, net.conv4_2t)
-        self.branches = nn.ModuleList(
-            nn.ModuleList(fuse_conv_bn_eval(block[0], block[1]) for block in pair) for pair in blocks
-        )
+        self.first3, self.second3 = _fused(net.conv3_1t), _fused(net.conv3_2t)
+        self.first4, self.second4 = _fused(net.conv4_1t), _fused(net.conv4_2t)
 
     def forward(
         self,
@@ -104,18 +102,36 @@ class WindowedMaps(nn.Module):
         inside4_y: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Maps (rows, columns, 256), channels last, from what `Window.cut` gives."""
-        return self._map(stride8, inside3_x, inside3_y, 0), self._map(stride16, inside4_x, inside4_y, 1)
+        return (
+            _map(self.first3, self.second3, stride8, inside3_x, inside3_y),
+            _map(self.first4, self.second4, stride16, inside4_x, inside4_y),
+        )
 
-    def _map(self, cut: Tensor, inside_x: Tensor, inside_y: Tensor, branch: int) -> Tensor:
-        first, second = self.branches[branch]
-        hidden = F.conv2d(cut, first.weight, first.bias).relu()  # a cell more than the window on each side
-        # What lies beyond the map is 0 there, and not what the convolution made of it.
-        hidden = hidden * (inside_y[:, None] * inside_x)
-        return F.conv2d(hidden, second.weight, second.bias).relu()[0].permute(1, 2, 0)
+
+def _map(first: nn.Conv2d, second: nn.Conv2d, cut: Tensor, inside_x: Tensor, inside_y: Tensor) -> Tensor:
+    hidden = F.conv2d(cut, first.weight, first.bias).relu()  # a cell more than the window on each side
+    # What lies beyond the map is 0 there, and not what the convolution made of it.
+    hidden = hidden * (inside_y[:, None] * inside_x)
+    return F.conv2d(hidden, second.weight, second.bias).relu()[0].permute(1, 2, 0)
+
+
+def _fused(block: nn.Sequential) -> nn.Conv2d:
+    convolution, batch_norm = block[0], block[1]
+    assert isinstance(convolution, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(convolution, batch_norm)
 
 
 class AscentStep(nn.Module):
     """One step of the ascent for P boxes, and the prediction for them as they were before it."""
+
+    edges: Tensor
+    weight_of: Tensor
+    slope_of: Tensor
+    weight3: Tensor
+    weight4: Tensor
+    bias: Tensor
+    output: Tensor
+    output_bias: Tensor
 
     def __init__(self, net: IoUNet, proposals: int) -> None:
         super().__init__()
@@ -154,7 +170,8 @@ class AscentStep(nn.Module):
         edges = (boxes @ self.edges).view(self.count, 2, -1, 1)
         size = side_lengths(boxes)
         divisor = area(size)
-        value, by_shape, of_area = self.output_bias, 0, 0
+        value = self.output_bias
+        of_area, by_shape = [], []  # of each branch
         branches = (
             (map3, (columns3, rows3), modulation3, self.weight3),
             (map4, (columns4, rows4), modulation4, self.weight4),
@@ -171,14 +188,13 @@ class AscentStep(nn.Module):
             hidden = sums + self.bias[part]
             value = value + hidden.relu() @ self.output[part]
             at_sums = torch.where(hidden > 0, self.output[part], torch.zeros_like(hidden))
-            of_area = of_area + (at_sums * sums).sum(1, keepdim=True)
+            of_area.append((at_sums * sums).sum(1, keepdim=True))
             at_pooled = (at_sums @ layer).view(pooled.shape) * modulation
             at_x, at_y = self._transposed(at_pooled, rows, feature_map, x[0])
-            by_shape = by_shape + torch.stack(
-                [(slopes * at[:, None]).sum((2, 3)) for (_, slopes), at in ((x, at_x), (y, at_y))], dim=2
-            )  # (P, position or side, axis)
-        by_shape = by_shape * (size / divisor)[:, None]
-        change = torch.cat((by_shape[:, 0], by_shape[:, 1] - of_area), dim=1)
+            of_axes = [(slopes * at[:, None]).sum((2, 3)) for (_, slopes), at in ((x, at_x), (y, at_y))]
+            by_shape.append(torch.stack(of_axes, dim=2))  # (P, position or side, axis)
+        scaled = (by_shape[0] + by_shape[1]) * (size / divisor)[:, None]
+        change = torch.cat((scaled[:, 0], scaled[:, 1] - (of_area[0] + of_area[1])), dim=1)
         return boxes + step_length * change, value
 
     def _weights(self, edges: Tensor, cells: Tensor, edge: slice, bin: slice) -> tuple[Tensor, Tensor]:
@@ -262,11 +278,14 @@ class OpenVinoRefiner:
         """See `Refiner`."""
         low, high = _bounds(proposals)
         low, high = low - _MARGIN, high + _MARGIN
-        climbed = None
         if np.isfinite(high - low).all():
             window = Window.about(low, high, self._crop_size)
             climbed = self._ascend(features, modulation, proposals, ascent, window, (low, high))
-        return climbed or self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
+            if climbed is not None:
+                return climbed
+        climbed = self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
+        assert climbed is not None, "nothing lies beyond the whole maps"
+        return climbed
 
     def _ascend(
         self,

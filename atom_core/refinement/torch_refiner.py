@@ -62,7 +62,7 @@ def needs_whole_maps(width: float, height: float, search_area_factor: float, cro
 
 def window_sizes(cells: tuple[int, int], whole: bool) -> tuple[int, int]:
     """Cells a side of the windows in maps of so many cells a side, at strides 8 and 16."""
-    return cells if whole else tuple(min(pair) for pair in zip(cells, _WINDOW, strict=True))
+    return cells if whole else (min(cells[0], _WINDOW[0]), min(cells[1], _WINDOW[1]))
 
 
 def window_origins(box: Tensor, cells: tuple[int, int], window: tuple[int, int]) -> Tensor:

@@ -94,11 +94,11 @@ class FeatureBank:
         self.reference, self.test = (self._allocate(backbone, own) for _ in range(2))
 
     def _allocate(self, backbone: Backbone, pairs: int) -> Side:
-        maps = [
+        stride8, stride16 = (
             torch.empty(pairs, c, w, w, dtype=torch.float16)
             for c, w in zip(backbone.channels, self._windows, strict=True)
-        ]
-        return Side(*maps, torch.empty(pairs, 4), torch.empty(pairs, self._config.targets.count, 4))
+        )
+        return Side(stride8, stride16, torch.empty(pairs, 4), torch.empty(pairs, self._config.targets.count, 4))
 
     def fill(self, versions: Tensor, description: str = "features") -> None:
         """Brings each slot to the given version (N,); slots that hold it already are left alone."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from atom_core.data.images import jpeg_compressed
 from atom_core.training.config import ChangesConfig
 
 
@@ -58,8 +59,7 @@ def change_pixels(pixels: np.ndarray, config: ChangesConfig, rng: np.random.Gene
         noise = rng.normal(0, rng.uniform(2, 12), pixels.shape).astype(np.float32)
         pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     if rng.random() < config.jpeg_probability:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))]
-        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+        pixels = jpeg_compressed(pixels, int(rng.integers(20, 80)))
     return pixels
 
 

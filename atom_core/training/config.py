@@ -254,7 +254,8 @@ class DistillConfig:
         with open(path, "rb") as file:
             values = tomllib.load(file)
         _refuse_unknown(str(path), cls, values)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**settings)
 
 
 def _refuse_unknown(origin: str, settings: type, values: dict[str, Any]) -> None:

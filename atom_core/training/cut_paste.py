@@ -258,7 +258,7 @@ def _paste(image: np.ndarray, patch: Patch, pose: Pose, config: CutPasteConfig, 
     if left >= right or top >= bottom:
         return
     matrix = np.column_stack((matrix[:, :2], matrix[:, 2] - (left, top)))
-    pasted = cv2.warpAffine(soft, matrix, (int(right - left), int(bottom - top))).astype(np.float32)
+    pasted: np.ndarray = cv2.warpAffine(soft, matrix, (int(right - left), int(bottom - top))).astype(np.float32)
     if kernel is not None:
         pasted = cv2.filter2D(pasted, -1, kernel)
     cover = pasted[..., 3:] / 255
@@ -319,7 +319,8 @@ def _cut(item: MaskedObject) -> Patch:
     columns = slice(max(0, round(x)), max(0, round(x + w) + 1))
     mask = np.where(mask[rows, columns] > 0, np.uint8(255), np.uint8(0))
     pixels = np.dstack((image[rows, columns] * (mask[..., None] > 0), mask))
-    pixels = cv2.copyMakeBorder(_shrink(pixels, _PATCH_SIDE), *[_PATCH_MARGIN] * 4, cv2.BORDER_CONSTANT)
+    margin = _PATCH_MARGIN
+    pixels = cv2.copyMakeBorder(_shrink(pixels, _PATCH_SIDE), margin, margin, margin, margin, cv2.BORDER_CONSTANT)
     outlines, _ = cv2.findContours((pixels[..., 3] > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
         raise ValueError(f"{item.mask} is empty within the box {item.box}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atom_core.boxes import as_box
 from atom_core.data.held_back import held_back
 from atom_core.training.config import TrainingConfig
 from atom_core.training.cut_paste import CutPaste, MaskedObject
@@ -148,14 +149,15 @@ def _masked_stills(still_set: StillSet) -> list[list[MaskedObject | None]]:
 def _masked_track(sequence: Sequence) -> list[list[MaskedObject | None]]:
     """The object of a sequence as the one track; no track if it is damaged or never seen."""
     frames = _read_frames(sequence)
-    if frames is None or not _usable(frames.boxes).any():
+    if frames is None or sequence.masks is None or not _usable(frames.boxes).any():
         return []
+    masks = sequence.masks
     seen = zip(frames.boxes, _usable(frames.boxes), strict=True)
-    return [[_masked_object(frames.path(i), sequence.masks, box) if ok else None for i, (box, ok) in enumerate(seen)]]
+    return [[_masked_object(frames.path(i), masks, box) if ok else None for i, (box, ok) in enumerate(seen)]]
 
 
 def _masked_object(image: Path, masks: Path, box: np.ndarray) -> MaskedObject:
-    return MaskedObject(image, (masks / image.name).with_suffix(".png"), tuple(box.tolist()))
+    return MaskedObject(image, (masks / image.name).with_suffix(".png"), as_box(box.tolist()))
 
 
 def _read_frames(sequence: Sequence) -> Frames | None:
@@ -173,4 +175,4 @@ def _usable(boxes: np.ndarray) -> np.ndarray:
 
 
 def _view(path: Path, box: np.ndarray) -> FileView:
-    return FileView(path, tuple(box.tolist()))
+    return FileView(path, as_box(box.tolist()))

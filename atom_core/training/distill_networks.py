@@ -9,23 +9,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from atom_core.networks.backbones import EfficientNetLite0, build_backbone, efficientnet_lite0_from_published
+from atom_core.networks.backbones import EfficientNetLite0, ResNet18, efficientnet_lite0_from_published
 
 TEACHER_CHANNELS = (24, 40, 112, 320)  # at strides 4, 8, 16, 32
 TeacherFunction = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class Teacher(EfficientNetLite0):
+class WholeEfficientNetLite0(EfficientNetLite0):
     """EfficientNet-Lite0 to its last stage."""
 
-    _STAGES = (*EfficientNetLite0._STAGES, (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+    stage_settings = (*EfficientNetLite0.stage_settings, (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+
+
+class Teacher(nn.Module):
+    """The features of EfficientNet-Lite0 at four strides."""
+
     _TAPS = (1, 2, 4, 6)  # the last stages of strides 4, 8, 16, 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = WholeEfficientNetLite0()
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Features (N, C, S/s, S/s) at strides s of 4, 8, 16 and 32 of crops (N, 3, S, S), float in 0..255."""
-        x = self.stem(self.normalize(crops))
+        x = self.network.stem(self.network.normalize(crops))
         maps = []
-        for index, stage in enumerate(self.stages):
+        for index, stage in enumerate(self.network.stages):
             x = stage(x)
             if index in self._TAPS:
                 maps.append(x)
@@ -35,7 +44,7 @@ class Teacher(EfficientNetLite0):
 def load_teacher(published: dict[str, Tensor]) -> Teacher:
     """The teacher, frozen, of the published weights; see `efficientnet_lite0_from_published`."""
     teacher = Teacher().eval().requires_grad_(False)
-    teacher.load_state_dict(efficientnet_lite0_from_published(published, teacher))
+    teacher.network.load_state_dict(efficientnet_lite0_from_published(published, teacher.network))
     return teacher
 
 
@@ -46,7 +55,7 @@ class Student(nn.Module):
         super().__init__()
         if network != "resnet18":
             raise ValueError(f"network is {network!r}; expected 'resnet18', the one whose layers the adaptors fit")
-        self.backbone = build_backbone(network).requires_grad_(True)
+        self.backbone = ResNet18().eval().requires_grad_(True)
         s4, s8, s16, s32 = TEACHER_CHANNELS
         self.adaptors = nn.ModuleList([nn.Conv2d(64, s4, 1), nn.Conv2d(128, s8, 1), nn.Conv2d(256, s16, 1)])
         # The student ends at stride 16; a little more than a linear map leads to the teacher's deepest features.

@@ -155,6 +155,8 @@ class SynchronizedBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.running_mean is not None and self.running_var is not None, "running statistics are kept"
+        assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)

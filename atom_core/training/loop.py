@@ -206,8 +206,11 @@ class IoUTraining:
         self._scaler = make_scaler(dtype, group.device)
         self._optimizer = make_optimizer(self.model, config)
         self._average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
-        self.kept = self._average.module if self._average else self.model
-        self.epoch, self.errors = 0, []
+        kept = self._average.module if self._average else self.model
+        assert isinstance(kept, IoUNet)
+        self.kept = kept
+        self.epoch = 0
+        self.errors: list[float] = []
         self._best: dict[str, Any] = {}  # the record and the weights of least validation error
         self._written_epoch = -1  # that of the network in the folder
 

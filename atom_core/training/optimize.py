@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from atom_core.training.config import TrainingConfig
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -63,7 +66,7 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
             is less, so that the first weights are soon forgotten.
     """
 
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+    def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
         n = int(updates)
         kept = min(decay, (1 + n) / (10 + n))
         for average, weight in zip(averages, weights, strict=True):

@@ -56,7 +56,8 @@ class RunFolder:
         checkpoint_minutes: float = 10.0,
         active: bool = True,
     ) -> None:
-        self.path, self.records = path, []
+        self.path = path
+        self.records: list[State] = []
         self._settings, self._may_grow = json.loads(json.dumps(settings)), may_grow
         self._seconds, self._active = 60 * checkpoint_minutes, active
         self._saved_at = time.monotonic()
@@ -88,7 +89,8 @@ class RunFolder:
     def _check_settings(self, saved: State) -> None:
         names = sorted(saved.keys() | self._settings.keys())
         other = [n for n in names if saved.get(n) != self._settings.get(n)]
-        if other == [self._may_grow] and self._settings[self._may_grow] > saved[self._may_grow]:
+        grown = self._may_grow
+        if grown is not None and other == [grown] and self._settings[grown] > saved[grown]:
             return
         if other:
             differences = ", ".join(f"{n} is {saved.get(n)} there and {self._settings.get(n)} here" for n in other)
@@ -111,7 +113,12 @@ class RunFolder:
 
     def draw(self, values: dict[str, float], step: int) -> None:
         """Adds points to the curves."""
-        self._on_curves(lambda curves: [curves.add_scalar(name, value, step) for name, value in values.items()])
+
+        def add(curves: SummaryWriter) -> None:
+            for name, value in values.items():
+                curves.add_scalar(name, value, step)
+
+        self._on_curves(add)
 
     def _on_curves(self, act: Callable[[SummaryWriter], object]) -> None:
         try:

@@ -68,8 +68,10 @@ def make_pair(reference: View, test: View, config: TrainingConfig, rng: np.rando
     if config.targets.count > 1:
         more = _others_of_still if still else _others_of_video
         first_targets, second_targets = more(reference, test, (first, second), first_targets[0], config, rng)
-    pairs = ((first, first_targets, False), (second, second_targets, not copy))
-    return tuple(_finish(placed, targets, flip, grey, changed, config, rng) for placed, targets, changed in pairs)
+    return (
+        _finish(first, first_targets, flip, grey, False, config, rng),
+        _finish(second, second_targets, flip, grey, not copy, config, rng),
+    )
 
 
 def _first_target(
@@ -140,8 +142,11 @@ def _others_of_video(
     for _ in range(config.targets.count - 1):
         is_loose = rng.random() < config.targets.loose_probability
         looseness.append(draw_looseness(config.targets, rng) if is_loose else np.zeros(4))
-    views = (np.array(reference.box), np.array(test.box))
-    return tuple(np.stack([loosen(box, share) for share in looseness]) for box in views)
+    first, second = np.array(reference.box), np.array(test.box)
+    return (
+        np.stack([loosen(first, share) for share in looseness]),
+        np.stack([loosen(second, share) for share in looseness]),
+    )
 
 
 def _place(

@@ -26,8 +26,15 @@ class View(Protocol):
             of whose second view only `box` is known.
     """
 
-    box: Box
-    objects: tuple[Box, ...]
+    @property
+    def box(self) -> Box:
+        """In image px."""
+        ...
+
+    @property
+    def objects(self) -> tuple[Box, ...]:
+        """In image px."""
+        ...
 
     def read(self) -> np.ndarray:
         """The image, (H, W, 3) uint8 RGB; not to be written to.

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -65,7 +66,7 @@ _DISCOVERY_SECONDS = 0.5  # for the middleware: the first answer to a client tha
 def main(argv: list[str] | None = None) -> int:
     """Measures, prints a few lines for each phase, and returns the exit status."""
     arguments = _parse_arguments(argv)
-    results = _describe(arguments, sys.argv[1:] if argv is None else argv)
+    results: dict[str, Any] = _describe(arguments, sys.argv[1:] if argv is None else argv)
     parameters = {name: getattr(arguments, name) for name in ("weights", "device")}
     try:
         with running_node(parameters | {"qos.reliability": arguments.reliability}) as (_, listener):
@@ -95,7 +96,7 @@ class Listener:
         self._node = Node("listener", namespace=_NAMESPACE)
         self._node.create_subscription(Track, "tracker/track", self._on_track, 100)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._clients = {}
+        self._clients: dict[str, Client] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
@@ -111,7 +112,7 @@ class Listener:
 
         wait_until(is_done, what)
 
-    def call(self, service_type: type, name: str, request: object) -> tuple[object, float]:
+    def call(self, service_type: type, name: str, request: object) -> tuple[Any, float]:
         """Calls one of the node's services; returns its answer and how long that took, ms."""
         if name not in self._clients:
             self._clients[name] = self._node.create_client(service_type, f"tracker/{name}")
@@ -218,7 +219,7 @@ def running_camera(
 def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
     """Runs one camera from beginning to end; returns what was seen."""
     images = round(arguments.fps * arguments.seconds)
-    figures = {}
+    figures: dict[str, Any] = {}
     with running_camera(arguments.size, arguments.fps, images, arguments.camera, arguments.profiles) as camera:
         listener.clear()
         listener.wait_until(lambda: len(listener.samples) >= 3, "the first Track messages")
@@ -256,6 +257,7 @@ def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
     def set_target() -> int:
         """Where the target was in the newest image that came back, as a person with a mouse or a detector does."""
         newest = listener.newest
+        assert newest is not None, "the first Tracks were waited for"
         number, elapsed = listener.set_target(
             target_box(int(newest.header.frame_id.split()[-1]), width, height), newest.header.stamp
         )

@@ -131,9 +131,18 @@ def _line(listener: Listener, minutes: float, memory: float, before: dict[str, i
     listener.clear()
     delays = [sample.delay_ms for sample in samples] or [math.nan]
     spread = Spread.of(delays)
-    changes = (now[name] - before[name] for name in ("received", "dropped", "failed"))
-    seen = listener.newest.status in _SEEN
-    return Line(minutes, memory, len(samples), spread.median, spread.p95, spread.max, *changes, seen)
+    return Line(
+        minutes,
+        memory,
+        len(samples),
+        spread.median,
+        spread.p95,
+        spread.max,
+        received=now["received"] - before["received"],
+        dropped=now["dropped"] - before["dropped"],
+        failed=now["failed"] - before["failed"],
+        seen=listener.newest is not None and listener.newest.status in _SEEN,
+    )
 
 
 def _write(path: Path, lines: Sequence[Line]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -79,12 +80,16 @@ class ImageInput:
     @property
     def qos(self) -> QoSProfile:
         """Of the subscription as it is now."""
-        return self._subscription.qos_profile
+        return self._current().qos_profile
 
     @property
     def reliability(self) -> ReliabilityPolicy:
         """Of the subscription as it is now."""
-        return self._subscription.qos_profile.reliability
+        return self._current().qos_profile.reliability
+
+    def _current(self) -> Subscription:
+        assert self._subscription is not None, "made in the constructor"
+        return self._subscription
 
     def destroy(self) -> None:
         """Unsubscribes."""
@@ -136,7 +141,7 @@ class ImageInput:
             self._newest_stamp = stamp
         self._on_image(message)
 
-    def _on_message_lost(self, status: object) -> None:
+    def _on_message_lost(self, status: Any) -> None:
         self._on_lost(status.total_count_change)
         self._node.get_logger().warning(
             f"{status.total_count} images lost on the way to the node so far; the README tells what helps",

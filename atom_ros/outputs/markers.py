@@ -14,7 +14,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from atom_ros.outputs.drawing import COLORS
-from atom_ros.report import Report
+from atom_ros.report import Box, Report
 
 NAMESPACES = ("bearing", "outline", "label")  # of a target's markers, whose id is the target's
 _LIFETIME = Duration(sec=1)  # a viewer drops what is not renewed, also when the node or the camera has died
@@ -50,6 +50,12 @@ class PlacedTarget:
     ray: np.ndarray
     corners: np.ndarray | None = None
     position: np.ndarray | None = None
+
+    @property
+    def box(self) -> Box:
+        """The report's, in image px."""
+        assert self.report.box is not None, "what is placed was seen"
+        return self.report.box
 
     @property
     def point(self) -> np.ndarray:

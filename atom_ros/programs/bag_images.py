@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -64,7 +64,7 @@ class BagImages:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[BagFrame]:
+    def __iter__(self) -> Generator[BagFrame]:
         others: list[Message] = []
         index = 0
         for message in self._bag.messages({self.topic, *self.other_topics}):
@@ -79,7 +79,7 @@ class BagImages:
     def _frame(self, index: int, message: Message, others: tuple[Message, ...]) -> BagFrame:
         connection, _, data = message
         try:
-            image = self.typestore.deserialize_cdr(data, connection.msgtype)
+            image: Any = self.typestore.deserialize_cdr(data, connection.msgtype)
         except Exception as error:  # the boundary to a library that may trip over anything in a damaged message
             return BagFrame(index, None, _raise(f"{self.name}, image {index}: {error}"), None, message, others)
         stamp = image.header.stamp.sec * NANOSECONDS + image.header.stamp.nanosec
@@ -107,7 +107,7 @@ def _choose_topic(bag: BagReader, topic: str | None) -> str:
     listed = ", ".join(f"{name} ({count} images)" for name, count in sorted(counts.items())) or "none"
     for c in bag.connections:
         if c.msgtype in IMAGE_TYPES and not _is_image(c):
-            listed += f"; {c.topic} cannot be read, it is serialized as {c.ext.serialization_format!r} instead of 'cdr'"
+            listed += f"; {c.topic} cannot be read, it is serialized as {_serialization(c)!r} instead of 'cdr'"
     if topic is not None:
         named = topic if topic.startswith("/") else f"/{topic}"
         if named not in counts:
@@ -127,4 +127,9 @@ def _count(bag: BagReader, topic: str) -> int:
 
 def _is_image(connection: Connection) -> bool:
     """Whether its messages are images that can be read; a topic's name may carry several types."""
-    return connection.msgtype in IMAGE_TYPES and connection.ext.serialization_format == "cdr"
+    return connection.msgtype in IMAGE_TYPES and _serialization(connection) == "cdr"
+
+
+def _serialization(connection: Connection) -> str:
+    """How the messages are serialized; a bag of ROS 1 does not name it."""
+    return getattr(connection.ext, "serialization_format", "ros1")

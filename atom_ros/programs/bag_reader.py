@@ -93,8 +93,8 @@ class BagReader:
             announced = sum(connection.msgcount for connection in wanted)
             if seen.total() < announced:
                 self._note(
-                    f"{printable(reader.path)} is damaged: it announces {announced} messages on {', '.join(topics)}, "
-                    f"and {seen.total()} of them could be read"
+                    f"{printable(str(reader.path))} is damaged: it announces {announced} messages on "
+                    f"{', '.join(topics)}, and {seen.total()} of them could be read"
                 )
 
     def _rest(
@@ -111,7 +111,7 @@ class BagReader:
                     yield message
         # An mcap file without an index is refused if its messages are not in the order of their times.
         if not files or any(isinstance(rows, SqliteRows) or rows.damage is not None for rows in files):
-            self._note(f"{printable(reader.path)} is damaged ({_reason(error)})")
+            self._note(f"{printable(str(reader.path))} is damaged ({_reason(error)})")
 
     def _note(self, damage: str) -> None:
         """Keeps the first thing that is wrong."""
@@ -137,10 +137,16 @@ class BagReader:
         try:
             return self._stack.enter_context(Reader(part))
         except Exception as error:  # see above
-            rows = self._stack.enter_context(_rows(part))
+            rows = self._open_rows(part)
             if rows.damage is not None or not rows.has_foreign_encodings:
                 self._note(f"{name} is damaged ({rows.damage or _reason(error)})")
             return rows
+
+    def _open_rows(self, part: Path) -> McapRows | SqliteRows:
+        """A file's messages, read record by record; it is closed with the bag."""
+        if part.suffix == ".mcap":
+            return self._stack.enter_context(McapRows(part))
+        return self._stack.enter_context(SqliteRows(part))
 
     def _decompressed(self, part: Path) -> Path:
         if part.suffix != ".zstd":
@@ -156,7 +162,7 @@ class BagReader:
             return
         for storage in getattr(reader.storage, "storages", [reader.storage]):
             try:
-                yield self._stack.enter_context(_rows(Path(storage.path)))
+                yield self._open_rows(Path(storage.path))
             except Exception as error:  # see above
                 self._note(f"{storage.path} cannot be read ({_reason(error)})")
 
@@ -179,10 +185,6 @@ def _parts(path: Path) -> list[Path]:
     files = visible(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in files if file.name.endswith(endings)]
     return sorted(found, key=lambda file: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", file.name)])
-
-
-def _rows(part: Path) -> McapRows | SqliteRows:
-    return McapRows(part) if part.suffix == ".mcap" else SqliteRows(part)
 
 
 def _is_closed(folder: Path, parts: list[Path]) -> bool:

@@ -12,7 +12,6 @@ import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.reader import zstd
@@ -26,7 +25,7 @@ _FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinition
 _MAX_SKIP = 2**20  # rows that are left out at one damaged place
 
 
-def open_compressed(path: Path) -> BinaryIO:
+def open_compressed(path: Path) -> zstd.ZstdFile:
     """A file of a bag that was compressed as a whole."""
     return zstd.open(path, "rb")
 
@@ -149,10 +148,10 @@ class McapRows:
         elif kind == _CHANNEL:
             number, schema = struct.unpack_from("<HH", content)
             topic, encoding = _strings(content, 4, 2)
-            name, definition = self._schemas.get(schema, ("", _NO_DEFINITION))
+            kind_name, known = self._schemas.get(schema, ("", _NO_DEFINITION))
             if number not in found:
                 ext = ConnectionExtRosbag2(encoding, [])
-                found[number] = Connection(number, topic, name, definition, "", 0, ext, self)
+                found[number] = Connection(number, topic, kind_name, known, "", 0, ext, self)
         elif kind == _MESSAGE:
             number, _, stamp = struct.unpack_from("<HIQ", content)
             if number in found:

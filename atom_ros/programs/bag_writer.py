@@ -9,23 +9,24 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, ConnectionExtRosbag2
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from atom_core.offline.frames import Frame
 from atom_core.offline.results import FrameResult, State, TargetResult
 from atom_ros.programs.bag_images import BagFrame, BagImages
 from atom_ros.programs.bag_reader import Message
 
 TRACK_TYPE = "atom_tracker/msg/Track"
-_VERSION = 8  # of the bag; newer versions tell the quality of service in a way that older readers do not know
+_VERSION: Final = 8  # of the bag; newer versions tell the quality of service in a way that older readers do not know
 _NO_BOX = (math.nan,) * 4
 
 
@@ -68,8 +69,10 @@ class BagSink:
                 if _key(connection) not in self._copied:
                     self._try_to_add(connection)
 
-    def write(self, frame: BagFrame, result: FrameResult) -> None:
-        """Appends the frame's messages."""
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Appends the frame's messages; the frame must be a bag's."""
+        if not isinstance(frame, BagFrame):
+            raise TypeError(f"expected a BagFrame, which holds its message, and got {type(frame).__name__}")
         with self._named_errors():
             self._copy(*frame.others, frame.message)
             if result.error is not None:
@@ -103,7 +106,9 @@ class BagSink:
     def _add(self, connection: Connection) -> Connection:
         known = {"msgdef": connection.msgdef.data, "rihs01": connection.digest}
         kind = known if all(known.values()) else {"typestore": self._typestore}
-        qos, form = connection.ext.offered_qos_profiles, connection.ext.serialization_format
+        ext = connection.ext
+        assert isinstance(ext, ConnectionExtRosbag2), "bags of ROS 1 are refused"
+        qos, form = ext.offered_qos_profiles, ext.serialization_format
         return self._writer.add_connection(
             connection.topic, connection.msgtype, offered_qos_profiles=qos, serialization_format=form, **kind
         )
@@ -114,7 +119,7 @@ class BagSink:
                 self._writer.write(self._copied[_key(connection)], stamp, data)
 
     def _track(self, header: Any, target: TargetResult | None, processing_ms: float) -> Any:
-        make = self._typestore.types
+        make: Mapping[str, Any] = self._typestore.types
         kind = make[TRACK_TYPE]
         no_time = make["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)  # nothing is published here
         if target is None:

@@ -13,6 +13,10 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atom_core.tracker import AtomTracker
 
 _FRAMES = 10
 # Where the driver of a GPU shows itself: a PC's, and a Jetson's.
@@ -73,7 +77,7 @@ def advice(asked: str, used: str, cuda: str | None, signs: tuple[str, ...] = _GP
     return lines
 
 
-def _follow(tracker: object) -> float:
+def _follow(tracker: AtomTracker) -> float:
     """Follows a bright square through some images; returns the milliseconds that the last ones took, on average."""
     import numpy as np
 

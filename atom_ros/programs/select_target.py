@@ -39,7 +39,7 @@ from atom_tracker.msg import Track
 try:
     import tkinter
 except ImportError:  # a package of its own in many distributions
-    tkinter = None
+    tkinter = None  # type: ignore[assignment]
 
 _REFRESH = 25  # ms
 _LOOK_AROUND = 0.2  # s
@@ -102,6 +102,14 @@ class ImageSource:
         self._message = message
 
 
+@dataclass(frozen=True)
+class _ShownImage:
+    """The image in the window."""
+
+    message: ImageMessage
+    rgb: np.ndarray
+
+
 @dataclass
 class _Request:
     """A box that was sent to the tracker."""
@@ -124,8 +132,7 @@ class SelectionWindow:
         self._client = client
         self._once = once
         self._phase = Phase.LIVE
-        self._image: ImageMessage | None = None  # the one that is shown
-        self._rgb: np.ndarray | None = None
+        self._shown: _ShownImage | None = None
         self._photo: tkinter.PhotoImage | None = None  # Tk shows it only as long as somebody keeps it
         self._view: Viewport | None = None
         self._corners = [(0.0, 0.0), (0.0, 0.0)]  # image px: where the button was pressed, and where the pointer is
@@ -170,7 +177,7 @@ class SelectionWindow:
         self._draw_boxes()
 
     def _on_drag(self, event: tkinter.Event) -> None:
-        if self._phase is Phase.DRAWING:
+        if self._phase is Phase.DRAWING and self._view is not None:
             self._corners[1] = self._view.to_image(event.x, event.y)
             self._draw_boxes()
 
@@ -186,8 +193,8 @@ class SelectionWindow:
         self._draw_boxes()
 
     def _confirm(self) -> None:
-        if self._phase is Phase.DRAWN:
-            answer = self._client.set_target_async(self._box, self._image.header.stamp)
+        if self._phase is Phase.DRAWN and self._box is not None and self._shown is not None:
+            answer = self._client.set_target_async(self._box, self._shown.message.header.stamp)
             self._request = _Request(self._box, answer, time.monotonic() + TIMEOUT)
             self._phase = Phase.SENDING
 
@@ -211,8 +218,8 @@ class SelectionWindow:
         if not rclpy.ok():
             self._quit()
             return
-        if self._phase is Phase.SENDING:
-            self._await_answer()
+        if self._request is not None:
+            self._await_answer(self._request)
         message = self._source.take()
         if message is not None and self._phase is Phase.LIVE:
             self._show(message)
@@ -220,8 +227,7 @@ class SelectionWindow:
         self._status.configure(text=self._status_text())
         self._root.after(_REFRESH, self._refresh)
 
-    def _await_answer(self) -> None:
-        request = self._request
+    def _await_answer(self, request: _Request) -> None:
         if request.answer.done():
             accepted = request.answer.exception() is None
             box = ", ".join(f"{value:.1f}" for value in request.box)
@@ -240,13 +246,14 @@ class SelectionWindow:
 
     def _show(self, message: ImageMessage) -> None:
         try:
-            self._rgb = to_rgb(message)
+            rgb = to_rgb(message)
         except ValueError as error:
             self._note = f"image refused: {error}"
             return
-        if self._image is None:
-            self._fit_to_screen(*self._rgb.shape[1::-1])
-        self._image = message
+        if self._shown is None:
+            height, width = rgb.shape[:2]
+            self._fit_to_screen(width, height)
+        self._shown = _ShownImage(message, rgb)
         self._draw()
 
     def _fit_to_screen(self, width: int, height: int) -> None:
@@ -259,17 +266,17 @@ class SelectionWindow:
 
     def _draw(self) -> None:
         """Draws the image anew: it is another one, or the window has another size."""
-        if self._image is None:
+        if self._shown is None:
             return
-        height, width = self._rgb.shape[:2]
+        pixels = self._shown.rgb
+        height, width = pixels.shape[:2]
         view = Viewport.fit(width, height, max(1, self._canvas.winfo_width()), max(1, self._canvas.winfo_height()))
         shrinks = view.width < width
-        shown = self._rgb
         if (view.width, view.height) != (width, height):
-            shown = cv2.resize(
-                shown, (view.width, view.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            pixels = cv2.resize(
+                pixels, (view.width, view.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             )
-        data = b"P6 %d %d 255\n" % (view.width, view.height) + shown.tobytes()
+        data = b"P6 %d %d 255\n" % (view.width, view.height) + pixels.tobytes()
         self._photo = tkinter.PhotoImage(master=self._root, data=data, format="PPM")
         self._canvas.delete("image")
         self._canvas.create_image(view.left, view.top, image=self._photo, anchor="nw", tags="image")
@@ -283,20 +290,20 @@ class SelectionWindow:
         if self._phase is Phase.LIVE:
             for track in self._client.tracks.values():
                 if track.status in _COLORS:
-                    self._outline((track.x, track.y, track.width, track.height), _COLORS[track.status])
+                    self._outline(self._view, (track.x, track.y, track.width, track.height), _COLORS[track.status])
         elif self._phase is Phase.DRAWING:
             (x1, y1), (x2, y2) = self._corners
-            self._outline((x1, y1, x2 - x1, y2 - y1), _DRAWN_COLOR)
-        else:
-            self._outline(self._box, _DRAWN_COLOR)
+            self._outline(self._view, (x1, y1, x2 - x1, y2 - y1), _DRAWN_COLOR)
+        elif self._box is not None:
+            self._outline(self._view, self._box, _DRAWN_COLOR)
 
-    def _outline(self, box: Box, color: str) -> None:
+    def _outline(self, view: Viewport, box: Box, color: str) -> None:
         x, y, width, height = box
-        corners = (*self._view.to_canvas(x, y), *self._view.to_canvas(x + width, y + height))
+        corners = (*view.to_canvas(x, y), *view.to_canvas(x + width, y + height))
         self._canvas.create_rectangle(*corners, outline=color, width=2, tags="box")
 
     def _status_text(self) -> str:
-        if self._image is None:
+        if self._shown is None:
             return self._note or f"Waiting for images on {self._source.topic} ..."
         if self._phase is Phase.SENDING:
             return "The tracker learns the target ..."

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
@@ -68,7 +69,7 @@ class VideoCamera(Node):
         """Raises ValueError or OSError if the source or the calibration cannot be used."""
         super().__init__("camera")
         accept_whole_numbers(self, ["fps"])
-        values = {name: self._declare(name, default, text) for name, default, text in PARAMETERS}
+        values: dict[str, Any] = {name: self._declare(name, default, text) for name, default, text in PARAMETERS}
         self._name = str(values["source"])
         self._fps, self._loop = values["fps"], values["loop"]
         self._frame_id = values["frame_id"]
@@ -114,7 +115,7 @@ class VideoCamera(Node):
             self.get_logger().warning(f"Image left out: {error}", throttle_duration_sec=5.0)
             return
         self._images.publish(image_message(header, image))
-        if self._infos is not None:
+        if self._infos is not None and self._info is not None:
             self._info.header = header
             self._infos.publish(self._info)
 

@@ -15,6 +15,7 @@ import numpy as np
 from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -68,7 +69,7 @@ class SpatialOutputs:
             node.get_logger().warning("publish_tf is on, but the package tf2_msgs is not installed: no transforms")
         elif settings.publish_tf:
             self._transforms = node.create_lifecycle_publisher(TFMessage, "/tf", _TF)
-        self._subscriptions = []
+        self._subscriptions: list[Subscription] = []
         self._topics: dict[str, str] = {}  # full names, by those before remapping
         self.received = {"camera_info": 0, "depth": 0}  # messages since the start
         self._calibration: tuple | None = None
@@ -209,29 +210,21 @@ class SpatialOutputs:
 
     def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
         """The bearings of what is seen; none without a calibration that fits."""
-        if self._camera is None:
+        camera = self._camera
+        if camera is None:
             return []
         sightings = []
         for report in reports:
+            assert report.box is not None, "only what is seen has a bearing"
             x, y, width, height = report.box
             try:
-                self._camera.check_size(*image_size)
-                (ray,) = self._camera.rays(np.array([(x + width / 2, y + height / 2)]))
+                camera.check_size(*image_size)
+                (ray,) = camera.rays(np.array([(x + width / 2, y + height / 2)]))
             except (ValueError, cv2.error) as error:
                 self._complain("bearing", error)
                 continue
-            sightings.append(PlacedTarget(report, ray, self._corners(report.box, image_size)))
+            sightings.append(PlacedTarget(report, ray, _corners(camera, report.box, image_size)))
         return sightings
-
-    def _corners(self, box: Box, image_size: tuple[int, int]) -> np.ndarray | None:
-        """Rays (4, 3) to the corners of the box's part inside the image; None where they have none."""
-        x, y, width, height = box
-        left, right = np.clip((x, x + width), 0, image_size[0] - 1)
-        top, bottom = np.clip((y, y + height), 0, image_size[1] - 1)
-        try:
-            return self._camera.rays(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
-        except (ValueError, cv2.error):
-            return None  # in the image's corner, where the distortion model may end; the outline is only for the eye
 
     def _locate(self, wait: bool) -> None:
         """Publishes what waits, with its positions if there is a depth image for it; without one it may `wait` on."""
@@ -248,7 +241,7 @@ class SpatialOutputs:
             if sighting.position is not None:
                 if sighting.report.target_id == result.first_id:
                     self._position.publish(pose_message(header, sighting.position))
-                self._publish_transform(header, sighting)
+                self._publish_transform(header, sighting.report.target_id, sighting.position)
         self._show(header, sightings)
 
     def _show(self, header: Header, sightings: list[PlacedTarget]) -> None:
@@ -266,7 +259,7 @@ class SpatialOutputs:
         try:
             values, metres = depth_values(depth)
             depths = [
-                distance(values, metres, box_in_depth_image(sighting.report.box, result.image_size, depth_size))
+                distance(values, metres, box_in_depth_image(sighting.box, result.image_size, depth_size))
                 for sighting in sightings
             ]
         except ValueError as error:
@@ -278,14 +271,14 @@ class SpatialOutputs:
             for s, z in zip(sightings, depths, strict=True)
         ]
 
-    def _publish_transform(self, header: Header, sighting: PlacedTarget) -> None:
+    def _publish_transform(self, header: Header, target_id: int, position: np.ndarray) -> None:
         if self._transforms is None:
             return
         if not header.frame_id:
             self._complain("transforms", "the images' frame_id is empty, so there is no frame to place the target in")
             return
-        child_frame = f"{self._settings.tf_prefix}{sighting.report.target_id}"
-        transform = transform_message(header, child_frame, sighting.position)
+        child_frame = f"{self._settings.tf_prefix}{target_id}"
+        transform = transform_message(header, child_frame, position)
         self._transforms.publish(TFMessage(transforms=[transform]))
 
     def _depth_of(self, frame: Frame) -> Image | None:
@@ -325,3 +318,14 @@ class SpatialOutputs:
         if text != str(trouble) and now - since >= _LOG_INTERVAL:
             self._complaints[subject] = str(trouble), now
             self._node.get_logger().warning(f"No {subject}: {trouble}")
+
+
+def _corners(camera: CameraModel, box: Box, image_size: tuple[int, int]) -> np.ndarray | None:
+    """Rays (4, 3) to the corners of the box's part inside the image; None where they have none."""
+    x, y, width, height = box
+    left, right = np.clip((x, x + width), 0, image_size[0] - 1)
+    top, bottom = np.clip((y, y + height), 0, image_size[1] - 1)
+    try:
+        return camera.rays(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+    except (ValueError, cv2.error):
+        return None  # in the image's corner, where the distortion model may end; the outline is only for the eye

@@ -105,6 +105,7 @@ class Draft:
         boxes = self.boxes()
         sprites = list(self.behind)
         if self.is_pasted:
+            assert self.which is not None, "a pasted target has its picture for each frame"
             size = boxes[:, 2:] * np.stack((np.sign(self.widths), np.ones(len(self))), axis=1)
             everywhere = np.ones(len(self), bool)
             centers = boxes[:, :2] + boxes[:, 2:] / 2

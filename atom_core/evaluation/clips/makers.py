@@ -14,7 +14,7 @@ import numpy as np
 
 from atom_core.data.images import read_image
 from atom_core.evaluation.clips.draft import Draft, draft_object, draft_still, draft_video, shaking, smooth_path
-from atom_core.evaluation.clips.material import Material
+from atom_core.evaluation.clips.material import CutOut, Material, Video
 from atom_core.evaluation.clips.scene import Scene, Sprite, paste
 
 SHORT_FRAMES = 30
@@ -90,7 +90,7 @@ def _try_long(material: Material, rng: np.random.Generator) -> Scene:
 def _drawn(kind: str, material: Material, count: int, rng: np.random.Generator, roomy: bool = False) -> Draft:
     """A draft of a target of this kind, drawn at random."""
     if kind == "object":
-        masked = [*material.objects, *(video for video in material.videos if video.masks)]
+        masked: list[CutOut | Video] = [*material.objects, *(video for video in material.videos if video.masks)]
         return draft_object(masked[rng.integers(len(masked))], count, material, rng)
     if kind == "video":
         return draft_video(material.videos[rng.integers(len(material.videos))], count, material, rng)

@@ -125,9 +125,10 @@ def crop_out(image: np.ndarray, box: tuple[float, float, float, float]) -> np.nd
     x, y, width, height = box
     left, top = max(0, round(x)), max(0, round(y))
     pixels = image[top : max(top + 2, round(y + height)), left : max(left + 2, round(x + width))]
-    cover = np.zeros(pixels.shape[:2], np.uint8)
-    middle = ((cover.shape[1] - 1) // 2, (cover.shape[0] - 1) // 2)
-    cv2.ellipse(cover, middle, (cover.shape[1] // 2, cover.shape[0] // 2), 0, 0, 360, 255, -1)
+    rows, columns = pixels.shape[:2]
+    cover = np.zeros((rows, columns), np.uint8)
+    middle = ((columns - 1) // 2, (rows - 1) // 2)
+    cv2.ellipse(cover, middle, (columns // 2, rows // 2), 0, 0, 360, 255, -1)
     return _shrink(np.dstack((pixels, cover)))
 
 

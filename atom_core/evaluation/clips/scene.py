@@ -133,6 +133,7 @@ class Scene:
 
     def _elsewhere(self, index: int) -> np.ndarray:
         """A slow pan over another picture."""
+        assert self.cuts is not None, "asked for only where a cut is"
         picture = self.elsewhere[self.cuts[index]]
         since = index - int(np.flatnonzero(self.cuts == self.cuts[index])[0])
         room = np.array(picture.shape[1::-1]) - self.size
@@ -156,9 +157,9 @@ def paste(image: np.ndarray, patch: np.ndarray, center: np.ndarray, size: np.nda
         return
     softness = _EDGE / max(1e-6, min(1.0, float(np.abs(scale).min())))  # px of the patch; also against aliasing
     cover = patch[..., 3:].astype(np.float32) / 255
-    colours = np.concatenate((patch[..., :3] * cover, cover), axis=2)
+    colours: np.ndarray = np.concatenate((patch[..., :3] * cover, cover), axis=2)
     margin = int(np.ceil(3 * softness))
-    colours = cv2.copyMakeBorder(colours, *[margin] * 4, cv2.BORDER_CONSTANT, value=0)
+    colours = cv2.copyMakeBorder(colours, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
     colours = cv2.GaussianBlur(colours, (0, 0), softness)
     origin = offset - scale * margin - (left, top)
     matrix = np.array(((scale[0], 0, origin[0]), (0, scale[1], origin[1])))
