@@ -66,6 +66,20 @@ def _deepen(node: Node, service: Service) -> None:
     serve(node, service.srv_type, f"~/{service.srv_name.rpartition('/')[2]}", handler)
 
 
+class Spacing:
+    """Spaces the answers to a burst, for the client to read them. To be called before each answer."""
+
+    def __init__(self) -> None:
+        self._answered: deque[float] = deque(maxlen=_BURST)  # time.monotonic() of the last answers
+
+    def __call__(self) -> None:
+        """Waits a moment where many answers went before."""
+        now = time.monotonic()
+        if len(self._answered) == _BURST and now - self._answered[0] < _BURST_SECONDS:
+            time.sleep(_SPACING)
+        self._answered.append(now)
+
+
 class _Answering:
     """Wraps one service's handler."""
 
@@ -74,7 +88,7 @@ class _Answering:
         self._type = srv_type
         self._name = name
         self._handler = handler
-        self._answered: deque[float] = deque(maxlen=_BURST)  # time.monotonic() of the last answers
+        self._space = Spacing()
 
     def callback(self) -> Handler:
         """What rclpy is to call."""
@@ -120,9 +134,3 @@ class _Answering:
         elif self._type is SetParametersAtomically:
             response.result = result
         return response
-
-    def _space(self) -> None:
-        now = time.monotonic()
-        if len(self._answered) == _BURST and now - self._answered[0] < _BURST_SECONDS:
-            time.sleep(_SPACING)
-        self._answered.append(now)

@@ -23,6 +23,20 @@ _REMOVED = "the target was removed by another request before it was learned"
 _REPLACED = "a newer request for the same target came before this one was begun; that one is learned instead"
 
 
+class RemovedError(LookupError):
+    """The target was removed before it was learned."""
+
+    def __init__(self) -> None:
+        super().__init__(_REMOVED)
+
+
+class ReplacedError(LookupError):
+    """A newer request for the same target came before this one was begun."""
+
+    def __init__(self) -> None:
+        super().__init__(_REPLACED)
+
+
 @dataclass
 class FollowedTarget:
     """A target that the tracker has learned."""
@@ -52,6 +66,7 @@ class Order:
     box: Box
     target_id: int  # of the target that it replaces, keeping its number; 0 for a new one
     future: Future = field(default_factory=Future)
+    class_id: str = ""  # as a detector calls the target
     is_begun: bool = False
     is_withdrawn: bool = False  # the target was removed before it was learned
 
@@ -83,7 +98,15 @@ class Targets:
         with self._lock:
             return dict(sorted(self._followed.items()))
 
-    def order(self, frame: Frame, box: Box, target_id: int, max_targets: int, future: Future | None = None) -> Order:
+    def order(
+        self,
+        frame: Frame,
+        box: Box,
+        target_id: int,
+        max_targets: int,
+        future: Future | None = None,
+        class_id: str = "",
+    ) -> Order:
         """Asks for a target. It ends with `learned` or `give_up`; its number goes to `future`.
 
         An older order for the same target that is not begun is answered: it was replaced. With `max_targets` at 1 all
@@ -107,9 +130,9 @@ class Targets:
                 )
             same = [o for o in self._orders if max_targets == 1 or (target_id and o.target_id == target_id)]
             replaced = self._withdraw([o for o in same if not o.is_begun])
-            order = Order(frame, box, target_id, future or Future())
+            order = Order(frame, box, target_id, future or Future(), class_id)
             self._orders.append(order)
-        _refuse(replaced, _REPLACED)
+        _refuse(replaced, ReplacedError())
         return order
 
     def begin(self, held: Collection[int], max_targets: int) -> Order | None:
@@ -167,7 +190,7 @@ class Targets:
         with self._lock:
             waiting = self._withdraw([order for order in self._orders if order.target_id == target_id])
             had = self._followed.pop(target_id, None) is not None
-        _refuse(waiting, _REMOVED)
+        _refuse(waiting, RemovedError())
         return had
 
     def clear(self) -> int:
@@ -177,7 +200,7 @@ class Targets:
             waiting = self._withdraw(list(self._orders))
             count = len(self._followed) + new
             self._followed.clear()
-        _refuse(waiting, _REMOVED)
+        _refuse(waiting, RemovedError())
         return count
 
     def close(self) -> None:
@@ -200,7 +223,7 @@ class Targets:
         if self._is_closed:
             raise CancelledError
         if order.is_withdrawn:
-            raise LookupError(_REMOVED)
+            raise RemovedError
 
     def _expect(self, target_id: int) -> None:
         if target_id not in self._followed:
@@ -210,6 +233,6 @@ class Targets:
         return ", ".join(map(str, sorted(self._followed))) or "none"
 
 
-def _refuse(orders: list[Order], reason: str) -> None:
+def _refuse(orders: list[Order], reason: LookupError) -> None:
     for order in orders:
-        order.future.set_exception(LookupError(reason))
+        order.future.set_exception(reason)

@@ -52,6 +52,7 @@ from atom_ros.outputs.events import StateLog, summary
 from atom_ros.outputs.messages import track_message
 from atom_ros.outputs.publishers import Outputs
 from atom_ros.report import Report
+from atom_ros.track_action import TrackAction
 from atom_ros.worker import Worker
 from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
@@ -109,6 +110,7 @@ class TrackerNode(ManagedNode):
         serve(self, Trigger, "~/clear_target", self._on_clear_target, group)
         serve(self, ListTargets, "~/list_targets", self._on_list_targets, group)
         serve(self, SetBool, "~/pause", self._on_pause, group)
+        self._action = TrackAction(self, self._forget)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A steady clock: how the node fares is of interest also while simulated time stands still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -179,14 +181,14 @@ class TrackerNode(ManagedNode):
             wants_image=outputs.wants_image,
             leave_gpu=self._leave_gpu,
             last_target_id=self._last_target_id,
+            set_class=outputs.set_class,
         )
         outputs.start(self.resolve_topic_name("image"))
-        self._inputs = TargetInputs(
-            self, self._worker.set_target, settings.box, settings.target_topics, outputs.set_class
-        )
-        # Requests for images that do not come are answered also while none comes.
+        self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
+        self._action.start(self._worker)
+        # Requests for images that do not come are answered also while none comes, and goals end.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._expiry = self.create_timer(_EXPIRY_PERIOD, self._worker.expire, clock=clock)
+        self._expiry = self.create_timer(_EXPIRY_PERIOD, self._check_times, clock=clock)
         self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
         self._bond = ManagerBond(self)
         self._watch = self._watch_inputs(self._images, outputs)
@@ -219,11 +221,13 @@ class TrackerNode(ManagedNode):
     def destroy_node(self) -> None:
         """Stops the worker before its publishers go away."""
         self._stop()
+        self._action.destroy()
         self._jump_handle.unregister()
         super().destroy_node()
 
     def _close(self) -> Worker | None:
         """Takes no image and no request any more; returns the worker, which may still be at work."""
+        self._action.stop()
         if self._images is not None:
             self._images.destroy()
         if self._inputs is not None:
@@ -302,6 +306,7 @@ class TrackerNode(ManagedNode):
         self._fault = f"the GPU failed: {reason}"
         self.get_logger().error(f"The GPU failed; the node deactivates itself: {reason}")
         free_gpu_memory()
+        self._action.stop(self._fault)
         self.running_executor.create_task(self._deactivate_itself)
         return None
 
@@ -340,6 +345,11 @@ class TrackerNode(ManagedNode):
             self._worker.put_frame(frame)
             self._inputs.image_arrived()
 
+    def _check_times(self) -> None:
+        if self._worker is not None:
+            self._worker.expire()
+            self._action.check()
+
     def _on_time_jump(self, jump: TimeJump) -> None:
         if self._buffer is not None:
             self._buffer.clear()
@@ -352,6 +362,7 @@ class TrackerNode(ManagedNode):
         if self._outputs is not None:
             self._outputs.publish(reports, image)
         self._state_log.update(reports)
+        self._action.publish(reports)
 
     def _publish_diagnostics(self) -> None:
         tracker = self._tracker
@@ -446,6 +457,7 @@ class TrackerNode(ManagedNode):
         if self._outputs is not None:
             self._outputs.forget(target_id)
         self._state_log.forget(target_id)
+        self._action.target_removed(target_id)
 
     def _active_worker(self) -> Worker:
         if self._worker is None:

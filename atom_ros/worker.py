@@ -53,6 +53,7 @@ class _Request:
     target_id: int
     until: float  # time.monotonic(), s
     future: Future
+    class_id: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Worker:
         wants_image: Callable[[], bool],
         leave_gpu: Callable[[str], MultiTracker | None],
         last_target_id: int = 0,
+        set_class: Callable[[int, str], None] = lambda target_id, class_id: None,
     ) -> None:
         """Starts the thread.
 
@@ -104,6 +106,7 @@ class Worker:
             leave_gpu: called in the worker's thread with the reason when the GPU has failed and its tracker is dropped;
                 returns a tracker on the CPU, or None where the worker is to be stopped.
             last_target_id: the first target gets the next number.
+            set_class: called in the worker's thread with the number of a target and its class, before it is reported.
         """
         self._tracker: MultiTracker | None = tracker  # None after the GPU has failed, until the worker is stopped
         tracker.config = settings.tracker  # it may have been changed since the tracker was loaded
@@ -114,6 +117,7 @@ class Worker:
         self._publish = publish
         self._wants_image = wants_image
         self._leave_gpu = leave_gpu
+        self._set_class = set_class
         self._pixel_range = PixelRange(settings.pixel_range)
         self._mailbox: Mailbox[Frame, _Command] = Mailbox()
         self._targets = Targets(last_target_id)
@@ -148,13 +152,14 @@ class Worker:
         for request in ready:
             self._begin(request)
 
-    def set_target(self, box: Box, stamp: int, target_id: int = 0) -> Future[int]:
+    def set_target(self, box: Box, stamp: int, target_id: int = 0, class_id: str = "") -> Future[int]:
         """Starts on a target. What can be refused at once is; learning takes the tracker's thread a while.
 
         Args:
             box: x, y, width, height in image px.
             stamp: nanoseconds, of the image that the box was drawn on; 0 for the newest.
             target_id: 0, or the number of the target to learn anew.
+            class_id: as a detector calls the target; "" leaves its class as it is.
 
         Returns:
             The future number of the target. It fails with LookupError where there is no such image or target, or
@@ -163,7 +168,7 @@ class Worker:
             before. An image that would be newer than all that have come is waited for, as long as `stamp_wait` says.
         """
         until = time.monotonic() + self._settings.stamp_wait
-        request = _Request(box, stamp, target_id, until, Future())
+        request = _Request(box, stamp, target_id, until, Future(), class_id)
         try:
             if stamp:
                 self._buffer.expect(stamp)
@@ -260,7 +265,9 @@ class Worker:
         check(frame.message)
         if isinstance(frame.message, Image):  # the size of a compressed one is not known yet
             check_box(request.box, frame.message.width, frame.message.height, settings.tracker.min_box_side)
-        return self._targets.order(frame, request.box, request.target_id, settings.max_targets, request.future)
+        return self._targets.order(
+            frame, request.box, request.target_id, settings.max_targets, request.future, request.class_id
+        )
 
     # In the thread
 
@@ -404,7 +411,11 @@ class Worker:
         """Learns an order's target, or finds that it is followed there; completes the order."""
         try:
             number = self._followed_there(order)
-            order.future.set_result(self._learn(order) if number is None else number)
+            if number is None:
+                number = self._learn(order)
+            elif order.class_id:
+                self._set_class(number, order.class_id)
+            order.future.set_result(number)
         except Exception as error:  # the boundary: whoever asked is told, and the worker goes on
             order.future.set_exception(error)
         finally:
@@ -437,6 +448,8 @@ class Worker:
         self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
         report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
         self._targets.learned(order, target_id, report, self._settings.max_targets)
+        if order.class_id:
+            self._set_class(target_id, order.class_id)
         self._drop_removed()
         self._fresh.add(target_id)
         if self._targets.ids == (target_id,):  # otherwise the frame is reported when the others have seen it, too

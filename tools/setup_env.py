@@ -37,7 +37,7 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 12)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OLDEST_GLIBC = (2, 28)  # the ROS wheels are built for it
 DISK_BYTES = 10 * 1024**3  # the environment takes 6.5 GB, pip's temporary files the rest
-INTERFACE_FILES = ("CMakeLists.txt", "package.xml", "cmake/*", "msg/*", "srv/*")
+INTERFACE_FILES = ("CMakeLists.txt", "package.xml", "cmake/*", "action/*", "msg/*", "srv/*")
 LINKED_FOLDERS = ("atom_core", "atom_ros", "config", "launch", "rviz", "weights")
 
 

@@ -122,24 +122,21 @@ class TargetInputs:
     def __init__(
         self,
         node: Node,
-        set_target: Callable[[Box, int], Future[int]],
+        set_target: Callable[..., Future[int]],
         box: Box | None = None,
         topics: bool = True,
-        set_class: Callable[[int, str], None] = lambda target_id, class_id: None,
     ) -> None:
         """Subscribes.
 
         Args:
             node: the tracker's node, with the parameters `click_timeout` and `max_targets`.
-            set_target: takes a box in image px and its image's stamp in ns; may be called from any thread.
+            set_target: takes a box in image px, its image's stamp in ns and, as `class_id`, a detector's name for its
+                class or ""; may be called from any thread.
             box: to be set on the first image.
             topics: whether to take targets from topics.
-            set_class: takes the number of a target that a detector has set, and its class there, when it is learned;
-                called from any thread.
         """
         self._node = node
         self._set_target = set_target
-        self._set_class = set_class
         self._first = None if box is None else _Order(box, 0, "the parameter box", retries=_RETRIES)
         self._clicks = Clicks()
         self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
@@ -223,12 +220,11 @@ class TargetInputs:
                 return
             self._is_busy = True
             order = self._waiting.popleft()
-        self._set_target(order.box, order.stamp).add_done_callback(lambda future: self._answered(order, future))
+        answer = self._set_target(order.box, order.stamp, class_id=order.class_id)
+        answer.add_done_callback(lambda future: self._answered(order, future))
 
     def _answered(self, order: _Order, future: Future[int]) -> None:
         try:
-            if order.class_id:
-                self._set_class(future.result(), order.class_id)
             self._report(future.result(), order.source)
         except CancelledError:
             pass  # the node was deactivated

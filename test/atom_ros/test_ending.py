@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 from number_tracker import BOX
+from rclpy.action import ActionClient
+from rclpy.task import Future
 from robot import TIMEOUT, Robot, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
+from atom_tracker.action import TrackTarget
 from atom_tracker.srv import SetTarget
 
 
@@ -60,6 +63,14 @@ class Process:
         self.robot.node.create_subscription(CompressedImage, "tracker/debug_image/compressed", lambda _: None, 10)
         self.learn()
         wait_until(lambda: self.publish() or self.robot.tracks[-1].target_id == 1, "the target")
+
+    def report_on(self, target_id: int) -> Future:
+        """Sends a goal that reports on the target; returns the future of its result."""
+        client = ActionClient(self.robot.node, TrackTarget, "tracker/track_target")
+        wait_until(client.server_is_ready, "the action server")
+        sent = client.send_goal_async(TrackTarget.Goal(target_id=target_id))
+        wait_until(sent.done, "the goal's acceptance")
+        return sent.result().get_result_async()
 
     def close(self) -> None:
         self.process.kill()
@@ -113,7 +124,10 @@ def test_while_a_target_is_followed_and_watched(start: Callable[..., Process], t
     process = start("--slow")
     process.connect()
     process.follow()
+    result = process.report_on(1)
     _expect_clean_end(process, signal.SIGINT, tmp_path)
+    wait_until(result.done, "the goal's result")
+    assert result.result().result.error_code == TrackTarget.Result.INACTIVE
 
 
 def _run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:

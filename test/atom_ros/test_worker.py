@@ -50,7 +50,9 @@ class Rig:
             publish=self._publish,
             wants_image=lambda: False,
             leave_gpu=self._leave_gpu,
+            set_class=lambda number, name: self.classes.append((number, name, len(self.frames))),
         )
+        self.classes: list[tuple[int, str, int]] = []  # number, class, and the frames reported before
         self.count = 0
 
     def put(self, encoding: str = "mono8") -> int:
@@ -546,6 +548,21 @@ def test_targets_are_added_up_to_their_number(wide_rig: Rig) -> None:
     assert wide_rig.worker.clear_targets() == 3
     wide_rig.show()
     assert [report.status for report in wide_rig.frames[-1]] == [Status.IDLE]
+
+
+def test_the_first_report_comes_after_the_class_is_known() -> None:
+    rig = Rig(relearn_overlap=0.8)
+    try:
+        rig.put()
+        assert _result(rig.worker.set_target(BOX, 0, class_id="dog")) == 1
+        rig.show()
+        first = next(i for i, reports in enumerate(rig.frames) if reports[0].status is Status.TRACKING)
+        assert rig.classes == [(1, "dog", first)]
+        assert _result(rig.worker.set_target(BOX, 0, class_id="cat")) == 1, "followed there, so it is not learned anew"
+        assert _result(rig.worker.set_target(BOX, 0)) == 1
+        assert rig.classes[1:] == [(1, "cat", len(rig.frames))], "without a class it keeps the one it has"
+    finally:
+        rig.worker.stop()
 
 
 def test_a_target_can_be_learned_anew_under_its_number(wide_rig: Rig) -> None:

@@ -96,10 +96,12 @@ class _Tracker:
 
     def __init__(self) -> None:
         self.boxes: list[tuple[float, ...]] = []
+        self.classes: list[str] = []
         self.futures: list[Future[int]] = []
 
-    def set_target(self, box: tuple[float, ...], stamp: int) -> Future[int]:
+    def set_target(self, box: tuple[float, ...], stamp: int, class_id: str) -> Future[int]:
         self.boxes.append(box)
+        self.classes.append(class_id)
         self.futures.append(Future())
         return self.futures[-1]
 
@@ -113,6 +115,13 @@ def node() -> Iterator[Node]:
     yield node
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+def test_the_class_goes_with_the_request(node: Node) -> None:
+    tracker = _Tracker()
+    inputs = TargetInputs(node, tracker.set_target, topics=False)
+    inputs._order(target_inputs._Order((0, 0, 10, 10), 0, "/detector", "dog"))
+    assert tracker.classes == ["dog"]
 
 
 @pytest.mark.parametrize(("max_targets", "expected"), [(1, [0, 4]), (3, [0, 2, 3, 4])])
