@@ -118,6 +118,10 @@ TABLE = (
     Spec("rectified", False, "The images are rectified: camera_info's P counts, instead of K and D."),
     Spec("depth_tolerance", 0.02, "A depth image belongs to the image whose stamp is this near, in seconds.",
          (0.0, 1.0)),
+    Spec("target_frame", "", "Frame of ~/position, such as odom, by the transforms of the image's time, where tf2_ros "
+         "is installed. Empty: the camera's."),
+    Spec("transform_wait", 0.2, "A position waits this many seconds for the transform of its image's time.",
+         (0.0, 10.0)),
     Spec("publish_tf", False, "Publish each target's position as a transform, too, where tf2_msgs is installed."),
     Spec("tf_prefix", "target_", "A target's frame is called so, followed by its number."),
     *_tracker_specs(),
@@ -160,6 +164,8 @@ class Settings:
     catch_up_seconds: float
     rectified: bool
     depth_tolerance: float  # s
+    target_frame: str
+    transform_wait: float  # s
     publish_tf: bool
     tf_prefix: str
     tracker: TrackerConfig

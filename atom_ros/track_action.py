@@ -19,12 +19,11 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import InvalidHandle
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from atom_ros.answering import SERVICE_QOS, Spacing
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
-from atom_ros.managed_node import RCLError, answer_of
+from atom_ros.managed_node import ManagedNode, RCLError, answer_of
 from atom_ros.outputs.messages import track_message
 from atom_ros.report import Report
 from atom_ros.targets import RemovedError, ReplacedError
@@ -159,7 +158,7 @@ class TargetGoal:
 class TrackAction:
     """The action server, from the node's construction to `destroy`."""
 
-    def __init__(self, node: Node, forget: Callable[[int], None]) -> None:
+    def __init__(self, node: ManagedNode, forget: Callable[[int], None]) -> None:
         """Creates the server.
 
         Args:
@@ -245,7 +244,7 @@ class TrackAction:
             self._goals[key] = goal
         try:
             self._begin(goal)
-            code, message = await answer_of(self._node.executor, goal.end)
+            code, message = await answer_of(self._node.running_executor, goal.end)
         finally:
             with self._lock:
                 del self._goals[key]

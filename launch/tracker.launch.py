@@ -25,6 +25,8 @@ NODE_PARAMETERS = {
     "reliability": (str, ("auto", "best_effort", "reliable"), "Of the image subscription"),
     "max_targets": (int, None, "Targets followed at once"),
     "box": (str, None, "A target to set on the first image: x,y,width,height in px"),
+    "target_frame": (str, None, "Frame of ~/position, such as odom; none: the camera's"),
+    "publish_tf": (bool, ("true", "false"), "Publish each target's position as a transform, too"),
     "autostart": (bool, ("true", "false"), "Configure and activate at once; false leaves it to a lifecycle manager"),
     "use_sim_time": (bool, ("true", "false"), "Take the time from /clock, as of a simulator or a bag"),
 }

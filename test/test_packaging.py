@@ -187,7 +187,16 @@ def test_every_requirement_is_pinned():
                 pins[package] = version
 
 
-EXECUTABLES = ("check_setup", "tracker_node", "select_target", "track_bag", "video_camera", "follow_target", "web")
+EXECUTABLES = (
+    "check_setup",
+    "tracker_node",
+    "select_target",
+    "track_bag",
+    "video_camera",
+    "follow_target",
+    "simulated_robot",
+    "web",
+)
 
 
 def test_colcon_installs_what_the_node_needs(tmp_path: Path):
@@ -215,6 +224,7 @@ print(weights.find("default"))
 
 def test_the_interfaces_are_the_published_contract():
     Track = pytest.importorskip("atom_tracker.msg", reason="needs ROS 2").Track
+    from atom_tracker.action import TrackTarget
     from atom_tracker.msg import TrackArray
     from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
@@ -240,6 +250,31 @@ def test_the_interfaces_are_the_published_contract():
         **box,
         "target_id": "uint32",
     }
+    assert TrackTarget.Goal.get_fields_and_field_types() == {
+        "stamp": "builtin_interfaces/Time",
+        **box,
+        "target_id": "uint32",
+        "class_id": "string",
+        "lost_timeout": "double",
+        "max_duration": "double",
+        "feedback_rate": "double",
+        "keep_target": "boolean",
+    }
+    assert TrackTarget.Feedback.get_fields_and_field_types() == {"track": "atom_tracker/Track"}
+    assert TrackTarget.Result.get_fields_and_field_types() == {
+        "error_code": "uint16",
+        "error_msg": "string",
+        "target_id": "uint32",
+        "track": "atom_tracker/Track",
+        "frames": "uint32",
+        "frames_seen": "uint32",
+        "duration": "double",
+        "seen_time": "double",
+        "lost_time": "double",
+        "mean_confidence": "float",
+    }
+    codes = ("NONE", "CANCELED", "LOST", "REPLACED", "REMOVED", "INACTIVE", "REFUSED", "FAILED")
+    assert [getattr(TrackTarget.Result, code) for code in codes] == [0, *range(10001, 10008)]
     assert RemoveTarget.Request.get_fields_and_field_types() == {"target_id": "uint32"}
     assert RemoveTarget.Response.get_fields_and_field_types() == {"success": "boolean", "message": "string"}
     assert SetTarget.Response.get_fields_and_field_types() == {

@@ -17,6 +17,7 @@ from visualization_msgs.msg import ImageMarker
 
 from atom_ros.frame_buffer import NANOSECONDS
 from atom_ros.images import ImageMessage, image_message
+from atom_ros.outputs.annotations import ImageAnnotations, image_annotations
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.outputs.drawing import draw
 from atom_ros.outputs.markers import image_marker
@@ -44,6 +45,9 @@ class Outputs:
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
         self._compressed = node.create_lifecycle_publisher(CompressedImage, "~/debug_image/compressed", _DEBUG_IMAGE)
         self._image_markers = node.create_lifecycle_publisher(ImageMarker, "~/image_markers", _RELIABLE)
+        self._annotations = None
+        if ImageAnnotations is not None:
+            self._annotations = node.create_lifecycle_publisher(ImageAnnotations, "~/annotations", _RELIABLE)
         self._detections = None
         if Detection2DArray is not None:
             self._detections = node.create_lifecycle_publisher(Detection2DArray, "~/detections", _RELIABLE)
@@ -71,10 +75,12 @@ class Outputs:
         if size is None and all(report.box is None for report in reports):
             size = (1, 1)  # of an image that nobody has decoded, and on which nothing is placed
         if size is not None:
-            self._publish_image_marker(header, reports, size)
+            self._publish_lines(header, reports, size)
         self.spatial.publish(reports, size)
 
-    def _publish_image_marker(self, header: Header, reports: Sequence[Report], size: tuple[int, int]) -> None:
+    def _publish_lines(self, header: Header, reports: Sequence[Report], size: tuple[int, int]) -> None:
+        if self._annotations is not None and self._annotations.get_subscription_count() > 0:
+            self._annotations.publish(image_annotations(header, reports, size))
         if self._image_markers.get_subscription_count() > 0:
             self._image_markers.publish(image_marker(header, reports, size))
 
@@ -112,7 +118,7 @@ class Outputs:
         """Deletes what is shown of a target, or of all; does not wait for the next image."""
         self.spatial.forget(target_id)
         if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
-            self._publish_image_marker(Header(), (), (1, 1))
+            self._publish_lines(Header(), (), (1, 1))
 
     def destroy(self) -> None:
         """Removes the publishers from the node."""
@@ -123,6 +129,7 @@ class Outputs:
             self._debug_image,
             self._compressed,
             self._image_markers,
+            self._annotations,
             self._detections,
         ):
             if publisher is not None:

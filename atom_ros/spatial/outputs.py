@@ -7,15 +7,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from geometry_msgs.msg import PointStamped, PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -25,6 +28,7 @@ from atom_ros.input.watch import CAMERA_INFO, IMAGE, Input, camera_info_topic
 from atom_ros.outputs.markers import PlacedTarget, marker_array, point_message, pose_message, transform_message
 from atom_ros.parameters import Settings
 from atom_ros.report import Box, Report
+from atom_ros.spatial import frames
 from atom_ros.spatial.depth import box_in_depth_image, depth_values, distance
 from atom_ros.spatial.geometry import CameraModel
 
@@ -38,6 +42,8 @@ _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TF = QoSProfile(depth=100)
 _DEPTH_SECONDS, _DEPTH_BYTES = 2.0, 64_000_000  # kept: the tracker is this late at most
 _LOG_INTERVAL = 5.0  # s between two messages about the same input
+_RETRY_PERIOD = 0.02  # s; transforms come at 20 to 100 Hz
+_MOST_WAITING = 100  # positions that wait for their transforms
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,21 @@ class _Result:
     first_id: int  # the target that the topics without ids are about
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A position (3,) in the frame of its image, and until when it waits for a transform: time.monotonic(), s."""
+
+    header: Header
+    position: np.ndarray
+    until: float
+
+
 class SpatialOutputs:
     """Publishers of bearings, positions, markers and transforms. What nobody subscribes to is not computed.
 
     A depth image belongs to an image when their stamps differ by no more than the tolerance. Where it comes after the
-    tracker's result, that result waits for it, until the next one.
+    tracker's result, that result waits for it, until the next one. A position in another frame waits for the transform
+    of its image's time, for as long as the parameter `transform_wait` says.
     """
 
     def __init__(self, node: LifecycleNode, settings: Settings) -> None:
@@ -69,6 +85,14 @@ class SpatialOutputs:
             node.get_logger().warning("publish_tf is on, but the package tf2_msgs is not installed: no transforms")
         elif settings.publish_tf:
             self._transforms = node.create_lifecycle_publisher(TFMessage, "/tf", _TF)
+        if settings.target_frame and frames.tf2_ros is None:
+            node.get_logger().warning(
+                f"target_frame is '{settings.target_frame}', but the package tf2_ros is not installed: no positions; "
+                "install it, or leave target_frame empty for positions in the camera's frame"
+            )
+        self._frames: frames.Frames | None = None
+        self._retry: Timer | None = None
+        self._late: deque[_Waiting] = deque(maxlen=_MOST_WAITING)
         self._subscriptions: list[Subscription] = []
         self._topics: dict[str, str] = {}  # full names, by those before remapping
         self.received = {"camera_info": 0, "depth": 0}  # messages since the start
@@ -99,6 +123,10 @@ class SpatialOutputs:
             create(CameraInfo, self._topics["camera_info"], self._on_camera_info, _LATCHED),
             create(Image, self._topics["depth"], self._on_depth, qos_profile_sensor_data),
         ]
+        if self._settings.target_frame and frames.tf2_ros is not None:
+            self._frames = frames.Frames(self._node)
+            clock = Clock(clock_type=ClockType.STEADY_TIME)
+            self._retry = self._node.create_timer(_RETRY_PERIOD, self._publish_late, clock=clock)
 
     def inputs(self) -> list[Input]:
         """The inputs, to be watched while they are subscribed to."""
@@ -132,6 +160,10 @@ class SpatialOutputs:
                     if is_there
                     else "none"
                 )
+            if self._settings.target_frame:
+                complaint = "tf2_ros is not installed" if frames.tf2_ros is None else ""
+                complaint = complaint or self._complaints.get("position", ("",))[0]
+                words["target frame"] = f"no position: {complaint}" if complaint else self._settings.target_frame
             return words
 
     def stop(self) -> None:
@@ -139,6 +171,10 @@ class SpatialOutputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        if self._frames is not None:
+            self._node.destroy_timer(self._retry)
+            self._frames.destroy()
+            self._frames = self._retry = None
         with self._lock:
             self.forget()
             self._depths.clear()
@@ -174,9 +210,10 @@ class SpatialOutputs:
             self._locate(wait=self._expects_depth(frame))
 
     def forget(self, target_id: int | None = None) -> None:
-        """Deletes what is shown of a target, or of all; what waits for its depth is not published."""
+        """Deletes what is shown of a target, or of all; what waits for its depth or transform is not published."""
         with self._lock:
             self._waiting = None
+            self._late.clear()
             self._delete(self._shown.copy() if target_id is None else self._shown & {target_id})
 
     # Inputs
@@ -240,7 +277,7 @@ class SpatialOutputs:
         for sighting in sightings:
             if sighting.position is not None:
                 if sighting.report.target_id == result.first_id:
-                    self._position.publish(pose_message(header, sighting.position))
+                    self._publish_position(header, sighting.position)
                 self._publish_transform(header, sighting.report.target_id, sighting.position)
         self._show(header, sightings)
 
@@ -270,6 +307,35 @@ class SpatialOutputs:
             s if z is None or s.ray[2] <= 0 else dataclasses.replace(s, position=s.ray * (z / s.ray[2]))
             for s, z in zip(sightings, depths, strict=True)
         ]
+
+    def _publish_position(self, header: Header, position: np.ndarray) -> None:
+        if not self._settings.target_frame:
+            self._position.publish(pose_message(header, position))
+        elif self._frames is not None:
+            self._late.append(_Waiting(header, position, time.monotonic() + self._settings.transform_wait))
+            self._publish_late()
+
+    def _publish_late(self) -> None:
+        """Publishes the positions whose transforms have come, in their order; gives up those that waited too long."""
+        with self._lock:
+            while self._late and self._frames is not None:
+                waiting, frame = self._late[0], self._settings.target_frame
+                try:
+                    position = self._frames.place(waiting.position, waiting.header, frame)
+                except LookupError as error:
+                    if time.monotonic() < waiting.until:
+                        return
+                    source, stamp = waiting.header.frame_id, waiting.header.stamp
+                    self._complain(
+                        "position",
+                        f"no transform from '{source}' to '{frame}' (the parameter target_frame) of the image's time "
+                        f"{stamp.sec}.{stamp.nanosec:09d} within transform_wait: {error}",
+                    )
+                else:
+                    header = Header(stamp=waiting.header.stamp, frame_id=frame)
+                    self._position.publish(pose_message(header, position))
+                    self._complaints["position"] = "", self._complaints.get("position", ("", -_LOG_INTERVAL))[1]
+                self._late.popleft()
 
     def _publish_transform(self, header: Header, target_id: int, position: np.ndarray) -> None:
         if self._transforms is None:

@@ -30,6 +30,8 @@ OF_THE_TRACKER = {
         "reliability",
         "max_targets",
         "box",
+        "target_frame",
+        "publish_tf",
         "autostart",
         "use_sim_time",
         "respawn",

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from atom_ros.frame_buffer import Frame
+from atom_ros.outputs.annotations import ImageAnnotations
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.outputs.publishers import Outputs
 from atom_ros.parameters import declare
@@ -135,6 +136,20 @@ def test_lines_over_the_image_go_without_another_image(active: Outputs, robot: R
     wait_until(lambda: active.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
     active.forget()
     wait_until(lambda: markers[-1].action == ImageMarker.REMOVE, "the marker's end")
+
+
+def test_annotations_come_and_go_where_their_package_is_installed(active: Outputs, robot: Robot) -> None:
+    if ImageAnnotations is None:
+        topics = {publisher.topic_name.rpartition("/")[2] for publisher in active._node.publishers}
+        assert "image_markers" in topics and "annotations" not in topics
+        pytest.skip("the package foxglove_msgs is not installed")
+    received: list[ImageAnnotations] = []
+    robot.node.create_subscription(ImageAnnotations, "tracker/annotations", received.append, 10)
+    seconds = iter(range(1, 10_000))
+    wait_until(lambda: active.publish([_report(next(seconds))], None) or received, "an annotation")
+    assert received[-1].texts[0].text == "1 TRACKING 0.90"
+    active.forget()
+    wait_until(lambda: not received[-1].texts, "its end")
 
 
 def test_lines_over_a_compressed_image_go_when_there_is_no_target(active: Outputs, robot: Robot) -> None:

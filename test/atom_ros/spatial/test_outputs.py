@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from atom_ros.frame_buffer import Frame, to_nanoseconds
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
-from atom_ros.spatial import outputs
+from atom_ros.spatial import frames, outputs
 from atom_ros.spatial.outputs import SpatialOutputs
 
 WIDTH, HEIGHT = 40, 20
@@ -57,6 +58,12 @@ class FakeNode:
     def destroy_subscription(self, topic: str) -> None:
         self.callbacks.pop(topic, None)  # of the calibration there are two
 
+    def create_timer(self, _: float, callback: object, clock: object) -> str:
+        self.callbacks["timer"] = callback
+        return "timer"
+
+    destroy_timer = destroy_subscription
+
     def resolve_topic_name(self, topic: str) -> str:
         return f"/{topic}"
 
@@ -82,6 +89,30 @@ class TFMessage:
     """The message of tf2_msgs, which is not among the packages that pip can install."""
 
     transforms: list[TransformStamped]
+
+
+class FakeFrames:
+    """Stands for tf2_ros, which pip cannot install: the camera is 10 m from the frame's origin, when that is known."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self.known: set[int] = set()  # times in ms
+        node.frames = self
+
+    def place(self, position: np.ndarray, header: Header, target_frame: str) -> np.ndarray:
+        if to_nanoseconds(header.stamp) // MILLISECOND not in self.known:
+            raise LookupError("tf2 does not know it")
+        return position + np.array([10.0, 0.0, 0.0])
+
+    def destroy(self) -> None:
+        self.known.clear()
+
+
+@pytest.fixture
+def odom(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """Positions in the frame odom."""
+    monkeypatch.setattr(frames, "tf2_ros", object())
+    monkeypatch.setattr(frames, "Frames", FakeFrames)
+    return Rig(target_frame="odom", transform_wait=10.0)
 
 
 class Rig:
@@ -294,3 +325,71 @@ def test_without_tf2_msgs_the_node_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     rig.depth(1000)
     rig.see(1000)
     assert "/tf" not in rig.node.publishers and rig.positions() == [(1000, 2.0)]
+
+
+def test_a_position_in_another_frame_is_that_of_the_image_s_time(odom: Rig) -> None:
+    odom.node.frames.known = {1000}
+    odom.depth(1000, metres=2.0)
+    odom.see(1000)
+    (pose,) = odom.sent("~/position")
+    assert (pose.header.frame_id, pose.header.stamp.sec) == ("odom", 1)
+    assert (pose.pose.position.x, pose.pose.position.z) == pytest.approx((11.0, 2.0))
+    assert odom.sent("~/bearing")[0].header.frame_id == "camera", "only the position"
+    assert odom.outputs.condition({})["target frame"] == "odom"
+
+
+def test_positions_wait_for_their_transforms_and_keep_their_order(odom: Rig) -> None:
+    for milliseconds in (1000, 1100, 1200):
+        odom.depth(milliseconds, metres=milliseconds / 1000)
+        odom.see(milliseconds)
+    odom.node.frames.known = {1100, 1200}
+    odom.node.callbacks["timer"]()
+    assert odom.positions() == [], "the oldest is still awaited"
+    odom.node.frames.known |= {1000}
+    odom.node.callbacks["timer"]()
+    assert odom.positions() == [(1000, 1.0), (1100, pytest.approx(1.1)), (1200, pytest.approx(1.2))]
+    assert odom.node.warnings == []
+
+
+def test_without_a_transform_there_is_no_position_and_a_reason(odom: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(outputs.time, "monotonic", lambda: now[0])
+    for milliseconds in (1000, 1100):
+        odom.depth(milliseconds)
+        odom.see(milliseconds)
+    now[0] = 109.9
+    odom.node.callbacks["timer"]()
+    assert odom.node.warnings == []
+    now[0] = 110.0
+    odom.node.callbacks["timer"]()
+    (warning,) = odom.node.warnings
+    assert warning == (
+        "No position: no transform from 'camera' to 'odom' (the parameter target_frame) of the image's time "
+        "1.000000000 within transform_wait: tf2 does not know it"
+    )
+    assert odom.positions() == [] and warning[13:] in odom.outputs.condition({})["target frame"]
+    odom.node.frames.known = {1200}
+    odom.depth(1200)
+    odom.see(1200)
+    assert odom.positions() == [(1200, 2.0)] and odom.outputs.condition({})["target frame"] == "odom"
+
+
+def test_what_waits_for_a_transform_goes_with_its_target_and_with_the_node_s_activity(odom: Rig) -> None:
+    odom.depth(1000)
+    odom.see(1000)
+    odom.outputs.forget(1)
+    odom.node.frames.known = {1000}
+    odom.node.callbacks["timer"]()
+    assert odom.positions() == []
+    odom.outputs.stop()
+    assert odom.node.callbacks == {} and odom.node.frames.known == set()
+
+
+def test_without_tf2_ros_no_position_is_published_in_a_wrong_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "tf2_ros", None)
+    rig = Rig(target_frame="odom")
+    assert "target_frame is 'odom', but the package tf2_ros is not installed" in rig.node.warnings[0]
+    rig.depth(1000)
+    rig.see(1000)
+    assert rig.positions() == [] and len(rig.sent("~/bearing")) == 1
+    assert rig.outputs.condition({})["target frame"] == "no position: tf2_ros is not installed"
