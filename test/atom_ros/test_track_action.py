@@ -108,19 +108,16 @@ def test_simulated_time_that_begins_late_is_no_loss() -> None:
     assert goal.pass_time(1.7e9 + 3.0, is_paused=False) == (Result.LOST, "no image of target 7 came for 3.0 s")
 
 
-@pytest.mark.parametrize(
-    ("rate", "expected"),
-    [(0.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), (10.0, [1, 4, 7, 10]), (15.0, [1, 3, 5, 7, 9]), (1000.0, range(1, 11))],
-)
-def test_feedback_comes_at_the_client_s_rate(rate: float, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """30 images a second; the client's second is that of the wall."""
+@pytest.mark.parametrize(("rate", "expected"), [(0.0, 300), (1.0, 10), (10.0, 100), (12.0, 120), (1000.0, 300)])
+def test_feedback_comes_at_the_client_s_rate(rate: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 s of 30 images a second; the client's second is that of the wall."""
     goal, clock = _goal(feedback_rate=rate), [50.0]
     monkeypatch.setattr("atom_ros.track_action.time.monotonic", lambda: clock[0])
-    sent = []
-    for number in range(1, 11):
-        clock[0] = 50.0 + number / 30 + 1e-6
-        sent += [number] * (goal.see(_report(number), now=100.0) is not None)
-    assert sent == list(expected)
+    sent = 0
+    for number in range(1, 301):
+        clock[0] = 50.0 + number / 30
+        sent += goal.see(_report(number), now=100.0) is not None
+    assert abs(sent - expected) <= 1
 
 
 def test_a_change_of_state_is_fed_back_at_once() -> None:
@@ -292,8 +289,9 @@ def test_a_camera_that_dies_is_a_loss(rig: GoalRig) -> None:
 
 
 def test_a_pause_ends_no_goal(rig: GoalRig) -> None:
-    goal = rig.send(lost_timeout=0.3, max_duration=1.5).is_following()
+    rig.show()
     rig.call(SetBool, "pause", data=True)
+    goal = rig.send(lost_timeout=0.3, max_duration=1.0).is_following()
     goal.result(GoalStatus.STATUS_SUCCEEDED, Result.NONE)
     rig.call(SetBool, "pause", data=False)
 
