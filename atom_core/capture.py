@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of tensors, captured once and replayed, or else run operation by operation.
+"""Functions of tensors: captured once and replayed, or run eagerly.
 
 On a GPU, launching a hundred small kernels from Python takes longer than running them. So CUDA records them as one
 graph, which is then launched as a whole. There are two ways:
@@ -36,7 +36,7 @@ _constants: list[Callable[..., Any]] = []
 
 
 def constant(function: Function) -> Function:
-    """Marks a function whose results never change: what is compiled takes them as they are.
+    """Marks a function whose results never change, so that the compiler treats them as constants.
 
     PyTorch's own decorator would import the compiler, a second and 160 MB, into programs that do not compile.
     """
@@ -101,7 +101,7 @@ class Captured(Generic[Result]):
 
 
 class Differs(Exception):
-    """What was captured computes something else."""
+    """A captured function computes a different result."""
 
 
 class Execution:
@@ -147,7 +147,7 @@ class Execution:
         return self._is_captured and not self._is_paused and self.is_settled
 
     def renew(self) -> None:
-        """Makes the next `capture` capture anew, if that is wanted."""
+        """Makes the next `capture` capture again."""
         self._tried_in = None
 
     @contextmanager
@@ -197,7 +197,7 @@ class Execution:
 
 
 def cloned(value: Any) -> Any:
-    """A copy of a tensor, or of tuples and lists of them; other values are returned as they are."""
+    """Copies a tensor, or tuples and lists of tensors; returns other values unchanged."""
     if isinstance(value, Tensor):
         return value.clone()
     if not isinstance(value, tuple | list):
@@ -259,7 +259,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _signature(value: Any) -> Any:
-    """The shapes of tensors, and the values of all else: with others, the graph would be compiled anew."""
+    """Key of a compiled graph: the shapes of tensors and the values of everything else."""
     if isinstance(value, Tensor):
         return tuple(value.shape)
     return tuple(map(_signature, value)) if isinstance(value, tuple | list) else value

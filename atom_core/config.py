@@ -138,7 +138,7 @@ class TrackerConfig:
     # Whether what is found is the target (ours; see atom_core.long_term.redetection).
     recognition: float = _setting(
         0.6,
-        "Share of the usual match score below which a candidate is another thing; 0: never.",
+        "Share of the baseline match score below which a candidate is rejected; 0: never.",
         (0.0, 1.0),
         parameter=LIVE,
     )

@@ -43,7 +43,7 @@ class Target:
     pending_update: int = 0  # iterations of an update that the last frame left to be done
 
     def next_jitter(self) -> np.ndarray:
-        """Drawn once for many frames, so that none of them draws anew."""
+        """Random numbers drawn once for many frames."""
         self.drawn += 1
         return self.jitter[(self.drawn - 1) % len(self.jitter)]
 

@@ -121,7 +121,7 @@ class MultiTracker:
         return self._model.execution.paused()
 
     def add(self, image: np.ndarray, box: Sequence[float], target_id: int | None = None) -> int:
-        """Learns one more target, or one anew. Where this raises, all targets are as before.
+        """Learns one more target, or relearns one. If this raises, all targets are unchanged.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -181,7 +181,7 @@ class MultiTracker:
         finish_updates(list(self._targets.values()), self._model)
 
     def warm_up(self) -> None:
-        """Runs every stage once on an image of noise, so that the first real frame is not slower; the targets are kept.
+        """Runs every stage once on an image of noise, so that the first frame is not slower. Targets are kept.
 
         Where the frame step is to be captured by Inductor, this takes minutes; call it in the thread that will track.
         """

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bond with a lifecycle manager: heartbeats by which nav2's manager knows that the node lives."""
+"""The bond with a lifecycle manager: heartbeats that tell nav2's manager that the node is alive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ManagerBond:
         self._bond.start()
 
     def end(self) -> None:
-        """Tells the manager that this is no failure, and sends no more."""
+        """Ends the bond without a failure."""
         if self._bond is None:
             return
         bond, self._bond = self._bond, None

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the worker says about each target in one frame, before it becomes a message."""
+"""The worker's report on each target in one frame, before it becomes a message."""
 
 from __future__ import annotations
 

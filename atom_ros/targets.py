@@ -156,7 +156,7 @@ class Targets:
         return bool(self._orders)
 
     def next_id(self, order: Order) -> int:
-        """The number that the order's target will have. Raises LookupError if the one to replace is gone meanwhile."""
+        """The number that the order's target gets. Raises LookupError if the target to replace no longer exists."""
         with self._lock:
             self._expect_wanted(order)
             if order.target_id:

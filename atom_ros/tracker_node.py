@@ -453,7 +453,7 @@ class TrackerNode(ManagedNode):
         return response
 
     def _forget(self, target_id: int | None = None) -> None:
-        """Deletes what is shown and told of a target, or of all, without waiting for the next image."""
+        """Deletes the markers and the state of one target, or of all, without waiting for the next image."""
         if self._outputs is not None:
             self._outputs.forget(target_id)
         self._state_log.forget(target_id)

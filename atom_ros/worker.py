@@ -97,7 +97,7 @@ class Worker:
         Args:
             tracker: nobody else may use it until `stop` has returned.
             buffer: holds every frame that is put here, and older ones.
-            statistics: told of every frame.
+            statistics: counts every frame.
             settings: the node's parameters.
             logger: of the node.
             publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE
@@ -209,7 +209,7 @@ class Worker:
         return count
 
     def pause(self, is_paused: bool) -> None:
-        """Stops or goes on following the targets, which are kept; targets can be set and removed meanwhile."""
+        """Pauses or resumes tracking. Targets are kept, and can be set and removed meanwhile."""
         self._is_paused = is_paused
         self._mailbox.wake()
 
@@ -472,7 +472,7 @@ class Worker:
         return action(self._tracker)
 
     def _move_to_cpu(self, reason: str) -> None:
-        """Learns all targets again, where they were sure last. Raises RuntimeError if the worker is to be stopped."""
+        """Relearns all targets in their last TRACKING frame. Raises RuntimeError if the worker must stop."""
         if self._tracker is not None:
             self._tracker.clear()
         self._tracker = None  # the memory of its networks is needed

@@ -24,7 +24,7 @@ from atom_core.networks.weights import load as load_network
 from atom_core.tracker import AtomTracker
 
 Tree = dict[str, Any]
-_COUNTED_FRAMES = 3  # of each kind: few differ, and the dearest is told
+_COUNTED_FRAMES = 3  # of each kind: few differ, and the highest is reported
 _MEMORY_POINTS = 20  # of a video
 
 
@@ -62,7 +62,7 @@ class Plan:
 
 
 def frames_to_fill(config: TrackerConfig) -> int:
-    """After so many frames the tracker's memory of samples is full: an update costs the most from then on."""
+    """Frames until the sample memory is full; from then on an update costs the most."""
     return config.memory_size - FIRST_FRAME_CROPS - config.dropout_samples
 
 
@@ -102,7 +102,7 @@ def measure(tracker: AtomTracker, scene: DrawnScene, plan: Plan) -> Tree:
 
 
 def measure_baseline(tracker: Tracker, scene: DrawnScene, plan: Plan) -> Tree:
-    """What there is to measure of a tracker whose inside is not known: {"frames": {kind: figures}}."""
+    """Figures of any tracker, by its interface alone: {"frames": {kind: figures}}."""
     device, video = torch.device("cpu"), TrackedScene(tracker, scene)
     initialize = {"time": statistics(video.initialize(plan.initializations, partial(timed, device=device)))}
     _follow(video, plan.warm_up, device)

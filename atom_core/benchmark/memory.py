@@ -30,7 +30,7 @@ def memory(device: torch.device) -> dict[str, float | None]:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Lets the peaks begin anew at what is held now; where the system forbids it, the host's goes on."""
+    """Resets the memory peaks to the present use; the host's peak stays where the system forbids a reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):

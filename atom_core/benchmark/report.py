@@ -33,7 +33,7 @@ def table(results: Tree) -> str:
 
 
 def describe_run(results: Tree) -> str:
-    """When it was made, how busy other programs kept the machine, and by which command."""
+    """The date, the load of other programs and the command line."""
     run = results["run"]
     return f"{run['date']}, load {run['load_average']:.1f}, {run['command']}"
 

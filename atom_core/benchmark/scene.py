@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A drawn video of any size: a textured target on its round, alone, with a look-alike, or gone."""
+"""A drawn video of any size: a textured target moves in a circle, alone, with a distractor, or absent."""
 
 from __future__ import annotations
 

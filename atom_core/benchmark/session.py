@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A tracker on a drawn video that yields frames of a wished kind, each measured."""
+"""A tracker on a drawn video that produces frames of a chosen kind and measures each."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _OBJECTS = ("net_info", "constructor", "optimizer", "stats", "settings")  # obje
 
 
 def import_checkpoint(path: Path, output: Path) -> None:
-    """Writes a checkpoint of the authors' layout as a network file, float32: every number is kept.
+    """Writes a checkpoint in the authors' layout as a network file, float32, without loss.
 
     Raises:
         FileNotFoundError: if there is no such file.

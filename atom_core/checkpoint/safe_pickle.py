@@ -32,7 +32,7 @@ class Name:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """An object that the pickle wants made by a call; nothing is called.
+    """Placeholder for an object that the pickle builds by a call; nothing is called.
 
     What would be set by `__setstate__` is dropped, as is what would be appended.
     """

@@ -134,7 +134,7 @@ def mapping(value: object) -> dict[str | int, object] | None:
 
 
 def tensor_record(value: object) -> TensorRecord | None:
-    """What a file says of a tensor or parameter; None if the value is neither."""
+    """Description of a tensor or parameter in the file; None for other values."""
     match value:
         case Call(function=Name(path=path), arguments=(data, *_)) if path == _REBUILD_PARAMETER:
             value = data

@@ -33,7 +33,7 @@ KERNEL_SIGMA = 1.0  # cells; see the table above
 
 
 class Localization(NamedTuple):
-    """What the score map says of the target."""
+    """Result of localisation in the score map."""
 
     state: TrackState  # TRACKING, UNCERTAIN or LOST
     hard_negative: bool = False  # a distractor was seen, from which the filter should learn

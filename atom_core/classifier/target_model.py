@@ -52,7 +52,7 @@ def project(features: Tensor, projection: Tensor) -> Tensor:
 
 
 def gaussian_labels(centers: np.ndarray, sigma: float, map_size: int) -> np.ndarray:
-    """The wished score maps, Gaussians of height 1, as their profiles along x and along y, on the host.
+    """Label score maps: Gaussians of height 1, as profiles along x and y, on the host.
 
     Args:
         centers: (N, 2) target centres (x, y) in crop px.
@@ -147,7 +147,7 @@ class Fit(NamedTuple):
     hinge_slope: float
 
     def linearize(self, taps: Tensor) -> tuple[Tensor, Tensor]:
-        """What stays the same within a Gauss-Newton step at taps (K*K, D).
+        """The constants of one Gauss-Newton step at taps (K*K, D).
 
         Returns:
             error and curvature as responses (N, H+K-1, W+K-1), namely gamma phi' (phi - y) and gamma phi'^2: with the
@@ -221,7 +221,7 @@ Improve = Callable[[MakeBatch, int], Tensor]
 
 
 def improve_filter(batch: TrainingBatch, iterations: int) -> Tensor:
-    """New taps (K*K, D): one Gauss-Newton step of so many conjugate-gradient iterations, without a host read."""
+    """New taps (K*K, D) after one Gauss-Newton step of `iterations` conjugate-gradient iterations; no host read."""
     labels = label_maps(batch.numbers[:, :-1].view(len(batch.samples), 2, -1))
     correlation = Correlation.over(batch.samples.to(batch.taps.dtype), batch.filter_size)
     fit = Fit(correlation, labels, batch.numbers[:, -1], batch.hinge_slope)
@@ -308,11 +308,11 @@ class TargetModel:
 
     @property
     def classifier(self) -> Classifier:
-        """What tells the object from its look-alikes at this time."""
+        """The present filter, which separates the object from distractors."""
         return Classifier(self.projection, self._taps)
 
     def update(self, iterations: int, improve: Improve | None = None) -> None:
-        """Improve w2 on the stored samples by one Gauss-Newton step of so many conjugate-gradient iterations.
+        """Improve w2 on the stored samples by one Gauss-Newton step of `iterations` conjugate-gradient iterations.
 
         Args:
             iterations: how many.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames on disk, decoded one at a time, anew in each iteration: (H, W, 3) uint8 RGB."""
+"""Frames on disk, decoded one at a time in each iteration: (H, W, 3) uint8 RGB."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ class VideoFile:
 
 
 def open_video(path: Path) -> VideoFile:
-    """A video with all the frames that its header tells of."""
+    """A video that holds all frames of its header."""
     with opened_video(path) as video:
         return VideoFile(path, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))

@@ -33,7 +33,7 @@ class PixelRange:
         self.last: tuple[float, float] | None = None
 
     def to_8_bit(self, values: np.ndarray) -> np.ndarray:
-        """Pixels (H, W) or (H, W, C) of any real type as uint8; those that are uint8 come back as they are."""
+        """Pixels (H, W) or (H, W, C) of any real type as uint8; uint8 is returned unchanged."""
         if values.dtype == np.uint8:
             return values
         values = values.astype(np.float32)

@@ -153,7 +153,7 @@ def _number(path: Path) -> int:
 
 
 def _read_uav(root: Path, subset: str, images: str = "UAV123", every: int = 1) -> Iterator[Entry]:
-    """The sequences of a subset; `images` holds every so many frames of the recordings."""
+    """The sequences of a subset; `images` holds every n-th frame of the recordings."""
     for path in sorted(visible((root / "anno" / subset).glob("*.txt"))):
         boxes = read_boxes(path)
         recording, first = uav_recording(path.stem)
@@ -369,14 +369,14 @@ def _images(folder: Path) -> ImageFiles:
 
 
 def _folders_with(root: Path, pattern: str) -> list[Path]:
-    """`root` itself if a file in it matches, else each folder in it of which that is true, by name."""
+    """`root` if a file in it matches; else the folders in it that match, by name."""
     if any(root.glob(pattern)):
         return [root]
     return sorted({path.parent for path in root.glob(f"*/{pattern}")})
 
 
 def _padded(boxes: np.ndarray, count: int) -> np.ndarray:
-    """The boxes and as many rows of NaN as `count` wants more."""
+    """The boxes, padded with rows of NaN to `count` rows."""
     return np.concatenate((boxes, np.full((max(count - len(boxes), 0), 4), np.nan)))
 
 

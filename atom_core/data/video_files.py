@@ -19,7 +19,7 @@ _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 @contextlib.contextmanager
 def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
-    """A file opened by FFmpeg, which is told to drop packets of which only a part is there, and to be quiet.
+    """A file opened by FFmpeg, which drops incomplete packets and prints nothing.
 
     It would print a line for each damaged block; what is missing is for `atom_core.offline.frames` to report, once.
     """

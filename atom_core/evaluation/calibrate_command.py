@@ -25,7 +25,7 @@ WRONG_USE = 2  # exit status
 
 
 class Claims(NamedTuple):
-    """The frames in which the tracker said that it sees the target."""
+    """The frames in which the tracker reports the target as visible."""
 
     scores: np.ndarray  # (N,)
     ious: np.ndarray  # (N,) predicted

@@ -158,7 +158,7 @@ def _prepare(arguments: argparse.Namespace) -> _Evaluation:
 
 
 def _read(arguments: argparse.Namespace) -> list[Sequence]:
-    """The sequences of all folders, or clips made from what lies in them."""
+    """The sequences of all folders, or clips made from them."""
     if arguments.clips:
         return make_clips(arguments.folders, arguments.clips, arguments.count, arguments.put_aside)
     sequences = [sequence for folder in arguments.folders for sequence in read_sequences(folder, arguments.layout)]

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frames in which a tracker fails worst, with everybody's boxes drawn in."""
+"""The frames of a tracker's worst failures, with the boxes of all trackers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trackers that are to be compared: what they are called, how they are built, what their results depend on."""
+"""The trackers to compare: their names, how to build them and the settings that their results depend on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Contender:
     device: str = "auto"
 
     def seeds(self, asked: Iterable[int] | None) -> tuple[int, ...]:
-        """The seeds to run with: those that were asked for, but only one where all runs would be the same."""
+        """The seeds to run: those given, or one where the seed changes nothing."""
         seeds = (self.config.seed,) if asked is None else tuple(asked)
         return seeds if self.weights or self.name in _RANDOM_BASELINES else seeds[:1]
 

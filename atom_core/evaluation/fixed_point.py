@@ -138,7 +138,7 @@ def _generator(target: StillTarget) -> np.random.Generator:
 
 
 def _climb(scenes: Sequence[_Scene], networks: Networks, config: TrackerConfig, device: torch.device) -> list[Outcome]:
-    """All looks at some scenes, side by side, so that a GPU has a batch to compute."""
+    """All crops of some scenes as one batch for the GPU."""
     firsts, given = [scene.first for scene in scenes], [scene.target.box for scene in scenes]
     features, regions = _see(firsts, given, networks, config, device)
     crop_boxes = [

@@ -24,7 +24,7 @@ from atom_core.data import sequences
 from atom_core.evaluation.contenders import Contender
 from atom_core.evaluation.runner import Run, run_sequence
 
-_POLL_SECONDS = 0.2  # between two looks at the workers' progress
+_POLL_SECONDS = 0.2  # between two checks of the workers' progress
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ Outcome = Run | Failure
 
 
 def limit_threads(threads: int) -> None:
-    """Lets PyTorch, OpenCV and, for networks compiled from now on, OpenVINO use so many CPU threads."""
+    """Sets the number of CPU threads of PyTorch, OpenCV and, for networks compiled afterwards, OpenVINO."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 
@@ -58,7 +58,7 @@ def limit_threads(threads: int) -> None:
 def run_jobs(
     jobs: Sequence[Job], processes: int, threads: int, progress: Callable[[int], object]
 ) -> Generator[tuple[Job, Outcome]]:
-    """Makes the runs; yields each as soon as it has ended. What fails is yielded too, and the others go on.
+    """Makes the runs and yields each when it ends. Failures are yielded too; the other runs continue.
 
     Closing the iterator, as an exception in its consumer does, ends the workers after the frames at hand.
 
@@ -154,7 +154,7 @@ def _begin_worker(shared: _Shared, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot say so, and its workers would wait for ever."""
+    """Ends the worker with its parent: after a kill of the parent it would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker only"
     parent.join()

@@ -49,7 +49,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class ConfidenceCurves:
-    """What the confidence of one tracker says, over all its runs.
+    """Calibration of one tracker's confidence over all its runs.
 
     Attributes:
         tracker: its name.

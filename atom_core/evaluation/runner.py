@@ -25,7 +25,7 @@ class Tracker(Protocol):
     """Anything that can be evaluated; images are (H, W, 3), uint8, RGB, boxes (x, y, width, height) in image px."""
 
     def initialize(self, image: np.ndarray, box: tuple[float, float, float, float]) -> object:
-        """Starts anew with `box` on `image`."""
+        """Initialises the tracker with `box` on `image`."""
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Follows the target into `image`."""
@@ -33,7 +33,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """What one tracker said on one sequence of N frames. Row 0 is the given box; its time is that of initialize."""
+    """Output of one tracker on one sequence of N frames. Row 0 is the given box; its time is that of initialize."""
 
     tracker: str
     sequence: str

@@ -20,14 +20,14 @@ import numpy as np
 
 ON_TARGET = 0.1  # overlap from which a box has to do with the target
 CORRECT = 0.5  # overlap above which a confident tracker is right
-SOON = 30  # frames within which a target should be taken up again
+SOON = 30  # frames within which a target should be re-detected
 BINS = 10  # of the confidence, of equal width
 THRESHOLDS = np.arange(101) / 100  # of the confidence
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a tracker said in N frames, and what was true.
+    """A tracker's output in N frames, and the ground truth.
 
     Attributes:
         overlaps: (N,) of its box with the reference, NaN where the target is absent.

@@ -149,7 +149,7 @@ def _make_box(kind: str, image: _Image, index: int) -> Box | None:
 
 
 def _part(x: float, y: float, w: float, h: float, rng: np.random.Generator) -> Box:
-    """A half, a quarter or, of what stands upright, the head."""
+    """A half, a quarter or, of an upright object, the head."""
     choice = rng.integers(3 if h > 1.5 * w else 2)
     if choice == 2:
         return x + w / 4, y, w / 2, h / 4

@@ -94,7 +94,7 @@ class RunStore:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file, in a folder that it makes, so that nobody ever finds a part of it, even after a kill."""
+    """Writes a file atomically and creates its folder: a reader never finds a part of it, even after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")

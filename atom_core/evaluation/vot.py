@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-trax`: the tracker behind the TraX protocol, by which the VOT toolkit runs trackers.
+"""The command `atom-trax`: the tracker as a TraX server, for the VOT toolkit.
 
 Protocol: Čehovin, "TraX: The visual Tracking eXchange protocol and library", Neurocomputing 260, 2017. Its package
 `trax` (vot-trax) is imported only when the command runs. docs/vot.md tells how to run the challenges.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a target looks like: tells the target from another thing of its size.
+"""Appearance of a target: compares candidates with it.
 
 The classifier learns to tell the target from its surroundings, and the IoU predictor what an object is. Neither says
 that an object in another place is the same one. Here the backbone's features at stride 8 are pooled in a grid over the
@@ -56,7 +56,7 @@ class TemplatePatch(NamedTuple):
 
 @dataclass
 class Appearance:
-    """What one target looks like.
+    """Appearance of one target.
 
     Attributes:
         mean: (C, 1, 1), of each channel in the first frame's search region; on the device, like the features.
@@ -112,7 +112,7 @@ class Appearance:
         return pooled / max(float(np.linalg.norm(pooled)), _SHORTEST)
 
     def _learn(self, description: np.ndarray) -> None:
-        """Adds a description, unless the tracker had drifted to something else; of those after the first, 16 stay."""
+        """Adds a description unless the tracker has drifted; keeps the first and the newest 16."""
         if not self.known:
             self.known = [description]
             return

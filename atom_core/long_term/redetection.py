@@ -120,7 +120,7 @@ class Redetection:
         return Decision(TrackResult(*candidate[:5]), chosen)
 
     def _doubt(self, place: Box, candidate: Candidate, config: TrackerConfig) -> Decision:
-        """What is found in the target's place does not look like it."""
+        """The candidate at the target's place does not match the target."""
         is_like = candidate.similarity >= DOUBT_SIMILARITY and candidate.score >= DOUBT_SCORE
         if not is_like or not is_same(place, candidate.box):
             self.doubtful_frames = 0
@@ -137,7 +137,7 @@ class Redetection:
         return Decision(TrackResult(candidate.box, candidate.score, candidate.iou, state), 0)
 
     def teaches(self, result: TrackResult, config: TrackerConfig) -> bool:
-        """After a re-detection, only results that would be accepted as another one teach."""
+        """After a re-detection, only results that meet its threshold update the filter."""
         return result.state is TrackState.TRACKING and (self.cooldown == 0 or is_sure(result, config))
 
     def learn(self, decision: Decision, frame: int, config: TrackerConfig, cut_patch: CutPatch) -> None:

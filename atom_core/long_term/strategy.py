@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of a long-term strategy: what is done about look-alikes and losses of one target.
+"""The interface of a long-term strategy, which handles distractors and losses of one target.
 
 In each frame the tracker asks in this order:
 
@@ -36,7 +36,7 @@ class Decision(NamedTuple):
 
 
 class LongTerm(Protocol):
-    """What is done about look-alikes and losses of one target.
+    """Handling of distractors and losses of one target.
 
     Attributes:
         cooldown: frames to come, after a re-detection, in which only sure results are learned.

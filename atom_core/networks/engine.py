@@ -67,7 +67,7 @@ def has_bfloat16() -> bool:
 
 
 def fold_batch_norm(module: Folded) -> Folded:
-    """A copy in which convolutions have taken in the batch normalisation that follows them; kept for the next who asks.
+    """A copy with each batch normalisation folded into the convolution before it; cached.
 
     Args:
         module: in evaluation mode; in it and its parts, what comes after a convolution among the children does so in
@@ -80,7 +80,7 @@ def fold_batch_norm(module: Folded) -> Folded:
 
 @lru_cache(maxsize=16)
 def _fold(module: nn.Module, device: torch.device) -> nn.Module:
-    """The device is part of the key alone: a module that has been moved is copied anew."""
+    """`device` is part of the cache key only: a module that was moved is copied again."""
     folded = copy.deepcopy(module).to(memory_format=torch.channels_last)
     for part in folded.modules():
         for (name, conv), (next_name, norm) in pairwise(list(part.named_children())):
@@ -152,7 +152,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names
 def compile_module(
     module: nn.Module, example: Shapes, shapes: Shapes | None = None, precision: str = "float32"
 ) -> openvino.CompiledModel:
-    """A module compiled for the CPU by OpenVINO, and kept for the next who asks, on disk too (see `model_cache`).
+    """A module compiled for the CPU by OpenVINO; cached in memory and on disk (see `model_cache`).
 
     Args:
         module: in evaluation mode, of tensors alone.

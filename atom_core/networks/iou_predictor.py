@@ -27,7 +27,7 @@ class FeatureWindow(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """What the reference branch says of the target: a factor for each channel of the two test maps.
+    """The target's modulation vectors: a factor for each channel of the two test maps.
 
     (N, 256), or (N, K, 256) for K targets in each crop.
     """

@@ -45,7 +45,7 @@ class Networks:
             object.__setattr__(self, "engine", name)
 
     def prepare(self, proposals: int) -> None:
-        """Compiles what frames with so many proposals need, so that none of them waits for it."""
+        """Compiles the network for `proposals` boxes in advance, so that no frame waits for it."""
         self.refiner.prepare(proposals)
 
     def features(self, crops: Tensor) -> Features:

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a video file is as long as its own structure says. Decoders take a file that was cut off for a short one.
+"""Compares a video file's length with its own structure. Decoders read a truncated file as a short one.
 
 Only heads are read, never the frames. Sources: RFC 8794 and RFC 9559 (Matroska, WebM), ISO/IEC 14496-12 (MP4, MOV), and
 the RIFF and OpenDML descriptions of AVI.
@@ -31,7 +31,7 @@ _INDEX_BOXES = (b"moov", b"moof")
 
 
 def structural_damage(path: Path) -> str | None:
-    """What the structure of an AVI, Matroska, WebM, MP4 or MOV file tells of a missing or damaged part.
+    """The missing or damaged part of an AVI, Matroska, WebM, MP4 or MOV file, by its structure.
 
     Returns:
         A clause about the file for messages, or None where nothing is wrong or the format is another.

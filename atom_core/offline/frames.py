@@ -46,7 +46,7 @@ class FrameSource(Protocol):
         ...
 
     def __len__(self) -> int:
-        """The number of frames as far as it is known beforehand; 0 if it is not."""
+        """The number of frames; 0 if it is not known in advance."""
         ...
 
     def __iter__(self) -> Generator[Frame]:

@@ -35,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, run: dict[str, str], interval: float, device: torch.device) -> None:
-        """Goes on with what is in the folder, or starts anew where there is nothing.
+        """Resumes from the folder, or starts where it is empty.
 
         Args:
             folder: made if it is missing.

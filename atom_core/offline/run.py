@@ -36,7 +36,7 @@ class RunEnding(enum.IntEnum):
 
 @dataclass
 class Tally:
-    """What the user is told at the end."""
+    """The summary at the end of the run."""
 
     frames: int = 0
     unreadable: int = 0
@@ -83,7 +83,7 @@ class OfflineRun:
     Args:
         targets: to follow; none yet.
         events: when they are set. One that falls on an unreadable frame waits for the next.
-        sinks: get every frame, also those of an earlier run that is gone on with.
+        sinks: get every frame, also those of the earlier run when a run is resumed.
         journal: keeps what going on needs; None for a camera, to whose frames there is no way back.
     """
 
@@ -122,7 +122,7 @@ class OfflineRun:
         return RunEnding.INCOMPLETE if self.tally.unreadable or self.pending or source.damage else RunEnding.COMPLETE
 
     def complaints(self, source: FrameSource) -> Iterator[str]:
-        """What of the recording or of the user's wishes could not be used."""
+        """Parts of the recording or of the request that were skipped."""
         if source.damage:
             yield f"{source.damage}; the results hold the {self.tally.frames} frames that could be read"
         if self.tally.unreadable:
@@ -140,7 +140,7 @@ class OfflineRun:
         return RunEnding.INTERRUPTED
 
     def _result(self, frame: Frame) -> FrameResult:
-        """The frame's result: the earlier run's where there is one, else found now."""
+        """The frame's result: of the earlier run where there is one, else computed now."""
         earlier = self._journal.results if self._journal is not None else []
         if self.tally.frames < len(earlier):
             return self._repeat(earlier[self.tally.frames], frame)

@@ -39,7 +39,7 @@ class NumberedTargets:
         return f"{self._tracker.network_name} on {self._tracker.device} by {self._tracker.engine}"
 
     def set(self, target_id: int, image: np.ndarray, box: Box) -> TargetResult:
-        """Learns a target, or learns it anew.
+        """Learns a target, also one that is known already.
 
         Raises:
             ValueError: if the box cannot be used; the targets stay as they are.

@@ -100,7 +100,7 @@ class Geometry(NamedTuple):
 
     @classmethod
     def of(cls, cells: int) -> Geometry:
-        """For maps of so many cells a side, at most; float64, on the CPU."""
+        """For maps of at most `cells` cells a side; float64, on the CPU."""
         slopes = edge_matrix()[0::2, :EDGES].T.contiguous()  # of x and width
         return cls(
             torch.arange(cells, dtype=torch.float64)[:, None],
@@ -213,7 +213,7 @@ class IoUSurface(NamedTuple):
 
 
 def side_lengths(boxes: Tensor) -> Tensor:
-    """Width and height (P, 2), at least _SMALLEST: then what is divided by them stays finite."""
+    """Width and height (P, 2), at least _SMALLEST, so that quotients stay finite."""
     return boxes[:, 2:].clamp(min=_SMALLEST)
 
 

@@ -261,7 +261,7 @@ class OpenVinoRefiner:
         self._functions: dict[int, tuple[Request, Request]] = {}
 
     def prepare(self, proposals: int) -> None:
-        """Compiles for so many proposals and runs it once, if that has not been done."""
+        """Compiles for `proposals` boxes and runs it once, unless that was done."""
         if proposals in self._functions:
             return
         cells = self._crop_size // 8

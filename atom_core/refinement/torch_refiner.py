@@ -50,7 +50,7 @@ class Refiner(Protocol):
         ...
 
     def prepare(self, proposals: int) -> None:
-        """Makes ready for so many proposals, so that the first frame is not slower."""
+        """Prepares for `proposals` boxes, so that the first frame is not slower."""
         ...
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Backbone features of many pairs, computed once and kept in memory as float16.
+"""Backbone features of many pairs, computed once and held in memory as float16.
 
 The backbone is frozen, so its features of a fixed crop never change; only the window about the target that the
 proposals can reach is kept. A pair is a function of (seed, slot, version) alone, so that a bank can be rebuilt exactly,

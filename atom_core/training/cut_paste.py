@@ -141,7 +141,7 @@ class CutPaste:
         return views[0], views[1]
 
     def _draw_object(self, kind: int, rng: np.random.Generator) -> tuple[Patch, Patch]:
-        """One object of a set as it looks in each view."""
+        """The pictures of one object in each view."""
         tracks = self._sets[kind]
         track = tracks[rng.integers(len(tracks))]
         index, first = track[rng.integers(len(track))]

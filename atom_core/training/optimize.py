@@ -38,7 +38,7 @@ def learning_rate(config: TrainingConfig, batch: int) -> float:
 
 
 def compute_type(precision: str, device: torch.device) -> torch.dtype:
-    """What a setting `precision` stands for on a device: float16 is for GPUs alone."""
+    """The data type of a `precision` setting on a device; float16 is for GPUs only."""
     return torch.float32 if device.type != "cuda" and precision == "float16" else getattr(torch, precision)
 
 

@@ -35,7 +35,7 @@ State = dict[str, Any]
 
 
 class RunFolder:
-    """Keeps what a run needs to go on exactly, and what its user wants to see.
+    """Writes checkpoints for an exact resume, and the figures for the user.
 
     `checkpoint.pt` holds it all: the settings, the log's records and the run's state. `settings.json`, `log.jsonl` (a
     JSON object a line) and `tensorboard/` are for reading.

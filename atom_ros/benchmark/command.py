@@ -57,7 +57,7 @@ _PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 _TIMEOUT = 300.0  # s, for the node to load and to learn a target on a busy machine
 _TARGET = 0.15  # side of the target, as a share of the image's height
 _PHASES = ("idle", "tracking", "services", "delay")
-_CYCLE = 60  # images after which the target is back where it began
+_CYCLE = 60  # images in one cycle of the target's path
 _COUNTS = ("received", "processed", "dropped", "failed", "duplicates", "out of order")  # in the diagnostics
 _PAUSES = (0.01, 0.06)  # s between two calls of a service: at all moments of the tracker's work
 _DISCOVERY_SECONDS = 0.5  # for the middleware: the first answer to a client that has just been made takes it 80 ms
@@ -175,7 +175,7 @@ class Listener:
 
 @contextlib.contextmanager
 def running_node(parameters: dict[str, str]) -> Iterator[tuple[subprocess.Popen, Listener]]:
-    """The node's process with these parameters, and who listens to it."""
+    """The node's process with these parameters, and a listener to its topics."""
     command = [sys.executable, "-m", "atom_ros.run_tracker", "--ros-args", "-r", f"__ns:={_NAMESPACE}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
@@ -325,7 +325,7 @@ def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, objec
 
 @contextlib.contextmanager
 def _environment(name: str, value: Path | None) -> Iterator[None]:
-    """For processes that are started meanwhile; None leaves the variable as it is."""
+    """Sets a variable for processes started in the block; None leaves it unchanged."""
     before = os.environ.get(name)
     if value is not None:
         os.environ[name] = str(value.resolve())

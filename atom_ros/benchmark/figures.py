@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Spread:
-    """What is told of a series of times, ms."""
+    """Summary of a series of times, in ms."""
 
     count: int
     median: float

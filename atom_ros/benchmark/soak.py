@@ -116,7 +116,7 @@ def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[L
 
 
 def _has_news(listener: Listener) -> Callable[[], bool]:
-    """Whether Tracks come; for `wait_until`, which also looks whether the process is there."""
+    """Condition for `wait_until`: Tracks arrive."""
 
     def condition() -> bool:
         if time.monotonic() - listener.last_arrival > _PATIENCE:

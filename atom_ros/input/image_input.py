@@ -24,7 +24,7 @@ from atom_ros.frame_buffer import to_nanoseconds
 from atom_ros.images import ImageMessage
 from atom_ros.parameters import Settings
 
-_PERIOD = 0.5  # s between two looks at the publishers
+_PERIOD = 0.5  # s between two checks of the publishers
 _LOG_INTERVAL = 30.0  # s between two warnings
 _RELIABLE, _BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 
@@ -112,7 +112,7 @@ class ImageInput:
             self._subscribe(wanted)
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
-        """Subscribes anew. The subscription before goes on until this one delivers, so that no image is missed."""
+        """Subscribes again. The former subscription stays until this one delivers, so that no image is missed."""
         if self._former is not None:
             self._node.destroy_subscription(self._former)
         self._former, self._subscription = self._subscription, None

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Notices inputs that never come, and says what is there instead and what to change."""
+"""Reports inputs that never arrive, the topics that exist instead, and the remedy."""
 
 from __future__ import annotations
 

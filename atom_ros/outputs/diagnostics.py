@@ -138,7 +138,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Condition:
-    """How the node is at this moment."""
+    """The node's present condition."""
 
     lifecycle: str  # the node's lifecycle state, in words
     state: str  # the targets' states, in words

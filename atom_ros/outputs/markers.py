@@ -59,7 +59,7 @@ class PlacedTarget:
 
     @property
     def point(self) -> np.ndarray:
-        """The position, or else the point of the ray at 1 m."""
+        """The position; where it is unknown, the point on the ray at 1 m."""
         return self.ray if self.position is None else self.position
 
 

@@ -97,7 +97,7 @@ class Outputs:
         self._classes = classes | {target_id: class_id}
 
     def wants_image(self) -> bool:
-        """Whether somebody looks at the debug image."""
+        """Whether the debug image has a subscriber."""
         return any(p.get_subscription_count() > 0 for p in (self._debug_image, self._compressed))
 
     def start(self, image: str) -> None:

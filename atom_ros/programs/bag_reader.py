@@ -100,7 +100,7 @@ class BagReader:
     def _rest(
         self, reader: Reader | McapRows | SqliteRows, topics: Collection[str], seen: Counter, error: Exception
     ) -> Iterator[Message]:
-        """The messages that a reader has not delivered before it failed, as far as they can be read."""
+        """The readable messages that a reader had not delivered before it failed."""
         files = list(self._rows_of(reader))
         for rows in files:
             for message in rows.messages([c for c in rows.connections if c.topic in topics]):
@@ -114,7 +114,7 @@ class BagReader:
             self._note(f"{printable(str(reader.path))} is damaged ({_reason(error)})")
 
     def _note(self, damage: str) -> None:
-        """Keeps the first thing that is wrong."""
+        """Keeps the first damage found."""
         self.damage = self.damage or damage
 
     def _open_parts(self, error: Exception) -> None:

@@ -33,7 +33,7 @@ PARAMETERS = (  # name, default, description
 
 
 class TargetFollower(Node):
-    """Keeps the target in the image's middle and at a certain height in it, which stands for the distance."""
+    """Keeps the target in the image's centre and at a fixed height, which stands for the distance."""
 
     def __init__(self) -> None:
         super().__init__("follow_target")

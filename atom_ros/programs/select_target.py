@@ -57,7 +57,7 @@ class NoDisplay(RuntimeError):
 
 
 class Phase(Enum):
-    """What the window is at."""
+    """The window's state."""
 
     LIVE = auto()  # shows the newest image
     DRAWING = auto()  # the button is down; the image stands still
@@ -66,7 +66,7 @@ class Phase(Enum):
 
 
 class ImageSource:
-    """The newest image of a topic; it is decoded by whoever takes it.
+    """The newest image of a topic; the caller decodes it.
 
     It subscribes as reliably as the publishers allow: large images are lost under best effort, and a best-effort camera
     cannot serve a reliable subscription.
@@ -265,7 +265,7 @@ class SelectionWindow:
         self._root.update_idletasks()
 
     def _draw(self) -> None:
-        """Draws the image anew: it is another one, or the window has another size."""
+        """Redraws the image, after a new image or a new window size."""
         if self._shown is None:
             return
         pixels = self._shown.rgb

@@ -82,7 +82,7 @@ class VideoCamera(Node):
         self.context.on_shutdown(self._stopped.set)
 
     def stop(self) -> None:
-        """Has `run` return after the image that it is at; may be called from any thread."""
+        """Makes `run` return after the present image; may be called from any thread."""
         self._stopped.set()
 
     def run(self) -> None:

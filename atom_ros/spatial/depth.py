@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The distance of a target from an aligned depth image (REP 118), in which every box holds background, too."""
+"""The distance of a target from an aligned depth image (REP 118). Every box also holds background."""
 
 from __future__ import annotations
 

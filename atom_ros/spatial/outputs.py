@@ -378,7 +378,7 @@ class SpatialOutputs:
         self._shown -= target_ids
 
     def _complain(self, subject: str, trouble: ValueError | cv2.error | str) -> None:
-        """Says what is wrong with an input: once, and no faster where it is always something else."""
+        """Logs what is wrong with an input: once, and at most at a fixed rate where the reason changes."""
         now = time.monotonic()
         text, since = self._complaints.get(subject, ("", -_LOG_INTERVAL))
         if text != str(trouble) and now - since >= _LOG_INTERVAL:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -148,10 +148,13 @@ def _token(name: str, value: object) -> str:
 
 
 def _value(name: str, value: object) -> bool | int | float | str:
-    number = type(value) in (int, float) and math.isfinite(value) and abs(value) < 2**63
-    if not (isinstance(value, bool) or number or (isinstance(value, str) and len(value) <= _MAX_TEXT)):
-        raise ProtocolError(f"{name} is {_shown(value)}; expected a number, true, false or a text")
-    return value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < 2**63:  # false for NaN too, and never overflows
+        return value
+    if isinstance(value, str) and len(value) <= _MAX_TEXT:
+        return value
+    raise ProtocolError(f"{name} is {_shown(value)}; expected a number, true, false or a text")
 
 
 def _shown(value: object) -> str:
@@ -159,7 +162,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-_FIELDS = {
+_FIELDS: Mapping[str, Mapping[str, Callable[[str, Any], Any]]] = {
     "hello": {"token": _token},
     "ack": {"sequence": _sequence},
     "watch": {"on": _flag},

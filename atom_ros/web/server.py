@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,7 +295,7 @@ class Server:
     async def _report_forever(self) -> None:
         while True:
             for session in list(self._sessions):
-                session.report(lambda session=session: self._state(session))
+                session.report(partial(self._state, session))
             await asyncio.sleep(_STATE_PERIOD)
 
     def _state(self, session: Session) -> Json:

@@ -274,7 +274,11 @@ class TrackerLink:
 
     def _hand_over(self, callback: Callable[..., None]) -> Callable[..., None]:
         """What the executor is to call: it has the event loop call `callback`."""
-        return lambda *arguments: self._loop.call_soon_threadsafe(callback, *arguments)
+
+        def hand_over(*arguments: Any) -> None:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+        return hand_over
 
 
 def _settle(answer: asyncio.Future[Any], done: Any) -> None:

@@ -1,3 +1,3 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic clips with known truth, rendered from still images and sequences as they are read."""
+"""Synthetic clips with ground truth, rendered on demand from still images and sequences."""

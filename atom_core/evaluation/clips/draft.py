@@ -129,7 +129,7 @@ class Draft:
         )
 
     def _camera(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scales (N,) and offsets (N, 2): it follows the target, turns away and shakes, and stays within the world."""
+        """Scales (N,) and offsets (N, 2) of the camera, which follows the target, turns away and shakes."""
         half = np.array(self.view) / 2
         scales = np.maximum(np.exp(self.zooms), (2 * half / self.world).max())
         followed = smoothed(self.paths[:, :2] + self.paths[:, 2:] / 2, _FOLLOW)

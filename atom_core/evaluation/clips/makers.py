@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Short clips of 30 frames for a quick look at drift, and long ones in which the target goes and comes back.
+"""Short clips of 30 frames to check drift, and long ones in which the target leaves and returns.
 
 A clip is determined by the material and its seed. Long clips of odd seeds are put aside: nothing is chosen by them.
 """
@@ -37,7 +37,7 @@ def short_clip(material: Material, seed: int) -> Scene:
 
 
 def long_clip(material: Material, seed: int) -> Scene:
-    """200 to 400 frames: hidden, out of view and back, cuts, changed looks, look-alikes.
+    """200 to 400 frames with occlusions, absences, cuts, changes of appearance and distractors.
 
     Raises:
         ValueError: if many files in a row cannot be used.
@@ -48,7 +48,7 @@ def long_clip(material: Material, seed: int) -> Scene:
 def _first_usable(
     make: Callable[[Material, np.random.Generator], Scene], material: Material, seed: tuple[int, int]
 ) -> Scene:
-    """The first scene in which the target is seen from the beginning and has a size to be tracked at."""
+    """The first scene whose target is visible from the first frame and large enough to track."""
     problem = "the target is not in view in the first frame"
     for attempt in range(_TRIES):
         try:
@@ -111,7 +111,7 @@ def _ramped(draft: Draft, start: int, end: int) -> np.ndarray:
 
 
 def _hide(draft: Draft, start: int, end: int, material: Material, share: tuple[float, float] = (0.0, 0.0)) -> None:
-    """A thing slides before the target, stays, and goes; `share` of it stays open."""
+    """An occluder slides over the target, stays and leaves; `share` of the target remains visible."""
     rng, boxes = draft.rng, draft.boxes()
     size = boxes[start:end, 2:].max(0) * rng.uniform(1.3, 2.0, 2)
     picture = read_image(material.backgrounds[rng.integers(len(material.backgrounds))])
@@ -162,7 +162,7 @@ def _leave(draft: Draft, start: int, end: int, material: Material) -> None:
 
 
 def _cut(draft: Draft, start: int, end: int, material: Material) -> None:
-    """Another scene for a while, at times with a look-alike in it."""
+    """A cut to another scene, sometimes with a distractor in it."""
     rng, (width, height) = draft.rng, draft.view
     picture = read_image(material.backgrounds[rng.integers(len(material.backgrounds))])
     ratio = max((width + 40) / picture.shape[1], (height + 40) / picture.shape[0])
@@ -187,7 +187,7 @@ def _change_looks(draft: Draft, start: int, end: int, material: Material) -> Non
 
 
 def _pass_by(draft: Draft, start: int, end: int, material: Material) -> None:
-    """A look-alike passes near the target, or comes near and stays to the end."""
+    """A distractor passes near the target, or stays near it to the end."""
     rng, boxes = draft.rng, draft.boxes()
     patch = draft.look_alikes()
     side = draft.side * rng.uniform(0.8, 1.2)
@@ -228,6 +228,6 @@ def _sprite(draft: Draft, patch: np.ndarray, centers: np.ndarray, size: np.ndarr
 
 
 def _paste_into(background: np.ndarray, patch: np.ndarray, center: np.ndarray, size: np.ndarray) -> None:
-    """Pastes a patch as it is shaped, of the area of a size (2,)."""
+    """Pastes a patch with its own aspect ratio and the area of `size` (2,)."""
     ratio = np.sqrt(np.prod(size) / np.prod(patch.shape[:2]))
     paste(background, patch, center, ratio * np.array(patch.shape[1::-1]))

@@ -121,7 +121,7 @@ def cut_out(image: Path, mask: Path) -> np.ndarray:
 
 
 def crop_out(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """A patch (h, w, 4) uint8 of what is in a box, within an ellipse: a look-alike where there is no mask."""
+    """A patch (h, w, 4) uint8 of a box's content inside an ellipse: a distractor where there is no mask."""
     x, y, width, height = box
     left, top = max(0, round(x)), max(0, round(y))
     pixels = image[top : max(top + 2, round(y + height)), left : max(left + 2, round(x + width))]

@@ -20,7 +20,7 @@ _EDGE = 0.7  # view px, of the soft edge of a pasted thing
 
 @dataclass(frozen=True)
 class Sprite:
-    """A thing that is pasted into the scene.
+    """A picture pasted into the scene.
 
     Attributes:
         patches: pictures (h, w, 4) uint8: RGB and, in the last channel, where the thing is; its box is the whole patch.
@@ -44,7 +44,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen, frame by frame.
+    """The content of each frame.
 
     Attributes:
         background: the world's picture (H, W, 3) uint8 RGB in a frame.

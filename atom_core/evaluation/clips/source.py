@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic clips as sequences for the evaluation: nothing is on disk, frames are rendered as they are read."""
+"""Synthetic clips as sequences for the evaluation; frames are rendered on demand, nothing is on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUALITY = 95  # of jpeg
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """The frames of one clip, made anew in each iteration: (H, W, 3) uint8 RGB."""
+    """The frames of one clip, rendered in each iteration: (H, W, 3) uint8 RGB."""
 
     kind: str
     material: Material
