@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from typing import TypeAlias
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
@@ -31,8 +32,8 @@ from atom_ros.worker import Worker
 from atom_tracker.action import TrackTarget
 from atom_tracker.msg import Track
 
-Goal = TrackTarget.Goal
-Result = TrackTarget.Result
+Goal: TypeAlias = TrackTarget.Goal
+Result: TypeAlias = TrackTarget.Result
 
 _FEEDBACK = QoSProfile(depth=10)
 _RESULT_TIMEOUT = 60  # s for which an ended goal's result can be asked for; every change of a goal sends all of them

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,8 +125,8 @@ class World:
             columns = (np.arange(left, right, dtype=np.float32) - x) / width * self._target.shape[1] - 0.5
             rows = (np.arange(top, bottom, dtype=np.float32) - y) / height * self._target.shape[0] - 0.5
             if columns.size and rows.size:
-                maps = np.meshgrid(columns, rows)
-                drawn = cv2.remap(self._target, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                x_map, y_map = np.meshgrid(columns, rows)
+                drawn = cv2.remap(self._target, x_map, y_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
                 image[top:bottom, left:right] = drawn
                 depth[top:bottom, left:right] = self.place[0]
         return image, depth
@@ -139,7 +140,7 @@ def _pattern(rng: np.random.Generator, width: int, height: int, columns: int, ro
 class SimulatedRobot(Node):
     """The node; `run` does the work."""
 
-    def __init__(self, **node_arguments: object) -> None:
+    def __init__(self, **node_arguments: Any) -> None:
         """Args: those of rclpy's Node, without a name. Raises ValueError if a parameter cannot be used."""
         super().__init__("robot", **node_arguments)
         accept_whole_numbers(self, [name for name, default, _ in PARAMETERS if isinstance(default, float)])
@@ -172,7 +173,7 @@ class SimulatedRobot(Node):
 
     def run(self) -> None:
         """Publishes what the camera sees and moves on, until `stop` is called or ROS is shut down."""
-        box = ",".join(f"{value:.0f}" for value in self.world.box)
+        box = ",".join(f"{value:.0f}" for value in self.world.box or ())
         self.get_logger().info(f"The target's box is {box}; it walks as soon as the robot moves")
         while not self._stopped.is_set():
             self._answered.clear()

@@ -171,8 +171,9 @@ class SpatialOutputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
-        if self._frames is not None:
+        if self._retry is not None:
             self._node.destroy_timer(self._retry)
+        if self._frames is not None:
             self._frames.destroy()
             self._frames = self._retry = None
         with self._lock:
