@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test oldest lint fuzz soak shell clean distclean
+.PHONY: help env demo test test-fast oldest lint fuzz soak shell clean distclean
 
 # The interpreter that .venv is made with: Python 3.11 or 3.12.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
 OPEN := source tools/env.bash && export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST &&
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo 'ARGS="..." is handed on to the program, for instance: make demo ARGS=--lockstep'
 
 env:  ## build or update the environment: .venv, the pinned packages, the ROS interfaces
@@ -30,6 +30,9 @@ test: env  ## check the style and the types, then run every test with real ROS 2
 	@$(OPEN) { status=0; ruff check . || status=1; ruff format --check . || status=1; \
   mypy || status=1; \
 	  python -m pytest $(ARGS) || status=1; exit $$status; }
+
+test-fast: env  ## run the quick tests: no processes, no nodes, no training, no tracking
+	@$(OPEN) python -m pytest -n 2 --dist loadfile -m 'not (process or node or training or tracking)' $(ARGS)
 
 oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch supported, in .venv-oldest
 	@$(or $(shell command -v python3.12),$(PYTHON)) tools/oldest.py $(ARGS)

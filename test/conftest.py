@@ -1,5 +1,7 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import settings
@@ -10,6 +12,65 @@ from atom_core.networks import weights
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
+
+# What `make test-fast` leaves out, by file or folder.
+SLOW = {
+    "process": (  # programs, ROS nodes as processes, worker processes, pip
+        "atom_core/evaluation/test_command.py",
+        "atom_core/evaluation/test_parallel.py",
+        "atom_core/evaluation/test_vot.py",
+        "atom_core/networks/test_model_cache.py",
+        "atom_core/networks/test_openvino_model.py",
+        "atom_core/offline/test_command.py",
+        "atom_ros/benchmark/test_command.py",
+        "atom_ros/input/test_image_input.py",
+        "atom_ros/input/test_target_inputs.py",
+        "atom_ros/programs",
+        "atom_ros/test_ending.py",
+        "atom_ros/test_fuzz.py",
+        "atom_ros/test_launch.py",
+        "atom_ros/test_restarts.py",
+        "atom_ros/test_tracker_node.py",
+        "atom_ros/test_weights.py",
+        "demo/test_processes.py",
+        "test_packaging.py",
+    ),
+    "node": (  # ROS nodes in the test's process, over DDS
+        "atom_ros/input/test_watch.py",
+        "atom_ros/outputs/test_publishers.py",
+        "atom_ros/spatial/test_outputs.py",
+        "atom_ros/test_bursts.py",
+        "atom_ros/test_operations.py",
+        "atom_ros/test_target_client.py",
+        "atom_ros/test_track_action.py",
+        "atom_ros/test_worker.py",
+        "atom_ros/web",
+        "demo/test_nodes.py",
+    ),
+    "training": (
+        "atom_core/training/test_command.py",
+        "atom_core/training/test_distill.py",
+        "atom_core/training/test_distributed.py",
+        "atom_core/training/test_loop.py",
+        "atom_core/training/test_pretrained.py",
+    ),
+    "tracking": (  # real networks over many frames
+        "atom_core/evaluation/test_calibrate_command.py",
+        "atom_core/evaluation/test_fixed_point.py",
+        "atom_core/evaluation/test_fixed_point_command.py",
+        "atom_core/test_multi_tracker.py",
+        "atom_core/test_tracker.py",
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    marks = {root / name: mark for mark, names in SLOW.items() for name in names}
+    for item in items:
+        for place in (item.path, *item.path.parents):
+            if place in marks:
+                item.add_marker(marks[place])
 
 
 @pytest.fixture(scope="session")

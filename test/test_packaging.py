@@ -3,11 +3,13 @@
 """What the package promises to those who install it: by colcon on a robot, or by pip without ROS."""
 
 import ast
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from importlib import metadata
 from pathlib import Path
@@ -100,7 +102,8 @@ def _numbers(version: str) -> list[int]:
 def test_one_lower_bound_in_all_files_and_it_is_tested():
     """The oldest versions that `make oldest` tests are those that pip and the robot's file ask for."""
     robot = bounds((ROOT / "requirements" / "robot.txt").read_text().splitlines())
-    pip = bounds(re.findall(r'"([\w-]+>=[\d.]+)"', (ROOT / "setup.py").read_text()))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pip = bounds([*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())])
     oldest = bounds((ROOT / "requirements" / "oldest.txt").read_text().splitlines())
     assert {name: robot[name] for name in robot.keys() & pip.keys()} == {
         name: pip[name] for name in robot.keys() & pip.keys()

@@ -32,6 +32,8 @@ from atom_core.long_term.strategy import CutPatch, Decision, Size
 from atom_core.result import TrackResult, TrackState
 
 _BASELINE_FRAMES = 5
+# No settings: they follow from how similarity is computed, not from the camera or the target, and fit only one another.
+# `recognition` is the setting: 0 switches the comparison off.
 DOUBT_SCORE = 0.6  # from which a candidate that does not look like the target is followed as doubtful
 DOUBT_SIMILARITY = 0.35  # likewise
 DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
