@@ -175,7 +175,7 @@ class SpatialOutputs:
             self._node.destroy_timer(self._retry)
         if self._frames is not None:
             self._frames.destroy()
-            self._frames = self._retry = None
+        self._frames = self._retry = None
         with self._lock:
             self.forget()
             self._depths.clear()
