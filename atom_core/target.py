@@ -77,7 +77,8 @@ def learn_first_frame(image: Tensor, box: Box, networks: Networks, config: Track
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))
     centers = torch.cat((centers, centers[:1].expand(config.dropout_samples, 2)))
     labels = make_labels(centers.numpy(), config)
-    classifier = TargetModel.learn_first_frame(samples, labels, config, generator, networks.precision)
+    sample_type = networks.sample_type or networks.precision
+    classifier = TargetModel.learn_first_frame(samples, labels, config, generator, sample_type)
     jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
     return Target(box, (image.shape[1], image.shape[0]), classifier, modulation, long_term, jitter.numpy())
 

@@ -32,6 +32,10 @@ class Correlation(NamedTuple):
 
     Responses (N, H+K-1, W+K-1) are taken wherever the filter touches the map. The scores (N, H, W) are those of the
     padded convolution: score cell i sees the inputs i - K//2 .. i + (K-1)//2, for the 4x4 filter i-2 .. i+1.
+
+    Its products are of the samples' type, float32 or bfloat16, and everything else is of the taps'. A processor with
+    instructions for bfloat16 takes a quarter to a half of the time for them. Each product's factors are then rounded
+    to 8 bits; their sums are not.
     """
 
     rows: Tensor  # (N, H*W, D)
@@ -47,21 +51,25 @@ class Correlation(NamedTuple):
 
     def responses(self, taps: Tensor) -> Tensor:
         """Taps (K*K, D) -> responses (N, H+K-1, W+K-1)."""
-        each = torch.bmm(taps.expand(len(self.rows), -1, -1), self.rows.mT)  # (N, K*K, H*W)
+        factors = taps.to(self.rows.dtype).expand(len(self.rows), -1, -1)
+        each = torch.bmm(factors, self.rows.mT).to(taps.dtype)  # (N, K*K, H*W)
         return _shifted_sum(each.unflatten(2, (self.height, self.width)), self.k)
 
-    def windows(self, responses: Tensor) -> Tensor:
-        """What each tap of each cell meets in responses (N, H+K-1, W+K-1) -> (K*K, N*H*W).
+    def transposed(self, responses: Tensor) -> Tensor:
+        """The transpose of `responses`: (N, H+K-1, W+K-1) -> (K*K, D)."""
+        return (self._windows(responses).to(self.rows.dtype) @ self.rows.flatten(0, 1)).to(responses.dtype)
 
-        The map's transpose is the product of this and `cells`, left to the caller, who has something to add to it.
-        """
+    def transposed_plus(self, responses: Tensor, taps: Tensor, factor: float, sign: int = 1) -> Tensor:
+        """The responses `transposed`, times sign, plus factor * taps (K*K, D); one operation where types are equal."""
+        if self.rows.dtype == taps.dtype:
+            cells = self.rows.flatten(0, 1)
+            return torch.addmm(taps, self._windows(responses), cells, beta=factor, alpha=sign)
+        return torch.add(factor * taps, self.transposed(responses), alpha=sign)
+
+    def _windows(self, responses: Tensor) -> Tensor:
+        """What each tap of each cell meets in responses (N, H+K-1, W+K-1) -> (K*K, N*H*W)."""
         windows = responses.unfold(1, self.height, 1).unfold(2, self.width, 1)  # (N, K, K, H, W)
         return windows.permute(1, 2, 0, 3, 4).contiguous().view(self.k**2, -1)
-
-    @property
-    def cells(self) -> Tensor:
-        """The samples' cells (N*H*W, D)."""
-        return self.rows.flatten(0, 1)
 
     def scores(self, responses: Tensor) -> Tensor:
         """The scores (N, H, W) among the responses."""

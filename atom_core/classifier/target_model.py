@@ -162,17 +162,16 @@ class Fit(NamedTuple):
 
 def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEquations:
     """The Gauss-Newton system for the filter alone, taps (K*K*D,)."""
-    correlation, shape = fit.correlation, (fit.correlation.k**2, -1)
-    cells = correlation.cells
+    correlation = fit.correlation
+    shape = correlation.k**2, -1
     error, curvature = fit.linearize(taps.view(shape))
 
     def apply(p: Tensor) -> Tensor:
         p = p.view(shape)
-        u = correlation.windows(curvature * correlation.responses(p))
-        return torch.addmm(p, u, cells, beta=regularization).flatten()
+        return correlation.transposed_plus(curvature * correlation.responses(p), p, regularization).flatten()
 
-    u = correlation.windows(error)
-    return NormalEquations(apply, torch.addmm(taps.view(shape), u, cells, beta=-regularization, alpha=-1).flatten())
+    descent = correlation.transposed_plus(error, taps.view(shape), -regularization, sign=-1)
+    return NormalEquations(apply, descent.flatten())
 
 
 def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float, float]) -> NormalEquations:
@@ -192,7 +191,7 @@ def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float
 
     def transposed(responses: Tensor, v: Tensor, sign: int) -> Tensor:
         """J^T of the responses plus regularization * v, all times sign."""
-        by_product = correlation.windows(responses) @ correlation.cells  # (K*K, C)
+        by_product = correlation.transposed(responses)  # (K*K, C)
         v1, v2 = split(v)
         first = torch.addmm(v1, w2.T, by_product, beta=sign * regularization[0], alpha=sign)
         second = torch.addmm(v2, by_product, w1.T, beta=sign * regularization[1], alpha=sign)
@@ -223,7 +222,9 @@ Improve = Callable[[MakeBatch, int], Tensor]
 def improve_filter(batch: TrainingBatch, iterations: int) -> Tensor:
     """New taps (K*K, D) after one Gauss-Newton step of `iterations` conjugate-gradient iterations; no host read."""
     labels = label_maps(batch.numbers[:, :-1].view(len(batch.samples), 2, -1))
-    correlation = Correlation.over(batch.samples.to(batch.taps.dtype), batch.filter_size)
+    # float16 has too small a range for the products.
+    products = torch.bfloat16 if batch.samples.dtype == torch.bfloat16 else batch.taps.dtype
+    correlation = Correlation.over(batch.samples.to(products), batch.filter_size)
     fit = Fit(correlation, labels, batch.numbers[:, -1], batch.hinge_slope)
     equations = partial(filter_equations, fit=fit, regularization=batch.regularization)
     return minimize(equations, batch.taps.flatten(), steps=1, cg_iterations=iterations).view_as(batch.taps)
@@ -277,7 +278,8 @@ class TargetModel:
             labels: (N, 2, H), see `gaussian_labels`.
             config: sizes, regularisation and iterations.
             generator: on the CPU; draws the start of w1 and w2.
-            memory_dtype: in which samples are kept; learning is in the features' own.
+            memory_dtype: in which samples are kept. With bfloat16, the products of learning are in it too; all else is
+                in the features' own, as it is with any other.
         """
         channels, depth, k = features.shape[1], config.projected_channels, config.filter_size
         projection = torch.randn(depth, channels, generator=generator) / math.sqrt(channels)
@@ -287,7 +289,8 @@ class TargetModel:
         scales = [torch.full_like(part, scale) for part, scale in zip(start, regularization, strict=True)]
         gamma = features.new_full((len(features),), 1 / len(features))
         maps = label_maps(torch.from_numpy(labels).to(features))
-        fit = Fit(Correlation.over(features, k), maps, gamma, config.hinge_slope)
+        products = torch.bfloat16 if memory_dtype == torch.bfloat16 else features.dtype
+        fit = Fit(Correlation.over(features.to(products), k), maps, gamma, config.hinge_slope)
         learned = minimize(
             partial(joint_equations, fit=fit, depth=depth, regularization=regularization),
             torch.cat(start).to(features),

@@ -29,7 +29,8 @@ class Networks:
         backbone: the same for first and later frames.
         iou_net: for its reference branch, by PyTorch.
         refiner: the test branch, and the ascent on its prediction.
-        precision: that PyTorch runs its part in, and keeps samples in.
+        precision: that PyTorch runs its part in.
+        sample_type: in which the classifier keeps and multiplies samples; None: as `precision`.
         engine: what computes the networks, and how, such as "OpenVINO 2026.4.1, float32".
     """
 
@@ -38,6 +39,7 @@ class Networks:
     refiner: Refiner
     precision: torch.dtype = torch.float32
     engine: str = ""
+    sample_type: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         if not self.engine:
@@ -89,7 +91,7 @@ def prepare_networks(
 
 
 def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Networks:
-    """On the CPU. PyTorch's part, the reference branch and the classifier, is float32 whatever OpenVINO computes in."""
+    """On the CPU. PyTorch's part, the reference branch, is float32 whatever OpenVINO computes in."""
     if precision == "float16":
         raise ValueError("engine 'openvino' computes in float32 or bfloat16, not in float16; use engine 'torch'")
     if precision == "auto":
@@ -97,4 +99,5 @@ def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Ne
     device = torch.device("cpu")
     backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision)
     refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
-    return Networks(backbone, network.iou_net, refiner, engine=f"OpenVINO {openvino_version()}, {precision}")
+    engine = f"OpenVINO {openvino_version()}, {precision}"
+    return Networks(backbone, network.iou_net, refiner, engine=engine, sample_type=_DTYPES[precision])

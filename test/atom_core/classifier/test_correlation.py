@@ -42,7 +42,7 @@ def test_transposes(k):
     correlation = Correlation.over(samples, k)
     taps, responses, scores = rand(k * k, 5, seed=1), rand(3, 5 + k, 6 + k, seed=2), rand(3, 6, 7, seed=3)
 
-    transposed = correlation.windows(responses) @ correlation.cells
+    transposed = correlation.transposed(responses)
     torch.testing.assert_close((correlation.responses(taps) * responses).sum(), (taps * transposed).sum())
     inner = correlation.scores(responses)
     torch.testing.assert_close((inner * scores).sum(), (responses * correlation.surround(scores)).sum())
@@ -50,4 +50,16 @@ def test_transposes(k):
 
 def test_channels_last_samples_are_not_copied():
     samples = rand(3, 5, 6, 7).contiguous(memory_format=torch.channels_last)
-    assert Correlation.over(samples, 4).cells.data_ptr() == samples.data_ptr()
+    assert Correlation.over(samples, 4).rows.data_ptr() == samples.data_ptr()
+
+
+def test_products_in_bfloat16_round_their_factors_and_nothing_else():
+    samples, taps = rand(3, 5, 6, 7).bfloat16(), rand(16, 5, seed=1).float()
+    responses = rand(3, 9, 10, seed=2).float()
+    correlation, exact = Correlation.over(samples, 4), Correlation.over(samples.double(), 4)
+    assert correlation.responses(taps).dtype == correlation.transposed(responses).dtype == torch.float32
+    # Each product of 5 terms, or of 126, is rounded once more when it is done: 2^-9 of it.
+    expected = exact.responses(taps.bfloat16().double())
+    torch.testing.assert_close(correlation.responses(taps).double(), expected, rtol=0, atol=16 * 2**-9 * 8)
+    expected = exact.transposed(responses.bfloat16().double())
+    torch.testing.assert_close(correlation.transposed(responses).double(), expected, rtol=2**-8, atol=1e-5)

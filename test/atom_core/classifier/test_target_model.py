@@ -210,13 +210,13 @@ def label(target):
     return gaussian_labels(np.array([target]), 0.9, CELLS)
 
 
-def learn(with_look_alike, seed=0, config=CONFIG):
+def learn(with_look_alike, seed=0, config=CONFIG, dtype=None):
     places = random.Random(1)
     targets = [(places.uniform(60, 140), places.uniform(60, 220)) for _ in range(12)]
     look_alikes = [(x + 90, y) if with_look_alike else None for x, y in targets]
     scenes = [scene(t, o, seed=i) for i, (t, o) in enumerate(zip(targets, look_alikes, strict=True))]
     labels = np.concatenate([label(t) for t in targets])
-    return TargetModel.learn_first_frame(torch.cat(scenes), labels, config, generator(seed))
+    return TargetModel.learn_first_frame(torch.cat(scenes), labels, config, generator(seed), dtype)
 
 
 def scores_of(model, features):
@@ -227,6 +227,23 @@ def response(model, features, place):
     """The highest score within a cell of a crop position."""
     column, row = (round(p / 16 + 0.5) for p in place)
     return scores_of(model, features)[0, 0, row - 1 : row + 2, column - 1 : column + 2].max().item()
+
+
+def test_learning_by_products_in_bfloat16_gives_nearly_the_same_scores():
+    """Factors are rounded to 2^-9 of them: scores of about 1 may change by a few hundredths, through all iterations."""
+    target, look_alike = (104.0, 136.0), (200.0, 136.0)
+    unseen = scene(target, look_alike, seed=77)
+    full, half = learn(with_look_alike=True), learn(with_look_alike=True, dtype=torch.bfloat16)
+    assert half.memory.samples.dtype == torch.bfloat16
+    for _ in range(3):
+        assert half.filter.dtype == half.projection.dtype == torch.float32
+        scores = scores_of(full, unseen)
+        assert scores.max() > 0.5
+        assert not torch.equal(scores_of(half, unseen), scores)
+        torch.testing.assert_close(scores_of(half, unseen), scores, atol=0.05, rtol=0)
+        for model in (full, half):
+            model.memory.insert(model.classifier.project(unseen), label(target), 0.1)
+            model.update(iterations=5)
 
 
 def test_learns_the_target_and_not_a_look_alike():
