@@ -9,7 +9,8 @@ import fnmatch
 import json
 import sys
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from atom_core.cluster import DaskCluster, add_scheduler
 from atom_core.config import TrackerConfig
 from atom_core.data.sequences import LAYOUT_CHOICES, Sequence, read_sequences
 from atom_core.evaluation import calibrate_command, clips_command, compare, fixed_point_command, html_report, summary
 from atom_core.evaluation.clips.source import CLIPS, make_clips
 from atom_core.evaluation.contenders import BASELINES, Contender, change_config, parse_contenders
-from atom_core.evaluation.parallel import Failure, Job, run_jobs
+from atom_core.evaluation.parallel import Job, longest_first, make_run
+from atom_core.evaluation.remote import describe_workers, run_on_cluster
 from atom_core.evaluation.runner import Run
 from atom_core.evaluation.store import RunStore, describe_machine, slug, write_whole
 from atom_core.evaluation.submission import write_results
+from atom_core.jobs import Failure, LocalProcesses, Progress
 
 SOME_RUNS_FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit statuses
 
@@ -43,8 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         return fixed_point_command.main(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
-        evaluation = _prepare(arguments)
-        runs, failures = evaluation.run(evaluation.finished(arguments.restart))
+        with ExitStack() as stack:
+            evaluation = _prepare(arguments, stack)
+            runs, failures = evaluation.run(evaluation.finished(arguments.restart))
         if runs:
             evaluation.report(runs, failures)
     except (ValueError, OSError) as error:  # the message says what to mend
@@ -69,6 +74,7 @@ class _Evaluation:
     jobs: list[Job]
     machine: dict[str, Any]
     store: RunStore | None
+    cluster: DaskCluster | None = None
 
     def finished(self, restart: bool) -> list[Run]:
         """The runs that an earlier call has left."""
@@ -81,18 +87,25 @@ class _Evaluation:
         runs, failures = list(finished), []
         frames = sum(len(job.sequence) for job in self.jobs)
         initial = frames - sum(len(job.sequence) for job in jobs)
-        with tqdm(total=frames, initial=initial, unit="frame", disable=None) as progress:
-            made = run_jobs(jobs, self.arguments.jobs, self.machine["cpu_threads"], progress.update)
-            with closing(made):
-                for job, outcome in made:
-                    progress.set_description(str(job))
-                    if isinstance(outcome, Failure):
-                        failures.append((job, outcome))
-                        continue
-                    runs.append(outcome)
-                    if self.store:
-                        self.store.save(job, outcome)
+        with (
+            tqdm(total=frames, initial=initial, unit="frame", disable=None) as progress,
+            closing(self._make(jobs, progress.update)) as made,
+        ):
+            for job, outcome in made:
+                progress.set_description(str(job))
+                if isinstance(outcome, Failure):
+                    failures.append((job, outcome))
+                    continue
+                runs.append(outcome)
+                if self.store:
+                    self.store.save(job, outcome)
         return runs, failures
+
+    def _make(self, jobs: list[Job], progress: Progress) -> Iterator[tuple[Job, Run | Failure]]:
+        if self.cluster:
+            return run_on_cluster(self.cluster, longest_first(jobs), progress)
+        local = LocalProcesses(self.arguments.jobs, self.machine["cpu_threads"])
+        return local.run(jobs if self.arguments.jobs == 1 else longest_first(jobs), make_run, progress)
 
     def report(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> None:
         """Prints the table, writes the files."""
@@ -141,20 +154,25 @@ class _Evaluation:
         return len(chosen)
 
 
-def _prepare(arguments: argparse.Namespace) -> _Evaluation:
+def _prepare(arguments: argparse.Namespace, stack: ExitStack) -> _Evaluation:
+    """What is to be done, checked; a connection to a cluster lasts until `stack` is closed."""
     config = change_config(TrackerConfig(), [*arguments.set, *(["vot"] if arguments.vot else [])])
     sequences = _select(_read(arguments), arguments.sequences)
-    contenders = parse_contenders(arguments.trackers, config, arguments.weights, arguments.device)
+    cluster, device = None, arguments.device
+    if arguments.scheduler:
+        cluster = stack.enter_context(DaskCluster(arguments.scheduler, arguments.threads or 1))
+        machine, device = describe_workers(cluster, device)
+    else:
+        machine = describe_machine(arguments.threads or max(1, torch.get_num_threads() // arguments.jobs))
+    contenders = parse_contenders(arguments.trackers, config, arguments.weights, device)
     jobs = [
         Job(contender, seed, sequence)
         for contender in contenders
         for seed in contender.seeds(arguments.seeds)
         for sequence in sequences
     ]
-    threads = arguments.threads or max(1, torch.get_num_threads() // arguments.jobs)
-    machine = describe_machine(threads)
     store = RunStore(arguments.output, machine) if arguments.output else None
-    return _Evaluation(arguments, sequences, contenders, jobs, machine, store)
+    return _Evaluation(arguments, sequences, contenders, jobs, machine, store, cluster)
 
 
 def _read(arguments: argparse.Namespace) -> list[Sequence]:
@@ -221,8 +239,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="run with seeds 0 .. N-1",
     )
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="runs side by side, each in a process")
-    parser.add_argument("--threads", type=_count, metavar="N", help="CPU threads of each (default: all, shared out)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=_count, default=1, metavar="N", help="runs side by side, each in a process")
+    add_scheduler(where)
+    parser.add_argument(
+        "--threads", type=_count, metavar="N", help="CPU threads of each (default: all, shared out; on a cluster 1)"
+    )
     parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep runs and results here; go on from there")
     parser.add_argument("--restart", action="store_true", help="do not use the runs that --output holds")

@@ -65,7 +65,8 @@ class Contender:
             "network": network.name,
             "weights_sha256": network.sha256,
             "code": _code_digest(),
-            "device": str(choose_device(self.device)),
+            # A device that is named may be a worker's, and not be here.
+            "device": str(choose_device("auto")) if self.device == "auto" else self.device,
             "config": dataclasses.asdict(self._seeded(seed)),
         }
 

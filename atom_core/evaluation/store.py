@@ -60,7 +60,7 @@ class RunStore:
             path = self.folder / self.path(job)
             if path.is_file():
                 settings, run = read_run(path)
-                changes = list(_differences(settings, self._settings(job)))
+                changes = list(differences(settings, self._settings(job)))
                 differing += [(path, changes)] if changes else []
                 runs.append(run)
         if differing:
@@ -136,12 +136,12 @@ def slug(name: str) -> str:
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _differences(stored: Any, present: Any, place: str = "") -> Iterator[str]:
-    """One string for each value that differs between two trees of dictionaries."""
+def differences(stored: Any, present: Any, place: str = "") -> Iterator[str]:
+    """One string for each value that differs between two trees of dictionaries: `x.y was 1, is 2`."""
     if isinstance(stored, dict) and isinstance(present, dict):
         for key in sorted({*stored, *present}):
             inside = f"{place}.{key}" if place else key
-            yield from _differences(stored.get(key, _MISSING), present.get(key, _MISSING), inside)
+            yield from differences(stored.get(key, _MISSING), present.get(key, _MISSING), inside)
     elif stored != present:
         before, now = ("absent" if value is _MISSING else value for value in (stored, present))
         yield f"{place} was {before}, is {now}"

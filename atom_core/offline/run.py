@@ -8,6 +8,7 @@ import contextlib
 import enum
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from atom_core.boxes import Box
+from atom_core.jobs import Steps
 from atom_core.offline.events import TargetEvent
 from atom_core.offline.frames import Frame, FrameSource
 from atom_core.offline.journal import Journal
@@ -56,13 +58,25 @@ class Tally:
 
 
 class StopRequest:
-    """In its `with` block, Ctrl-C (or SIGTERM) asks the run to end after its frame; a second one ends it at once."""
+    """In its `with` block, Ctrl-C (or SIGTERM) asks the run to end after its frame; a second one ends it at once.
 
-    def __init__(self) -> None:
-        self.is_set = False
+    Args:
+        steps: of a job, which may be asked to end, too.
+    """
+
+    def __init__(self, steps: Steps | None = None) -> None:
+        self._asked = False
+        self._steps = steps
         self._handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the run should end."""
+        return self._asked or (self._steps is not None and self._steps.is_stopped)
+
     def __enter__(self) -> StopRequest:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # a cluster's worker, whose signals are its own matter
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
         return self
@@ -72,9 +86,9 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
-        if self.is_set:
+        if self._asked:
             raise KeyboardInterrupt
-        self.is_set = True
+        self._asked = True
 
 
 class OfflineRun:
@@ -100,15 +114,17 @@ class OfflineRun:
         self._sinks = sinks
         self._journal = journal
 
-    def process(self, source: FrameSource, stop: StopRequest, limit: int | None = None) -> RunEnding:
-        """Goes through the source's frames, at most `limit` of them.
+    def process(
+        self, source: FrameSource, stop: StopRequest, limit: int | None = None, steps: Steps | None = None
+    ) -> RunEnding:
+        """Goes through the source's frames, at most `limit` of them; reports each to `steps`, or shows a bar.
 
         Raises:
             ValueError: if a box cannot be used; the message says where the user wrote it.
             OSError: if a result cannot be written.
         """
         frames = iter(source)
-        with contextlib.closing(frames), _progress(source, limit) as progress:
+        with contextlib.closing(frames), _progress(source, limit, steps) as count:
             for frame in frames:
                 if stop.is_set:
                     return self._interrupted()
@@ -116,7 +132,7 @@ class OfflineRun:
                 for sink in self._sinks:
                     sink.write(frame, result)
                 self.tally.count(result)
-                progress.update()
+                count()
                 if limit is not None and self.tally.frames >= limit:
                     break
         return RunEnding.INCOMPLETE if self.tally.unreadable or self.pending or source.damage else RunEnding.COMPLETE
@@ -191,8 +207,17 @@ class OfflineRun:
         return due
 
 
-def _progress(source: FrameSource, limit: int | None) -> tqdm:
-    """A progress bar with the time left; in a log file, where every step of it would be a line, a slow one."""
+@contextlib.contextmanager
+def _progress(source: FrameSource, limit: int | None, steps: Steps | None) -> Iterator[Callable[[], object]]:
+    """What to call after each frame.
+
+    A progress bar has the time left; in a log file, where every step of it would be a line, it is a slow one.
+    """
+    if steps is not None:
+        yield steps.count
+        return
     total = min(len(source) or sys.maxsize, limit or sys.maxsize)
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm(desc="tracking", unit="frame", total=total if total < sys.maxsize else None, mininterval=interval)
+    known = total if total < sys.maxsize else None
+    with tqdm(desc="tracking", unit="frame", total=known, mininterval=interval) as bar:
+        yield bar.update

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from atom_core.benchmark.memory import memory
+from atom_core.jobs import Steps
 from atom_core.offline.events import TargetEvent, parse_box, read_events
 from atom_core.offline.frames import FrameSource
 from atom_core.offline.journal import Journal
@@ -98,6 +99,7 @@ def follow(
     makers: Makers,
     arguments: argparse.Namespace,
     recording: dict[str, str] | None,
+    steps: Steps | None = None,
 ) -> RunEnding:
     """Follows the targets through the source into the results, and tells the user how it went.
 
@@ -107,6 +109,7 @@ def follow(
         makers: the results.
         arguments: with the options of `add_arguments`.
         recording: what tells this recording from another, for `--resume`; None if its frames come only once.
+        steps: of a job among several recordings.
 
     Raises:
         ValueError, OSError: as `OfflineRun.process`; the results hold everything up to there.
@@ -114,7 +117,7 @@ def follow(
     outputs = list(makers)
     ending: RunEnding | None = None
     with ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
+        stop = stack.enter_context(StopRequest(steps))
         targets = NumberedTargets(arguments.weights, arguments.device)
         journal = None
         if recording is not None:
@@ -126,7 +129,7 @@ def follow(
         with _complete(sinks, lambda: run.tally.frames > 0):
             for make in makers.values():
                 sinks.append(make())
-            ending = run.process(source, stop, arguments.frames)
+            ending = run.process(source, stop, arguments.frames, steps)
     _tell(run, source, ending, outputs, journal)
     held = memory(targets.device)["host_peak_mb"]
     print(f"network {targets.description}" + (f"; the process took {held:.0f} MB at most" if held else ""))

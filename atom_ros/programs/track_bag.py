@@ -14,6 +14,8 @@ from pathlib import Path
 
 from atom_core.arguments import join_negative_values
 from atom_core.data.images import PixelRange, parse_pixel_range
+from atom_core.jobs import Steps
+from atom_core.offline import many
 from atom_core.offline.events import parse_stamp
 from atom_core.offline.run import RunEnding
 from atom_core.offline.session import NUMBERS, Makers, add_arguments, follow, is_complete, read_targets
@@ -32,22 +34,33 @@ def main(argv: list[str] | None = None) -> int:
         case the results hold what was found.
     """
     arguments = _parser().parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
-    ending = RunEnding.COMPLETE
+    status = 0
 
     def run() -> None:
-        nonlocal ending
-        ending = _track(arguments)
+        nonlocal status
+        if many.is_one(arguments, arguments.bags):
+            status = int(track(many.of_one(arguments, arguments.bags[0])))
+        else:
+            status = many.track_all("atom_ros.programs.track_bag", arguments, arguments.bags)
 
-    return report_errors("track_bag", run) or int(ending)
+    return report_errors("track_bag", run) or status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="track_bag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bag", type=Path, help="rosbag2: its folder, or one .db3 or .mcap file")
+    parser.add_argument(
+        "bags",
+        type=Path,
+        nargs="+",
+        metavar="bag",
+        help="rosbag2: its folder, or one .db3 or .mcap file; with several, {name} in the paths of --boxes and of the "
+        "results stands for the name of each",
+    )
     parser.add_argument("--topic", help="of the images, raw or compressed; needed if there are several")
     add_arguments(parser)
+    many.add_arguments(parser)
     parser.add_argument("--start-stamp", metavar="SECONDS", help="--box is of the first image at or after this stamp")
     parser.add_argument("--output", type=Path, help="bag to write (default: the input's name with _tracks)")
     parser.add_argument("--storage", choices=sorted(STORAGES.values()), help="of that bag (default: as the input)")
@@ -61,17 +74,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _track(arguments: argparse.Namespace) -> RunEnding:
+def outputs(arguments: argparse.Namespace) -> list[Path]:
+    """The bag and the files that `track` writes, the bag first."""
+    return [_output(arguments), *(p for p in (arguments.csv, arguments.json, arguments.video) if p is not None)]
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    path = arguments.recording.resolve()
+    return arguments.output or arguments.recording.with_name(f"{path.stem if path.is_file() else path.name}_tracks")
+
+
+def track(arguments: argparse.Namespace, steps: Steps | None = None) -> RunEnding:
+    """Tracks in the bag `arguments.recording`; see `follow` for what it raises."""
     if arguments.start_stamp is not None and arguments.box is None:
         raise ValueError("--start-stamp goes with --box; in a --boxes file, use the column stamp")
     stamp = parse_stamp(arguments.start_stamp) if arguments.start_stamp is not None else None
     events = read_targets(arguments, stamp)
     pixel_range = PixelRange(parse_pixel_range(arguments.pixel_range))
-    bag_path = arguments.bag.resolve()
-    output = arguments.output or arguments.bag.with_name(
-        f"{bag_path.stem if bag_path.is_file() else bag_path.name}_tracks"
-    )
-    with BagReader(arguments.bag) as bag:
+    output = _output(arguments)
+    with BagReader(arguments.recording) as bag:
         images = BagImages(bag, arguments.topic, pixel_range)
         copied = [
             c for c in bag.connections if arguments.copy_all or (arguments.copy_images and c.topic == images.topic)
@@ -88,7 +109,8 @@ def _track(arguments: argparse.Namespace) -> RunEnding:
         if is_complete(arguments, list(makers)):
             print(f"complete already: {output}")
             return RunEnding.COMPLETE
-        return follow(images, events, makers, arguments, {"the bag": str(bag_path), "--topic": images.topic})
+        recording = {"the bag": str(arguments.recording.resolve()), "--topic": images.topic}
+        return follow(images, events, makers, arguments, recording, steps)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 
 from atom_core.data.sequences import ImageFiles, Sequence
 from atom_core.evaluation.contenders import Contender
-from atom_core.evaluation.parallel import Failure, Job, run_jobs
+from atom_core.evaluation.parallel import Job, longest_first, make_run
+from atom_core.jobs import Failure, LocalProcesses
 
 BOX = (1.0, 2.0, 8.0, 8.0)
 
@@ -33,7 +34,9 @@ def test_a_failure_is_named_and_costs_no_other_run(tmp_path, processes):
         for name, frames in lengths.items()
     ]
     frames = []
-    outcomes = {job.sequence.name: outcome for job, outcome in run_jobs(jobs, processes, 1, frames.append)}
+    outcomes = {
+        job.sequence.name: outcome for job, outcome in LocalProcesses(processes, 1).run(jobs, make_run, frames.append)
+    }
     assert isinstance(outcomes["broken"], Failure)
     assert "broken2.png" in outcomes["broken"].reason
     for name in ("short", "long"):
@@ -59,7 +62,7 @@ def test_ctrl_c_ends_the_workers_within_a_frame(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_jobs(jobs, 2, 1, interrupt_once))
+        list(LocalProcesses(2, 1).run(jobs, make_run, interrupt_once))
     assert interrupted.is_set()
     assert not multiprocessing.active_children()
 
@@ -70,5 +73,12 @@ def test_a_worker_that_dies_is_told(tmp_path):
             worker.kill()
 
     job = Job(Contender("identity"), 0, endless(tmp_path))
-    ((_, outcome),) = run_jobs([job], 2, 1, kill_workers)
+    ((_, outcome),) = LocalProcesses(2, 1).run([job], make_run, kill_workers)
     assert "a worker process died, perhaps out of memory" in outcome.reason
+
+
+def test_the_longest_job_comes_first(tmp_path):
+    jobs = [
+        Job(Contender("identity"), 0, make_sequence(tmp_path, name, n)) for name, n in [("a", 2), ("b", 4), ("c", 3)]
+    ]
+    assert [job.sequence.name for job in longest_first(jobs)] == ["b", "c", "a"]

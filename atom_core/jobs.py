@@ -1,0 +1,190 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs one after the other in this process, or side by side in several processes of this machine.
+
+A job is a sequence to evaluate, or a recording to track in. `atom_core.cluster` runs the same jobs on other machines.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+from typing import Any, Protocol
+
+import cv2
+import torch
+
+POLL_SECONDS = 0.2  # between two looks at the workers' progress
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job has no result."""
+
+    reason: str
+
+
+class Stopped(Exception):
+    """Nobody waits for this job any more."""
+
+
+class Steps(Protocol):
+    """How a job reports its progress, and learns that it should end."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the job should end now; its result is not used."""
+
+    def count(self) -> None:
+        """One more frame is done."""
+
+
+Work = Callable[[Any, Steps], Any]  # makes a job's result; a function of a module, so that it can be pickled
+Progress = Callable[[int], object]  # is called with the number of frames done since its last call
+
+
+class Runner(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
+        """Yields each job with its result, or with a Failure, as soon as it has ended; a failure costs no other job.
+
+        Closing the iterator, as an exception in its consumer does, ends the jobs after their present frames.
+        """
+
+
+def limit_threads(threads: int) -> None:
+    """Lets PyTorch, OpenCV and, for networks compiled from now on, OpenVINO use so many CPU threads."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def attempt(work: Work, job: Any, steps: Steps) -> Any:
+    """The job's result, or a Failure that says why there is none."""
+    try:
+        return work(job, steps)
+    except (ValueError, OSError) as error:  # says what to mend
+        return Failure(str(error))
+    except Stopped:
+        return Failure("stopped")
+    except Exception as error:  # whatever one job dies of must not cost the others
+        return Failure(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """A `Runner` on this machine.
+
+    Attributes:
+        processes: 1: in this process, in the order of the jobs; more: so many worker processes, which take the jobs in
+            their order.
+        threads: CPU threads of each process.
+    """
+
+    processes: int
+    threads: int
+
+    def run(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
+        """See `Runner.run`."""
+        if self.processes == 1:
+            limit_threads(self.threads)
+            for job in jobs:
+                yield job, attempt(work, job, _OwnSteps(progress))
+        elif jobs:
+            yield from self._run_in_workers(jobs, work, progress)
+
+    def _run_in_workers(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
+        context = multiprocessing.get_context("spawn")  # a forked PyTorch hangs, and CUDA cannot be forked
+        shared = _SharedSteps(context.Value("q", 0), context.Event())
+        processes = min(self.processes, len(jobs))
+        pool = ProcessPoolExecutor(processes, context, _begin_worker, (shared, self.threads))
+        try:
+            with _interrupts_ignored():  # the workers are started here and inherit it: Ctrl-C is their parent's matter
+                waiting = {pool.submit(_attempt_in_worker, work, job): job for job in jobs}
+            reported = 0
+            while waiting:
+                done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                frames = shared.frames.value
+                progress(frames - reported)
+                reported = frames
+                for future in done:
+                    yield waiting.pop(future), _outcome(future)
+        finally:
+            shared.stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _OwnSteps:
+    """Of a job in this process: an exception, such as KeyboardInterrupt, ends it."""
+
+    progress: Progress
+    is_stopped = False
+
+    def count(self) -> None:
+        self.progress(1)
+
+
+@dataclass(frozen=True)
+class _SharedSteps:
+    """What the workers share with their parent."""
+
+    frames: Synchronized[int]  # done by all
+    stop: Event
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stop.is_set()
+
+    def count(self) -> None:
+        with self.frames.get_lock():
+            self.frames.value += 1
+
+
+_shared: _SharedSteps | None = None  # of a worker process, from its beginning
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Failure("a worker process died, perhaps out of memory; run the same command again with fewer --jobs")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _begin_worker(shared: _SharedSteps, threads: int) -> None:
+    global _shared
+    _shared = shared
+    limit_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot say so, and its workers would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a worker only"
+    parent.join()
+    os._exit(1)
+
+
+def _attempt_in_worker(work: Work, job: Any) -> Any:
+    assert _shared is not None, "the worker was prepared"
+    return attempt(work, job, _shared)
