@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 DEATHS = 2  # of workers, after which the job they had in common is given up
-_PATIENCE = 30.0  # seconds to wait for the scheduler, and for its first worker
+_PATIENCE = 60.0  # seconds to wait for the scheduler, and for its first worker
 _REPORT_SECONDS = 0.5  # between two reports of a job's progress
 
 
@@ -80,7 +80,7 @@ class DaskCluster:
         self._client.subscribe_topic(ledger.topic, ledger.take)
         waiting = iter(enumerate(jobs))
         sent: dict[Future, int] = {}
-        completed = as_completed(loop=self._client.loop)
+        completed = as_completed(loop=self._client.loop, with_results=True)  # fetched before a worker can die
         watch = _Watch(self._client, self.address)
         missing = len(jobs)
         try:
@@ -114,22 +114,25 @@ class DaskCluster:
 
     def _ended(self, completed: Any, sent: dict[Future, int], ledger: _Ledger) -> Iterator[tuple[Future, Any]]:
         """The jobs that have ended since the last call, with their outcomes."""
-        for future in completed.next_batch(block=False) if completed.has_ready() else ():
+        for future, result in completed.next_batch(block=False):
             if future in sent:
-                yield future, self._outcome(future, sent[future], ledger)
+                yield future, self._outcome(future, result, sent[future], ledger)
         for future, index in list(sent.items()):
             if len(ledger.begun[index]) > DEATHS:
                 self._end(f"{ledger.topic}-{index}", [future])
                 yield future, ledger.failure(index)
 
-    def _outcome(self, future: Future, index: int, ledger: _Ledger) -> Any:
+    def _outcome(self, future: Future, result: Any, index: int, ledger: _Ledger) -> Any:
+        """Of a future that ended with `result`: the worker's answer, or an exception's type, value and traceback."""
         from distributed import KilledWorker
 
         if future.status == "finished":
-            frames, outcome = future.result()
+            frames, outcome = result
             ledger.finish(index, frames)
             return outcome
-        error = future.exception()
+        if future.status != "error":
+            raise _gone(self.address)
+        error = result[1]
         if isinstance(error, KilledWorker) and len(ledger.begun[index]) >= DEATHS:
             return ledger.failure(index)
         return Failure(f"the cluster gave it up: {error}")
@@ -175,6 +178,10 @@ def _connect(address: str) -> Client:
         raise ValueError(f"--scheduler {address}: {error}; expected an address such as tcp://10.0.0.5:8786") from error
 
 
+def _gone(address: str) -> OSError:
+    return OSError(f"--scheduler {address}: the scheduler is gone; what is finished is kept")
+
+
 class _Watch:
     """How many workers there are; tells the user where there is none left, and raises OSError without a scheduler."""
 
@@ -191,7 +198,7 @@ class _Watch:
             return self._workers
         self._asked = now
         if self._client.status != "running":
-            raise OSError(f"--scheduler {self._address}: the scheduler is gone; what is finished is kept")
+            raise _gone(self._address)
         self._workers = len(self._client.nthreads())
         if not self._workers and not self.is_waiting:
             print(f"--scheduler {self._address}: no worker is left; waiting for one", file=sys.stderr)

@@ -9,7 +9,7 @@ import fnmatch
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ class _Evaluation:
                     self.store.save(job, outcome)
         return runs, failures
 
-    def _make(self, jobs: list[Job], progress: Progress) -> Iterator[tuple[Job, Run | Failure]]:
+    def _make(self, jobs: list[Job], progress: Progress) -> Generator[tuple[Job, Run | Failure]]:
         if self.cluster:
             return run_on_cluster(self.cluster, longest_first(jobs), progress)
         local = LocalProcesses(self.arguments.jobs, self.machine["cpu_threads"])

@@ -17,14 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def dask(*arguments: object, log: Path) -> Iterator[subprocess.Popen]:
     """`dask ARGUMENTS`, ended at the end."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+    path = f"{ROOT}:{ROOT / 'test' / 'atom_core'}:{os.environ.get('PYTHONPATH', '')}"
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
     with open(log, "w") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment) as process:
         try:
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()  # its workers end when they see that
 
 
 @contextmanager
@@ -41,7 +45,10 @@ def cluster(folder: Path, workers: int = 2) -> Iterator[str]:
         if workers:
             asked = ["--nworkers", workers, "--nthreads", 1, "--host", "127.0.0.1", "--no-dashboard"]
             places = ["--local-directory", folder]
-            stack.enter_context(dask("worker", address, *asked, *places, log=folder / "workers.log"))
+            process = stack.enter_context(dask("worker", address, *asked, *places, log=folder / "workers.log"))
+            while (folder / "workers.log").read_text().count("Registered to:") < workers:
+                assert process.poll() is None, (folder / "workers.log").read_text()
+                time.sleep(0.1)
         yield address
 
 

@@ -16,38 +16,19 @@ import pytest
 
 from atom_core.cluster import DaskCluster
 from atom_core.evaluation.command import main
-from atom_core.jobs import Failure, Steps
+from atom_core.jobs import Failure
 
-cloudpickle = pytest.importorskip("cloudpickle", reason="needs dask.distributed")
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers as Linux shows them")
 sys.path.insert(0, str(Path(__file__).parent))
 from dask_processes import cluster, reader_of  # noqa: E402
-
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers do not have this file
+from example_work import work  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory):
     with cluster(tmp_path_factory.mktemp("dask")) as address:
         yield address
-
-
-def work(job: str | int, steps: Steps) -> int:
-    """A job of so many frames; "kill" kills its worker, "endless" ends when it is told to, "broken" fails."""
-    if job == "kill":
-        time.sleep(0.5)  # the scheduler hears of its beginning
-        os.kill(os.getpid(), signal.SIGKILL)
-    if job == "broken":
-        raise ValueError("no box in line 3")
-    if job == "endless":
-        while not steps.is_stopped:
-            time.sleep(0.01)
-            steps.count()
-        return 0
-    for _ in range(job):
-        steps.count()
-    return 10 * job
 
 
 def test_a_job_that_kills_two_workers_is_given_up_and_costs_no_other_job(address):
@@ -104,7 +85,7 @@ def accuracy(output: Path) -> dict[str, object]:
 def test_the_table_is_the_local_one_though_a_worker_is_killed_in_the_middle(
     address, sequences, tmp_path, network_file, capsys
 ):
-    call = [str(sequences), "--trackers", f"{network_file},mil", "--device", "cpu", "--threads", "1"]
+    call = [str(sequences), "--trackers", f"{network_file},identity", "--device", "cpu", "--threads", "1"]
     assert main([*call, "--output", str(tmp_path / "local")]) == 0
 
     image = sequences / "s3" / "img" / "2.png"

@@ -217,7 +217,7 @@ def test_a_full_disk_is_named_and_what_was_written_stays(folder: Path, tmp_path:
         (["--box", "1,2,20,20", "--device", "gpu"], "unknown device 'gpu'"),
         (["--box", "1,2,20,20", "--video", "out.gif"], "cannot write .gif video"),
         (["--boxes", "nowhere.csv"], "nowhere.csv"),
-        (["--box", "1,2,20,20", "--camera", "0"], "either a video"),
+        (["--box", "1,2,20,20", "--camera", "0"], "either videos"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(folder, tmp_path, capsys, arguments, message) -> None:
