@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import cv2
 import torch
 
-POLL_SECONDS = 0.2  # between two looks at the workers' progress
+POLL_SECONDS = 0.2  # between two checks of the workers' progress
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Runner(Protocol):
 
 
 def limit_threads(threads: int) -> None:
-    """Lets PyTorch, OpenCV and, for networks compiled from now on, OpenVINO use so many CPU threads."""
+    """Sets the number of CPU threads of PyTorch, OpenCV and, for networks compiled afterwards, OpenVINO."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 
@@ -178,7 +178,7 @@ def _begin_worker(shared: _SharedSteps, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot say so, and its workers would wait for ever."""
+    """Ends the worker with its parent: after a kill of the parent it would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker only"
     parent.join()
