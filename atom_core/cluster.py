@@ -213,6 +213,7 @@ class _Ledger:
         self.topic = topic
         self.begun: dict[int, dict[str, str]] = defaultdict(dict)  # of each job the attempts and their workers
         self._frames: dict[int, int] = {}
+        self._finished: set[int] = set()
         self._reported = 0
         self._lock = threading.Lock()
 
@@ -222,12 +223,13 @@ class _Ledger:
         with self._lock:
             index = report["job"]
             self.begun[index].setdefault(report["attempt"], report["worker"])
-            if report["attempt"] == list(self.begun[index])[-1]:
+            if index not in self._finished and report["attempt"] == list(self.begun[index])[-1]:
                 self._frames[index] = report["frames"]
 
     def finish(self, index: int, frames: int) -> None:
         """The job is done; its last report may still be on its way."""
         with self._lock:
+            self._finished.add(index)
             self._frames[index] = frames
 
     def progress(self) -> int:
