@@ -1,0 +1,39 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which engine and which precision a choice leads to."""
+
+import pytest
+import torch
+
+from atom_core.networks import prepared, weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return weights.build_network("efficientnet_lite0")
+
+
+@pytest.mark.parametrize(("has_it", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_processor_has_it(network, monkeypatch, has_it, chosen):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    monkeypatch.setattr(prepared, "has_bfloat16", lambda: has_it)
+    networks = prepared.prepare_networks(network, CPU, 64, "auto")
+    assert networks.engine.startswith("OpenVINO ") and networks.engine.endswith(f", {chosen}")
+    assert networks.sample_type == getattr(torch, chosen)
+    features = networks.features(255 * torch.rand(2, 3, 64, 64))
+    assert features.stride16.dtype == torch.float32 and features.stride16.shape == (2, 112, 4, 4)
+
+
+def test_pytorch_computes_in_float32_where_auto_is_asked_for(network):
+    networks = prepared.prepare_networks(network, CPU, 64, "auto", "torch")
+    assert networks.engine == f"PyTorch {torch.__version__}, float32"
+
+
+def test_what_cannot_be_used_is_named(network):
+    with pytest.raises(ValueError, match="unknown precision 'int4'; expected one of auto, float32"):
+        prepared.prepare_networks(network, CPU, 64, "int4")
+    with pytest.raises(ValueError, match="not in float16; use engine 'torch'"):
+        prepared.prepare_networks(network, CPU, 64, "float16", "openvino")
