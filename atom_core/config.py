@@ -119,9 +119,6 @@ class TrackerConfig:
         0.25, "Share of sqrt(width * height) added to each side, uniform in +-.", (0.0, 1.0)
     )
     proposal_min_side: float = _setting(1.0 / 3.0, "Share of the box's shorter side.", (0.01, 1.0))
-    size_change: float = _setting(
-        0.6, "Share of a change of the box's size, in log, that one frame takes over; 1 as in the paper.", (0.05, 1.0)
-    )
     refinement_steps: int = _setting(
         5,
         "Gradient-ascent steps on the predicted IoU in which the box is fitted; fewer are faster.",
@@ -215,7 +212,6 @@ _VOT = TrackerConfig(
     distractor_threshold=100.0,
     hard_negative_threshold=0.3,
     near_limit=0.7,
-    size_change=1.0,
     recognition=0.0,
     redetection=False,
 )

@@ -242,9 +242,6 @@ def interpret(result: np.ndarray, query: Query, size: tuple[int, int]) -> Candid
     ascended = result[_FACTS:].astype(np.float64)
     best = select(ascended[: 4 * config.proposals].reshape(-1, 4), ascended[4 * config.proposals :], config)
     in_crop = boxes.from_center(result[4:_FACTS].astype(np.float64), query.size) if best is None else best.box
-    # Errors of single frames average out, in the size and in the next search region, which follows it.
-    change = in_crop[2:] / query.size
-    in_crop = boxes.from_center(boxes.center(in_crop), query.size * change**config.size_change)
     box = boxes.crop_to_image(in_crop, np.array(region.square), config.crop_size).tolist()
     iou = best.iou if best else 0.0
     return Candidate(region.keep_in_image(box, size), score, iou, found.state, found.hard_negative)

@@ -34,8 +34,9 @@ from atom_core.result import TrackResult, TrackState
 _BASELINE_FRAMES = 5
 # No settings: they follow from how similarity is computed, not from the camera or the target, and fit only one another.
 # `recognition` is the setting: 0 switches the comparison off.
-DOUBT_SCORE = 0.6  # from which a candidate that does not look like the target is followed as doubtful
-DOUBT_SIMILARITY = 0.35  # likewise
+DOUBT_SCORE = 0.3  # from which a candidate that does not look like the target is followed as doubtful
+DOUBT_SIMILARITY = 0.3  # likewise
+DOUBT_IOU = 0.7  # likewise, predicted: another thing has seldom such clear borders where the target was
 DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
 
@@ -124,7 +125,7 @@ class Redetection:
     def _doubt(self, place: Box, candidate: Candidate, config: TrackerConfig) -> Decision:
         """The candidate at the target's place does not match the target."""
         is_like = candidate.similarity >= DOUBT_SIMILARITY and candidate.score >= DOUBT_SCORE
-        if not is_like or not is_same(place, candidate.box):
+        if not is_like or candidate.iou < DOUBT_IOU or not is_same(place, candidate.box):
             self.doubtful_frames = 0
             if config.redetection:
                 # As if one frame had passed: what takes its place now has to be recognised by the stricter measure.

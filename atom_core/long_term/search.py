@@ -60,30 +60,31 @@ class Hypothesis:
     box: Box
     convincing: int = 0  # frames in a row in which it was convincing
     frames: int = 0  # in a row in which it was found
-    score: float = 0.0  # sums over them
+    score: float = 0.0  # means over them, or over about the last `_FOLLOWED_FRAMES`
     similarity: float = 0.0
     iou: float = 0.0
 
     def seen(self, candidate: Candidate, is_convincing: bool) -> Hypothesis:
         """The same place after one more frame in which it was found."""
+        frames = self.frames + 1
+        weight = 1 / min(frames, _FOLLOWED_FRAMES)
         return Hypothesis(
             candidate.box,
             self.convincing + 1 if is_convincing else 0,
-            self.frames + 1,
-            self.score + candidate.score,
-            self.similarity + candidate.similarity,
-            self.iou + candidate.iou,
+            frames,
+            self.score + weight * (candidate.score - self.score),
+            self.similarity + weight * (candidate.similarity - self.similarity),
+            self.iou + weight * (candidate.iou - self.iou),
         )
 
     def is_target(self, config: TrackerConfig) -> bool:
         """Whether it was convincing often enough, or good enough on average for long enough."""
-        n = self.frames
         if self.convincing >= config.redetection_frames:
             return True
-        if n < _FOLLOWED_FRAMES or self.iou < n * _FOLLOWED_MEAN_IOU:
+        if self.frames < _FOLLOWED_FRAMES or self.iou < _FOLLOWED_MEAN_IOU:
             return False
-        looks_like_it = self.score >= n * _FOLLOWED_MEAN_SCORE and self.similarity >= n * _FOLLOWED_MEAN_SIMILARITY
-        return looks_like_it or (n >= _SURE_FRAMES and self.score >= n * _SURE_MEAN_SCORE)
+        looks_like_it = self.score >= _FOLLOWED_MEAN_SCORE and self.similarity >= _FOLLOWED_MEAN_SIMILARITY
+        return looks_like_it or (self.frames >= _SURE_FRAMES and self.score >= _SURE_MEAN_SCORE)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def plan_search(search: Search, size: tuple[int, int], config: TrackerConfig) ->
     box = boxes.keep_in_image(box, *size, config.min_box_side, config.position_margin)
     grid = search_grid(search.place, *size, config)
     tiles = [grid[(search.tiles + i) % len(grid)] for i in range(config.redetection_regions - 1)]
-    first = config if search.is_recent_loss else _for_anywhere(config)
+    first = config if search.is_recent_loss else _without_near_places(config)
     return [SearchRegion.about(box, config)._replace(config=first), *tiles]
 
 
@@ -203,13 +204,13 @@ def search_grid(place: Box, image_width: int, image_height: int, config: Tracker
         side = config.search_area_factor * math.sqrt(width * height) * scale
         columns = _centers(image_width, side) - (x + width / 2)
         tiles.append(Tiles.of(columns, _centers(image_height, side) - (y + height / 2), side))
-    return SearchGrid(place, tuple(tiles), _for_anywhere(config))
+    return SearchGrid(place, tuple(tiles), _without_near_places(config))
 
 
 @functools.lru_cache(maxsize=8)
-def _for_anywhere(config: TrackerConfig) -> TrackerConfig:
-    """No place in a region, and no size, is likelier than another: a second peak always makes it uncertain."""
-    return dataclasses.replace(config, near_limit=0.0, size_change=1.0)
+def _without_near_places(config: TrackerConfig) -> TrackerConfig:
+    """No place in a region is likelier than another: a second peak always makes the candidate uncertain."""
+    return dataclasses.replace(config, near_limit=0.0)
 
 
 def _centers(length: int, side: float) -> np.ndarray:
@@ -262,9 +263,16 @@ def _best_place(search: Search, candidates: Sequence[Candidate], config: Tracker
     if convincing:
         return max(convincing, key=lambda i: candidates[i].score)
     worthy = [i for i, c in enumerate(candidates) if c.state.is_visible and c.score >= _FOLLOWED_SCORE]
-    if search.hypothesis and 0 in worthy:
+    if search.hypothesis and (0 in worthy or _is_followed_from_the_loss(search, candidates[0])):
         return 0
     return max(worthy, key=lambda i: match_score(candidates[i]), default=None)
+
+
+def _is_followed_from_the_loss(search: Search, candidate: Candidate) -> bool:
+    """Whether a faint candidate goes on where the hypothesis was, soon after the loss: what was never out of sight."""
+    assert search.hypothesis is not None
+    is_there = candidate.state.is_visible and is_same(search.hypothesis.box, candidate.box)
+    return search.is_recent_loss and is_there
 
 
 def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:

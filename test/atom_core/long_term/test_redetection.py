@@ -76,13 +76,18 @@ def test_a_doubtful_candidate_is_followed_as_uncertain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "similarity", "box"),
-    [(0.59, 0.4, BESIDE), (0.6, 0.34, BESIDE), (0.6, 0.4, FAR)],
-    ids=["low score", "other look", "elsewhere"],
+    ("score", "similarity", "iou", "box"),
+    [
+        (0.29, 0.4, 0.8, BESIDE),
+        (0.6, 0.29, 0.8, BESIDE),
+        (0.6, 0.4, 0.69, BESIDE),
+        (0.6, 0.4, 0.8, FAR),
+    ],
+    ids=["low score", "other look", "vague borders", "elsewhere"],
 )
-def test_what_is_too_doubtful_is_lost_and_searched_for(score, similarity, box) -> None:
+def test_what_is_too_doubtful_is_lost_and_searched_for(score, similarity, iou, box) -> None:
     strategy = target()
-    result = step(strategy, [found(score, box)], [similarity]).result
+    result = step(strategy, [found(score, box)._replace(iou=iou)], [similarity]).result
     assert (result.state, result.box, result.iou) == (TrackState.LOST, PLACE, 0.0)
     first = strategy.plan(PLACE, SIZE, CONFIG)[0]
     assert first.expected == box, "it is followed all the same, and nothing is claimed of it"
@@ -102,7 +107,7 @@ def test_a_recognised_frame_ends_the_doubt() -> None:
         step(strategy, [found(0.6)], [0.4])
     assert step(strategy, [found(0.6)], [0.9]).result.state is TrackState.TRACKING
     assert strategy.cooldown == 0
-    assert step(strategy, [found(0.6)], [0.3]).result.state is TrackState.LOST
+    assert step(strategy, [found(0.6)], [0.29]).result.state is TrackState.LOST
     assert step(target(), [found(0.6)], [0.4]).result.state is TrackState.UNCERTAIN
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a lost target is looked for, and when it is believed to be back; worked out by hand, without networks."""
 
+import dataclasses
 import itertools
 import math
 import tracemalloc
@@ -195,7 +196,7 @@ def test_it_is_taken_up_after_three_convincing_frames_at_one_place() -> None:
     moved = (310.0, 204.0, 22.0, 20.0)
     search = judge_search(search, [sure(moved), nothing()], CONFIG).search
     assert (search.missed, search.tiles) == (9, 8)
-    assert search.hypothesis == Hypothesis(moved, 2, 2, 2 * sure().score, 2 * sure().similarity, 2 * sure().iou)
+    assert search.hypothesis == Hypothesis(moved, 2, 2, sure().score, sure().similarity, sure().iou)
     assert judge_search(search, [sure(moved), nothing()], CONFIG) == (None, 0, True)
 
 
@@ -256,6 +257,17 @@ def test_what_is_good_on_average_for_ten_frames_is_the_target(score, similarity,
         assert outcomes[9] == (None, 0, True)
 
 
+def test_what_was_faint_at_first_is_forgotten_after_a_while() -> None:
+    faint = Candidate(ELSEWHERE, 0.4, 0.5, NORMAL, similarity=0.4)
+    search = follow_hypothesis(faint, 15)[-1].search
+    good = Candidate(ELSEWHERE, 0.65, 0.95, NORMAL, similarity=0.75)
+    frames = 0
+    while search is not None:
+        search, frames = judge_search(search, [good, nothing()], CONFIG).search, frames + 1
+    # The similarity is the last to do: 0.75 - 0.35 * 0.9^n reaches 0.66 in the 13th frame.
+    assert frames == 13
+
+
 @pytest.mark.parametrize(("score", "iou", "taken"), [(0.76, 0.76, True), (0.74, 0.95, False), (0.95, 0.74, False)])
 def test_a_high_score_for_twenty_frames_is_enough_whatever_it_looks_like(score, iou, taken) -> None:
     outcomes = follow_hypothesis(Candidate(ELSEWHERE, score, iou, NORMAL, similarity=0.1), 21)
@@ -272,12 +284,21 @@ def test_what_is_found_is_followed_before_anything_is_claimed_of_it() -> None:
 
 
 def test_a_faint_candidate_does_not_draw_the_search_from_the_one_it_follows() -> None:
-    search = Search(LAST, 1.4, 50, hypothesis=Hypothesis(ELSEWHERE, 0, 3, 1.5, 1.5, 1.5))
+    search = Search(LAST, 1.4, 50, hypothesis=Hypothesis(ELSEWHERE, 0, 3, 0.5, 0.5, 0.5))
     followed = Candidate(ELSEWHERE, 0.4, 0.5, NORMAL, similarity=0.4)
     other = Candidate((20.0, 20.0, 20.0, 20.0), 0.6, 0.9, NORMAL, similarity=0.7)
     assert judge_search(search, [followed, other], CONFIG).search.hypothesis.box == ELSEWHERE
     gone = judge_search(search, [nothing(), other], CONFIG).search.hypothesis
     assert (gone.box, gone.frames) == (other.box, 1)
+
+
+def test_what_was_never_out_of_sight_is_followed_however_faint() -> None:
+    search = Search(LAST, 1.4, 5, hypothesis=Hypothesis(LAST, 0, 3, 0.5, 0.5, 0.5))
+    faint = Candidate(LAST, 0.27, 0.5, NORMAL, similarity=0.4)
+    other = Candidate((20.0, 20.0, 20.0, 20.0), 0.6, 0.9, NORMAL, similarity=0.7)
+    assert judge_search(search, [faint, other], CONFIG).search.hypothesis.box == LAST
+    late = dataclasses.replace(search, missed=31)
+    assert judge_search(late, [faint, other], CONFIG).search.hypothesis.box == other.box
 
 
 def test_what_was_not_recognised_at_the_last_place_needs_proof_in_the_next_frame() -> None:
@@ -288,7 +309,7 @@ def test_what_was_not_recognised_at_the_last_place_needs_proof_in_the_next_frame
 
 def test_soon_after_the_loss_only_what_is_near_the_last_place_is_taken_at_once() -> None:
     # The search region about the last place, 20 px a side, reaches 50 px from its middle.
-    search = Search(LAST, 1.4, 5, hypothesis=Hypothesis(LAST, 0, 3, 1.5, 1.5, 1.5))
+    search = Search(LAST, 1.4, 5, hypothesis=Hypothesis(LAST, 0, 3, 0.5, 0.5, 0.5))
     for dx, taken in ((49.0, True), (51.0, False)):
         moved = sure((LAST[0] + dx, *LAST[1:]), score=0.45)
         assert (judge_search(search, [moved, nothing()], CONFIG).search is None) is taken
