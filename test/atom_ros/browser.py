@@ -106,25 +106,27 @@ class Pointer:
         self._at = (0, 0)
 
     def press(self, x: float, y: float) -> None:
-        self._do(lambda action: (self._move(action, x, y), action.pointer_down()))
+        self._at = (round(x), round(y))
+        self._send("touchStart", "mousePressed")
 
     def move(self, x: float, y: float) -> None:
-        self._do(lambda action: self._move(action, x, y))
+        self._at = (round(x), round(y))
+        self._send("touchMove", "mouseMoved")
 
     def release(self) -> None:
-        self._do(lambda action: action.pointer_up())
+        self._send("touchEnd", "mouseReleased")
 
     def click(self, x: float, y: float) -> None:
         self.press(x, y)
         self.release()
 
-    def _move(self, action: Any, x: float, y: float) -> None:
-        action.move_to_location(round(x), round(y))
-
-    def _do(self, what: Any) -> None:
-        from selenium.webdriver.common.actions.action_builder import ActionBuilder
-        from selenium.webdriver.common.actions.pointer_input import PointerInput
-
-        builder = ActionBuilder(self._browser.driver, mouse=PointerInput(self._kind, self._kind), duration=20)
-        what(builder.pointer_action)
-        builder.perform()
+    def _send(self, touch: str, mouse: str) -> None:
+        x, y = self._at
+        command = self._browser.driver.execute_cdp_cmd
+        if self._kind == "touch":
+            points = [] if touch == "touchEnd" else [{"x": x, "y": y}]
+            command("Input.dispatchTouchEvent", {"type": touch, "touchPoints": points})
+            return
+        buttons = {"button": "left", "buttons": int(mouse != "mouseReleased"), "clickCount": 1}
+        where = {"type": mouse, "x": x, "y": y, "pointerType": self._kind}
+        command("Input.dispatchMouseEvent", where | buttons)

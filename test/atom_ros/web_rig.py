@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import moving_camera
@@ -17,7 +18,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from robot import TIMEOUT, wait_until
+from robot import TIMEOUT
+from robot import wait_until as wait
 from template_tracker import TemplateTracker
 
 from atom_ros.run_tracker import spin
@@ -26,6 +28,11 @@ from atom_ros.tracker_node import TrackerNode
 NAMESPACE = "/page"
 AMPLITUDE = 60.0  # px, of the target's movement
 TURNS = 1.5  # s after a whole period of 6 s, when it is slow for a moment; again every 3 s
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Waits for what a browser shows: a person would have given up after a minute."""
+    wait(condition, what, 60.0)
 
 
 class PageProcess:
@@ -42,7 +49,7 @@ class PageProcess:
     @property
     def url(self) -> str:
         """As the log tells it."""
-        wait_until(lambda: self.process.poll() is not None or "The page is at" in self.log.read_text(), "the page")
+        wait(lambda: self.process.poll() is not None or "The page is at" in self.log.read_text(), "the page")
         found = re.search(r"The page is at (http://\S+)", self.log.read_text())
         assert found, self.log.read_text()
         return found[1]
@@ -76,7 +83,7 @@ class WebRig:
         self._thread = threading.Thread(target=spin, args=(self.node, self._executor), daemon=True)
         started = self._executor.create_task(self.node.start)
         self._thread.start()
-        wait_until(started.done, "the tracker's start")
+        wait(started.done, "the tracker's start")
         self._camera: subprocess.Popen | None = None
         self.start_camera()
         self.page = PageProcess(folder / "page.log")

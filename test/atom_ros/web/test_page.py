@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 from browser import MISSING, Browser
 from moving_camera import HEIGHT, WIDTH
-from robot import wait_until
-from web_rig import AMPLITUDE, TURNS, PageProcess, WebRig
+from web_rig import AMPLITUDE, TURNS, PageProcess, WebRig, wait_until
 
 from atom_ros.web.protocol import split_picture
 from atom_ros.web.server import WRONG_TOKEN
