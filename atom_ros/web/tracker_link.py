@@ -64,7 +64,7 @@ class TrackerLink:
         self._remove = self._client(node, tracker, RemoveTarget, "remove_target")
         self._list = self._client(node, tracker, ListTargets, "list_targets")
         self._pause = self._client(node, tracker, SetBool, "pause")
-        self.name = self._set.srv_name.removesuffix("/set_target")
+        self.name = node.resolve_service_name(f"{tracker}/set_target").removesuffix("/set_target")
         self._parameters = LiveParameters(node, self.name, self.ask)
         self._camera = Camera(node, executor, camera, self._hand_over(self._on_image), self._hand_over(self._on_look))
         self._pairing = Pairing()
