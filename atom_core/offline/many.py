@@ -124,7 +124,8 @@ def _run(runner: Runner, jobs: Sequence[RecordingJob]) -> int:
 def _jobs(program: str, arguments: argparse.Namespace, recordings: Sequence[Path]) -> list[RecordingJob]:
     """The jobs, checked against what lies in their way."""
     module = importlib.import_module(program)
-    jobs, writers = [], {}
+    jobs: list[RecordingJob] = []
+    writers: dict[Path, Path] = {}
     for recording in recordings:
         mine = of_one(arguments, recording, absolute=True)
         outputs = module.outputs(mine)
