@@ -28,8 +28,8 @@ demo: env  ## track a person through a street scene over real ROS 2; writes demo
 
 test: env  ## check the style and the types, then run every test with real ROS 2
 	@$(OPEN) { status=0; ruff check . || status=1; ruff format --check . || status=1; \
-  mypy || status=1; \
-	  python -m pytest $(ARGS) || status=1; exit $$status; }
+	  mypy || status=1; \
+	  python -m pytest -n 2 --dist loadfile $(ARGS) || status=1; exit $$status; }
 
 test-fast: env  ## run the quick tests: no processes, no nodes, no training, no tracking
 	@$(OPEN) python -m pytest -n 2 --dist loadfile -m 'not (process or node or training or tracking)' $(ARGS)

@@ -36,7 +36,7 @@ _BASELINE_FRAMES = 5
 # `recognition` is the setting: 0 switches the comparison off.
 DOUBT_SCORE = 0.3  # from which a candidate that does not look like the target is followed as doubtful
 DOUBT_SIMILARITY = 0.3  # likewise
-DOUBT_IOU = 0.7  # likewise, predicted: another thing has seldom such clear borders where the target was
+DOUBT_IOU = 0.8  # likewise, predicted: another thing has seldom such clear borders where the target was
 DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
 

@@ -80,7 +80,7 @@ def test_a_doubtful_candidate_is_followed_as_uncertain() -> None:
     [
         (0.29, 0.4, 0.8, BESIDE),
         (0.6, 0.29, 0.8, BESIDE),
-        (0.6, 0.4, 0.69, BESIDE),
+        (0.6, 0.4, 0.79, BESIDE),
         (0.6, 0.4, 0.8, FAR),
     ],
     ids=["low score", "other look", "vague borders", "elsewhere"],

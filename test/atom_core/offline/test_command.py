@@ -210,7 +210,7 @@ def test_a_full_disk_is_named_and_what_was_written_stays(folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--box", "1,2,3"], "four numbers"),
+        (["--box", "1,2,3"], "expected x,y,width,height"),
         (["--box", "a,b,c,d"], "expected x,y,width,height"),
         (["--box", "500,1,20,20"], "outside the image of 160 x 120 px"),
         (["--box", "1,2,20,20", "--weights", "nothing"], "no shipped weights named 'nothing'"),
