@@ -639,10 +639,11 @@ function showCameraNote() {
   const { camera, tracker } = server ?? {};
   const differs = Boolean(tracker?.topic) && base(tracker.topic) !== base(camera.topic);
   el["camera-note"].hidden = !differs;
-  if (differs) {
-    el["camera-note"].textContent =
-      `The tracker listens to ${tracker.topic}, another camera: no boxes are shown on this picture, and none can be drawn.`;
-  }
+  const note = differs
+    ? `The tracker listens to ${tracker.topic}, another camera: no boxes are shown on this picture, and none can be drawn.`
+    : "";
+  // A screen reader would read it anew at each change.
+  if (el["camera-note"].textContent !== note) el["camera-note"].textContent = note;
 }
 
 el.camera.addEventListener("change", async () => {
