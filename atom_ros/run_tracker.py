@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C is to end the
 
     from atom_ros.tracker_node import TrackerNode
 
+_LAST_ANSWERS = 0.3  # s for answers that are on their way at the end
 _PATIENCE = 10.0  # s for what the tracker is doing when the process is to end
 
 
@@ -87,12 +89,20 @@ def _end(node: TrackerNode, executor: Executor) -> None:
     if rclpy.ok():
         with contextlib.suppress(Exception):  # whatever becomes of the transition, the process ends
             executor.spin_until_future_complete(executor.create_task(node.shut_down), timeout_sec=_PATIENCE)
+            _send_what_is_left(executor)
     is_loading = node.lifecycle_state == "configuring"
     executor.shutdown()
     node.destroy_node()
     rclpy.try_shutdown()
     if is_loading:
         exit_now(0)  # the thread that loads the network would hold up the end, or end in the middle of a library
+
+
+def _send_what_is_left(executor: Executor) -> None:
+    """Answers that are on their way still go out, such as the results of the goals that the end has finished."""
+    end = time.monotonic() + _LAST_ANSWERS
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.05)
 
 
 if __name__ == "__main__":
