@@ -18,19 +18,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from geometry_msgs.msg import Quaternion, TransformStamped, Twist, Vector3
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from atom_ros.ending import Ending
 from atom_ros.images import image_message
-from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
+from atom_ros.programs.camera_program import LoopNode, run_program
+from atom_ros.start import accept_whole_numbers, help_text, wants_help
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -137,7 +133,7 @@ def _pattern(rng: np.random.Generator, width: int, height: int, columns: int, ro
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-class SimulatedRobot(Node):
+class SimulatedRobot(LoopNode):
     """The node; `run` does the work."""
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -224,13 +220,6 @@ def _transform(header: Header, child: str, x: float, y: float, rotation: Quatern
     return transform
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
-
-
 def main(args: list[str] | None = None) -> int:
     """Drives until Ctrl-C; returns the exit status of the process."""
     ending = Ending()
@@ -238,27 +227,7 @@ def main(args: list[str] | None = None) -> int:
         text = "A robot with a drawn camera, which drives as it is told (cmd_vel) and sees a target that walks."
         print(help_text("simulated_robot", text, PARAMETERS, ["camera/image_raw", "cmd_vel"]))
         return 0
-    if not start("simulated_robot", args, signal_handler_options=SignalHandlerOptions.NO):
-        return 2
-    try:
-        node = SimulatedRobot()
-    except (ParameterException, ValueError) as error:
-        print(f"simulated_robot: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # hears the commands
-    thread.start()
-    ending.call_on_signal(node.stop)
-    try:
-        node.run()
-        return 0
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_program("simulated_robot", SimulatedRobot, args, ending)
 
 
 if __name__ == "__main__":

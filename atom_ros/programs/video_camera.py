@@ -15,13 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -29,7 +24,8 @@ from atom_core.offline.frames import CameraSource, FolderSource, Frame, VideoSou
 from atom_ros.ending import Ending
 from atom_ros.images import image_message
 from atom_ros.programs.calibration import read_calibration
-from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
+from atom_ros.programs.camera_program import LoopNode, run_program
+from atom_ros.start import accept_whole_numbers, help_text, wants_help
 
 PARAMETERS = (  # name, default, description
     ("source", "0", "Camera (0, /dev/video0), video file or folder of images."),
@@ -62,7 +58,7 @@ def open_video_source(name: str) -> CameraSource | FolderSource | VideoSource:
     return open_source(path)
 
 
-class VideoCamera(Node):
+class VideoCamera(LoopNode):
     """The node; `run` does the work."""
 
     def __init__(self) -> None:
@@ -138,13 +134,6 @@ class VideoCamera(Node):
         return self.declare_parameter(name, default, descriptor).value
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
-
-
 def main(args: list[str] | None = None) -> int:
     """Runs the camera; returns the exit status: 0 at the end of the source, 2 where it cannot be used."""
     ending = Ending()
@@ -152,27 +141,7 @@ def main(args: list[str] | None = None) -> int:
         text = "Publishes a webcam, a video file or a folder of images as a ROS camera."
         print(help_text("video_camera", text, PARAMETERS, ["image_raw", "camera_info"]))
         return 0
-    if not start("video_camera", args, signal_handler_options=SignalHandlerOptions.NO):
-        return 2
-    try:
-        node = VideoCamera()
-    except (ValueError, OSError, ParameterException) as error:
-        print(f"video_camera: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # serves parameters and the clock
-    thread.start()
-    ending.call_on_signal(node.stop)
-    try:
-        node.run()
-        return 0
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_program("video_camera", VideoCamera, args, ending)
 
 
 if __name__ == "__main__":

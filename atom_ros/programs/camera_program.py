@@ -1,0 +1,70 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The main program of a node that publishes in a loop of its own, beside its callbacks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from atom_ros.ending import Ending
+from atom_ros.start import start
+
+
+class LoopNode(Node, ABC):
+    """A node whose `run` publishes until `stop` is called or its source ends."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Publishes; returns at the end."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Has `run` return; may be called from any thread."""
+
+
+def run_program(name: str, make_node: Callable[[], LoopNode], args: list[str] | None, ending: Ending) -> int:
+    """Runs a node until its end or a signal; returns the exit status: 2 where it cannot be used.
+
+    Args:
+        name: of the program, for messages.
+        make_node: raises ValueError, OSError or ParameterException where a parameter cannot be used.
+        args: of the command line; None for those of the process.
+        ending: made before anything else.
+    """
+    if not start(name, args, signal_handler_options=SignalHandlerOptions.NO):
+        return 2
+    try:
+        node = make_node()
+    except (ValueError, OSError, ParameterException) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # serves callbacks, parameters and the clock
+    thread.start()
+    ending.call_on_signal(node.stop)
+    try:
+        node.run()
+        return 0
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
