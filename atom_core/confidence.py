@@ -17,7 +17,7 @@ import numpy as np
 
 HEADER_KEY = "calibration"  # of the network's file
 _STEPS = 100  # of Newton's method; it takes about ten
-_RIDGE = 1e-3  # weight of the squared coefficients, as if of so many frames; keeps them finite where classes part
+_RIDGE = 1e-3  # weight of the squared coefficients, in frames; keeps them finite where classes part
 
 
 @dataclass(frozen=True)

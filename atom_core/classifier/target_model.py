@@ -75,8 +75,8 @@ class SampleMemory:
     """Projected samples with their labels and weights. The weights always sum to 1.
 
     The first frame's samples are never replaced and share one total weight. The buffers are allocated once. Labels and
-    weights are on the host, since all that changes them is known there: the device is not asked, and is told only when
-    the filter learns.
+    weights are on the host, since all that changes them is known there: nothing is read from the device, and they are
+    uploaded only when the filter learns.
 
     Attributes:
         samples: (capacity, D, H, H), channels last in memory.

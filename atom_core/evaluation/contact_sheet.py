@@ -88,7 +88,7 @@ def choose_frames(overlaps: np.ndarray, count: int = FRAMES) -> list[int]:
 
     Args:
         overlaps: (N,), NaN where the target is absent.
-        count: at most so many.
+        count: the largest number of frames shown.
 
     Returns:
         Indices, rising.

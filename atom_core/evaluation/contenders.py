@@ -138,7 +138,7 @@ def _parse_contender(text: str, config: TrackerConfig, ours: str, device: str) -
         if changes:
             raise ValueError(f"--trackers {text}: {name} takes no settings; only our networks do")
         contender = Contender(name)
-        contender.build(seed=0)  # an OpenCV without it is told now, not after an hour
+        contender.build(seed=0)  # reports an OpenCV without it now, not after an hour
         return contender
     try:
         path = weights.find(ours if name == "ours" else name)
