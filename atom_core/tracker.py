@@ -39,7 +39,8 @@ class MultiTracker:
             regularisation, the first frame's weight) then applies from the next first frame on.
         precision: of the two networks, not the learning: "float32", "bfloat16", "float16" (GPUs), or "auto": bfloat16
             on a CPU that has instructions for it, by OpenVINO, and float32 elsewhere.
-        engine: of the backbone, see `atom_core.networks.engine.accelerate`.
+        engine: of the networks, see `atom_core.networks.engine.accelerate`; or the path of an exported .onnx file, see
+            `atom_core.networks.onnx_engine`.
         max_targets: how many there may be at a time; None for any number.
         capture: whether the frame step is captured as one graph when the tracker warms up or learns its first target,
             see `atom_core.capture`: "off", "graph", "inductor", or "auto": "graph" on CUDA and "off" elsewhere.

@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from atom_core.config import LIVE, RENAMED, TrackerConfig
 from atom_core.data.images import parse_pixel_range
+from atom_core.networks.onnx_engine import is_onnx_file
 from atom_ros.input.picking import Box, parse_box
 from atom_ros.start import accept_whole_numbers, help_text
 
@@ -69,6 +70,13 @@ class Spec:
             raise ValueError(f"parameter {self.name}: {error}") from error
 
 
+def parse_engine(text: str) -> str:
+    """The name of an engine, or the path of an ONNX file; raises ValueError where it is neither."""
+    if text in ("auto", "openvino", "torch") or is_onnx_file(text):
+        return text
+    raise ValueError(f"'{text}'; expected auto, openvino, torch or the path of an .onnx file")
+
+
 def _tracker_specs() -> Iterator[Spec]:
     """The fields of TrackerConfig that are parameters of the node."""
     for name, setting in TrackerConfig.settings().items():
@@ -84,8 +92,8 @@ TABLE = (
     Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
     Spec("precision", "float32", "Of the networks; auto: bfloat16 on a CPU that has it, else float32.",
          choices=("auto", "float32", "float16", "bfloat16")),
-    Spec("engine", "auto", "What runs the networks; auto: OpenVINO on the CPU, where it is installed, else PyTorch.",
-         choices=("auto", "openvino", "torch")),
+    Spec("engine", "auto", "What runs the networks: openvino, torch, the path of an exported .onnx file, or auto: "
+         "OpenVINO on the CPU, where it is installed, else PyTorch.", read=parse_engine),
     Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: go on on the CPU, or become inactive.",
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",

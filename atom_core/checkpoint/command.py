@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-weights`: what a network file holds; the authors' checkpoint to our file and back."""
+"""The command `atom-weights`: what a network file holds; the authors' checkpoint to our file and back; ONNX."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 
 from atom_core.checkpoint import official
 from atom_core.checkpoint.torch_file import TensorRecord, read_torch_file
+from atom_core.config import TrackerConfig
 from atom_core.networks import weights
+from atom_core.networks.onnx_model import INPUT, OPSET, OUTPUTS, export_onnx
 from atom_core.report_errors import report_errors
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`atom-weights`: prints what a network file holds; imports and exports the authors' checkpoint."""
+    """`atom-weights`: prints what a network file holds; imports and exports the authors' checkpoint; exports ONNX."""
     arguments = _parser().parse_args(argv)
     return report_errors("atom-weights", lambda: arguments.run(arguments))
 
@@ -33,11 +35,27 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, help="such as atom_default.pth")
     importer.add_argument("--output", type=Path, help="file to write (default: beside it, .safetensors)")
     importer.set_defaults(run=_import)
-    exporter = commands.add_parser("export", help="write a resnet18 network in the authors' layout")
+    _add_export(commands.add_parser("export", help="write a resnet18 network in the authors' layout, or any as ONNX"))
+    return parser
+
+
+def _add_export(exporter: argparse.ArgumentParser) -> None:
     exporter.add_argument("weights", help="shipped network or .safetensors file")
     exporter.add_argument("--output", type=Path, help="file to write (default: the network's name, .pth, here)")
+    exporter.add_argument(
+        "--onnx",
+        type=Path,
+        metavar="FILE",
+        help=f"write backbone and IoU maps as an ONNX file instead, opset {OPSET}, batch 1; see docs/jetson.md",
+    )
+    exporter.add_argument(
+        "--crop-size",
+        type=int,
+        default=TrackerConfig().crop_size,
+        metavar="PX",
+        help="of the ONNX file's input, TrackerConfig.crop_size (default: %(default)s)",
+    )
     exporter.set_defaults(run=_export)
-    return parser
 
 
 def _import(arguments: argparse.Namespace) -> None:
@@ -47,11 +65,23 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    if arguments.onnx is not None:
+        _export_onnx(arguments)
+        return
     output = arguments.output or Path(f"{Path(arguments.weights).stem}.pth")
     filled = official.export_checkpoint(arguments.weights, output)
     print(f"written: {output}")
     if filled:
         print(f"{len(filled)} tensors that the tracker does not use are zeros: {filled[0]} to {filled[-1]}")
+
+
+def _export_onnx(arguments: argparse.Namespace) -> None:
+    if arguments.output is not None:
+        raise ValueError("--output is the file of the authors' layout, and --onnx that of ONNX; give one of them")
+    size = TrackerConfig(crop_size=arguments.crop_size).crop_size
+    export_onnx(weights.load(arguments.weights), arguments.onnx, size)
+    print(f"written: {arguments.onnx}; opset {OPSET}, input {INPUT} 1x3x{size}x{size} float32, RGB in 0..255")
+    print(f"outputs: {', '.join(OUTPUTS)}")
 
 
 def _info(arguments: argparse.Namespace) -> None:

@@ -51,7 +51,9 @@ def accelerate(
 def is_openvino(device: torch.device, engine: str) -> bool:
     """Whether the engine of this name is OpenVINO on this device; raises ValueError as `accelerate` does."""
     if engine not in ("auto", "openvino", "torch"):
-        raise ValueError(f"unknown engine {engine!r}; expected 'auto', 'openvino' or 'torch'")
+        raise ValueError(
+            f"unknown engine {engine!r}; expected 'auto', 'openvino', 'torch' or the path of an .onnx file"
+        )
     if engine == "openvino" and device.type != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU, not on {device}; use 'auto' or 'torch'")
     return engine == "openvino" or (engine == "auto" and device.type == "cpu" and find_spec("openvino") is not None)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.engine import BackboneFunction, accelerate, has_bfloat16, is_openvino
 from atom_core.networks.iou_predictor import IoUNet, Modulation
+from atom_core.networks.onnx_engine import OnnxEngine, is_onnx_file
 from atom_core.networks.openvino_model import openvino_version
 from atom_core.refinement.openvino_refiner import OpenVinoRefiner
 from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast
@@ -81,6 +83,8 @@ def prepare_networks(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    if is_onnx_file(engine):
+        return _by_onnx(network, device, crop_size, precision, Path(engine))
     if engine == "auto" and precision == "float16":
         engine = "torch"  # OpenVINO has no use for it on x86
     if is_openvino(device, engine):
@@ -88,6 +92,18 @@ def prepare_networks(
     dtype = _DTYPES["float32" if precision == "auto" else precision]
     backbone = accelerate(network.backbone.to(device), device, crop_size, "torch")
     return Networks(backbone, network.iou_net.to(device), TorchRefiner.of(network.iou_net, crop_size, dtype), dtype)
+
+
+def _by_onnx(network: weights.Network, device: torch.device, crop_size: int, precision: str, path: Path) -> Networks:
+    """By an exported file on the CPU; the reference branch and the refinement by PyTorch, in float32."""
+    if device.type != "cpu":
+        raise ValueError(f"engine '{path}' runs on the CPU, not on {device}; use device 'cpu', or engine 'auto'")
+    if precision not in ("auto", "float32"):
+        raise ValueError(f"engine '{path}' computes as the file says, not in {precision}; use precision 'float32'")
+    network.backbone.to(device), network.iou_net.to(device)
+    engine = OnnxEngine.load(path, network, crop_size)
+    refiner = replace(TorchRefiner.of(network.iou_net, crop_size), test_maps=engine.test_maps)
+    return Networks(engine.features, network.iou_net, refiner, engine=f"{engine.name}, {path.name}")
 
 
 def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Networks:

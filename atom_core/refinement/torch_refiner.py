@@ -9,6 +9,7 @@ one the whole maps are used. `atom_core.refinement.openvino_refiner` fits its wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -82,13 +83,13 @@ class TorchRefiner:
     """By PyTorch, on any device, with static shapes and no host read.
 
     Attributes:
-        iou_net: in evaluation mode, see `fold_batch_norm`.
+        test_maps: the test branch's maps of a crop's features, see `IoUNet.test_maps`.
         head: its layers behind the pooling, in `precision`.
         geometry: float32, on the same device.
         precision: of the convolutions and matrix products.
     """
 
-    iou_net: IoUNet
+    test_maps: Callable[[Features], TestMaps]
     head: FoldedHead
     geometry: Geometry
     precision: torch.dtype = torch.float32
@@ -97,8 +98,8 @@ class TorchRefiner:
     def of(cls, iou_net: IoUNet, crop_size: int, precision: torch.dtype = torch.float32) -> TorchRefiner:
         """Of a network on its device, for crops of a size."""
         like = iou_net.iou_predictor.bias
-        folded = fold_batch_norm(iou_net)
-        return cls(folded, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
+        test_maps = fold_batch_norm(iou_net).test_maps
+        return cls(test_maps, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
 
     def prepare(self, proposals: int) -> None:
         """See `Refiner`; there is nothing to compile."""
@@ -108,7 +109,7 @@ class TorchRefiner:
     ) -> tuple[Tensor, Tensor]:
         """See `Refiner`."""
         with autocast(proposals.device, self.precision):
-            maps = self.iou_net.test_maps(features)
+            maps = self.test_maps(features)
         cells = maps.t3.shape[-1], maps.t4.shape[-1]
         window = window_sizes(cells, ascent.whole)
         if window != cells:

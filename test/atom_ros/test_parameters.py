@@ -153,3 +153,10 @@ def test_a_wrong_value_under_an_old_name_is_named(context: Context) -> None:
     with pytest.raises(ValueError, match=r"redetection_likeness is 'much'; expected a float"):
         parameters.declare(node)
     node.destroy_node()
+
+
+def test_the_engine_may_be_a_file() -> None:
+    spec = next(spec for spec in TABLE if spec.name == "engine")
+    assert spec.setting("/robot/default.onnx") == "/robot/default.onnx" and spec.setting("torch") == "torch"
+    with pytest.raises(ValueError, match=r"engine: 'default\.plan'; expected auto, openvino, torch or the path of an"):
+        spec.setting("default.plan")

@@ -90,3 +90,31 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
 def test_an_output_folder_that_is_missing_is_named(exported, tmp_path, capsys):
     assert weights_main(["import", str(exported), "--output", str(tmp_path / "no" / "x.safetensors")]) == 2
     assert "x.safetensors cannot be written" in capsys.readouterr().err
+
+
+def test_export_as_onnx(network_file, tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "network.onnx"
+    assert weights_main(["export", str(network_file), "--onnx", str(file), "--crop-size", "96"]) == 0
+    assert f"written: {file}; opset 17, input crop 1x3x96x96 float32" in capsys.readouterr().out
+    metadata = {prop.key: prop.value for prop in onnx.load(str(file)).metadata_props}
+    assert metadata["weights_sha256"] == weights.load(network_file).sha256 and metadata["crop_size"] == "96"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--crop-size", "100"], "crop_size is 100; expected a multiple of 32"),
+        (["--output", "a.pth"], "--output is the file of the authors' layout, and --onnx that of ONNX"),
+    ],
+)
+def test_mistakes_in_exporting_onnx_are_told(more, message, network_file, tmp_path, capsys):
+    assert weights_main(["export", str(network_file), "--onnx", str(tmp_path / "a.onnx"), *more]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_help_names_the_opset(capsys):
+    with pytest.raises(SystemExit):
+        weights_main(["export", "--help"])
+    assert "opset 17" in " ".join(capsys.readouterr().out.split())
