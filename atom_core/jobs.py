@@ -17,9 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import torch
@@ -105,22 +103,22 @@ class LocalProcesses:
 
     def _run_in_workers(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
         context = multiprocessing.get_context("spawn")  # a forked PyTorch hangs, and CUDA cannot be forked
-        shared = _SharedSteps(context.Value("q", 0), context.Event())
+        shared = _Shared(context.RawArray("q", len(jobs)), context.RawValue("b", 0))
         processes = min(self.processes, len(jobs))
         pool = ProcessPoolExecutor(processes, context, _begin_worker, (shared, self.threads))
         try:
             with _interrupts_ignored():  # the workers are started here and inherit it: Ctrl-C is their parent's matter
-                waiting = {pool.submit(_attempt_in_worker, work, job): job for job in jobs}
+                waiting = {pool.submit(_attempt_in_worker, work, job, i): job for i, job in enumerate(jobs)}
             reported = 0
             while waiting:
                 done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                frames = shared.frames.value
+                frames = sum(shared.frames)
                 progress(frames - reported)
                 reported = frames
                 for future in done:
                     yield waiting.pop(future), _outcome(future)
         finally:
-            shared.stop.set()
+            shared.stop.value = 1
             pool.shutdown(cancel_futures=True)
 
 
@@ -135,23 +133,32 @@ class _OwnSteps:
         self.progress(1)
 
 
+class _Shared(NamedTuple):
+    """What the workers share with their parent.
+
+    Each number has one writer and no lock: a worker that is killed would leave a lock taken for ever.
+    """
+
+    frames: Any  # ctypes array: the frames done of each job
+    stop: Any  # ctypes byte: 1 ends the jobs
+
+
 @dataclass(frozen=True)
 class _SharedSteps:
-    """What the workers share with their parent."""
+    """Of the job of this number in a worker."""
 
-    frames: Synchronized[int]  # done by all
-    stop: Event
+    shared: _Shared
+    index: int
 
     @property
     def is_stopped(self) -> bool:
-        return self.stop.is_set()
+        return bool(self.shared.stop.value)
 
     def count(self) -> None:
-        with self.frames.get_lock():
-            self.frames.value += 1
+        self.shared.frames[self.index] += 1
 
 
-_shared: _SharedSteps | None = None  # of a worker process, from its beginning
+_shared: _Shared | None = None  # of a worker process, from its beginning
 
 
 def _outcome(future: Future[Any]) -> Any:
@@ -170,7 +177,7 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin_worker(shared: _SharedSteps, threads: int) -> None:
+def _begin_worker(shared: _Shared, threads: int) -> None:
     global _shared
     _shared = shared
     limit_threads(threads)
@@ -185,6 +192,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _attempt_in_worker(work: Work, job: Any) -> Any:
+def _attempt_in_worker(work: Work, job: Any, index: int) -> Any:
     assert _shared is not None, "the worker was prepared"
-    return attempt(work, job, _shared)
+    return attempt(work, job, _SharedSteps(_shared, index))

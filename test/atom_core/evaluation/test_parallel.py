@@ -62,6 +62,7 @@ from atom_core.jobs import LocalProcesses
 import multiprocessing
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process inherits that it is ignored
     calls = []
     def interrupt_once(frames):
         if frames and not calls:
