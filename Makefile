@@ -35,7 +35,7 @@ test-fast: env  ## run the quick tests: no processes, no nodes, no training, no 
 	@$(OPEN) python -m pytest -n 2 --dist loadfile -m 'not (process or node or training or tracking)' $(ARGS)
 
 oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch supported, in .venv-oldest
-	@$(or $(shell command -v python3.12),$(PYTHON)) tools/oldest.py $(ARGS)
+	@$(or $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null),$(PYTHON)) tools/oldest.py $(ARGS)
 
 lint: env  ## check the style and the types
 	@$(OPEN) ruff check . && ruff format --check . && mypy

@@ -212,7 +212,7 @@ class TargetClient:
                 self._executor.spin()
             except ExternalShutdownException:
                 break
-            except Exception as error:  # a message that cannot be converted, such as a string that is no UTF-8
+            except Exception as error:  # a message that cannot be read
                 self._owner.get_logger().error(
                     f"Message of {self.name} dropped: {type(error).__name__}: {error}", throttle_duration_sec=5.0
                 )

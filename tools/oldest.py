@@ -56,7 +56,8 @@ def main() -> int:
     foreign = ("PYTHONPATH", "AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     imports = subprocess.run([python, "-c", IMPORT_ALL], cwd=ROOT, env=environment, check=False)
-    pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tests or TESTS)]
+    cache = options.venv.absolute() / "pytest_cache"  # not the present versions'
+    pytest = [python, "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *(tests or TESTS)]
     return subprocess.run(pytest, cwd=ROOT, env=environment, check=False).returncode or imports.returncode
 
 

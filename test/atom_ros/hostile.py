@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import array
 import copy
+import ctypes
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ NUMBERS = (float("nan"), float("inf"), -float("inf"), 0.0, -0.0, -1.0, 0.5, 5e-3
 COUNTS = (0, 1, 2, 255, 65_535, 2**31 - 1, 2**31, 2**32 - 1)
 STRINGS = ("", " ", "nonsense", "\n", "%s%n", "../../etc/passwd", "BGR8", "rgb8 ", "äöü漢字", "x" * 100_000)
 _MARK = "M" * 32  # stands for what becomes bytes that are no UTF-8
+_NO_UTF8 = b"\xff\xfe\xc3\x28"
 
 # Any value of these leaves the good target alone; of the others only values are sent that must be refused.
 _HARMLESS = ("click_timeout", "stamp_tolerance", "catch_up_seconds", "use_sim_time")
@@ -183,7 +186,7 @@ class Hostile:
         elif kind == "flipped":
             self._flip(data, 64, first=12)  # the stamp before that is left as it is
         else:
-            data = data.replace(_MARK.encode(), b"\xff\xfe\xc3\x28" * (len(_MARK) // 4))
+            data = data.replace(_MARK.encode(), _NO_UTF8 * (len(_MARK) // len(_NO_UTF8)))
         return Publication(f"{what}: bytes {kind}", message_type, topic, bytes(data))
 
     # What comes beside the images
@@ -273,7 +276,9 @@ class Hostile:
         spec = self._pick(TABLE)
         kind = self._pick(("type", "unknown type", "range", "name", "harmless"))
         if kind == "name":
-            return Parameter(name=self._pick((*STRINGS, "tracker", "tracker.", "a.b")), value=self._value(None))
+            return Parameter(
+                name=self._pick((*STRINGS, no_utf8(8), "tracker", "tracker.", "a.b")), value=self._value(None)
+            )
         if kind == "harmless":
             return Parameter(name=self._pick(_HARMLESS), value=self._value(None))
         if kind == "unknown type":
@@ -286,6 +291,7 @@ class Hostile:
         """A value of any type but that one."""
         types = {bool: 1, int: 2, float: 3, str: 4}
         value = ParameterValue(type=self._pick([n for n in range(10) if n != types.get(other_than)]))
+        value.string_array_value = [no_utf8(8)]
         value.bool_value = self._pick((True, False))
         value.integer_value = self._pick((*COUNTS, -(2**63), 2**63 - 1))
         value.double_value = self._pick(NUMBERS)
@@ -294,7 +300,7 @@ class Hostile:
         return value
 
     def _query(self) -> Call:
-        names = [self._pick((*STRINGS, "max_targets", "tracker.learning_rate", "box")) for _ in range(3)]
+        names = [self._pick((*STRINGS, no_utf8(8), "max_targets", "tracker.learning_rate", "box")) for _ in range(3)]
         return self._pick(
             (
                 Call("query", GetParameters, "tracker/get_parameters", GetParameters.Request(names=names)),
@@ -313,7 +319,7 @@ class Hostile:
     def _change_state(self) -> Call:
         transition = Transition(id=self._pick([n for n in range(256) if n not in _LEAVE_ACTIVE]))
         if self._rng.random() < 0.3:
-            transition.label = self._pick((*STRINGS, "configure", "activate", "cleanup"))
+            transition.label = self._pick((*STRINGS, no_utf8(8), "configure", "activate", "cleanup"))
         request = ChangeState.Request(transition=transition)
         return Call("change_state", ChangeState, "tracker/change_state", request)
 
@@ -352,6 +358,16 @@ class Hostile:
         time = message.stamp if hasattr(message, "stamp") else message.header.stamp
         seconds = min(stamp // SECOND, 2**31 - 1)
         time.sec, time.nanosec = seconds, stamp - seconds * SECOND
+
+
+def no_utf8(length: int) -> str:
+    """A string that rclpy sends as `length` bytes, a multiple of 4, that are no UTF-8; for nothing else.
+
+    Python makes no such string, so the characters of a good one are overwritten where CPython keeps them.
+    """
+    text = "".join(["M"] * length)  # not shared with other uses of the same text
+    ctypes.memmove(id(text) + sys.getsizeof("") - 1, _NO_UTF8 * (length // len(_NO_UTF8)), length)
+    return text
 
 
 def _out_of_range(spec: Spec, above: bool) -> ParameterValue:

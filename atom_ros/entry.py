@@ -1,0 +1,74 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the programs of `ros2 run atom_tracker ...` begin: Ctrl-C (SIGINT) and SIGTERM end them without a traceback.
+
+Their imports take seconds, in which Python would raise KeyboardInterrupt anywhere. So the signals are taken over before
+anything else is imported. (Nobody can do so while Python itself starts, in the first tenth of a second.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+
+from atom_ros.ending import exit_now
+
+_INTERRUPTED = 130  # the status of a command that was not done when Ctrl-C came
+
+
+def tracker_node() -> int:
+    """Runs the tracker's node."""
+    return _run("atom_ros.run_tracker")
+
+
+def video_camera() -> int:
+    """Runs the camera."""
+    return _run("atom_ros.programs.video_camera")
+
+
+def simulated_robot() -> int:
+    """Runs the simulated robot."""
+    return _run("atom_ros.programs.simulated_robot")
+
+
+def follow_target() -> int:
+    """Runs the example that drives after a target."""
+    return _run("atom_ros.programs.follow_target")
+
+
+def web() -> int:
+    """Runs the web page."""
+    return _run("atom_ros.web.command")
+
+
+def select_target() -> int:
+    """Runs the window in which to draw a target."""
+    return _run_command("atom_ros.programs.select_target")
+
+
+def check_setup() -> int:
+    """Runs the check of the installation."""
+    return _run("atom_ros.programs.check_setup", _INTERRUPTED)
+
+
+def track_bag() -> int:
+    """Runs the tracker over a bag."""
+    return _run_command("atom_ros.programs.track_bag")
+
+
+def _run(module: str, status: int = 0) -> int:
+    """Runs `main` of a module. Until that takes the signals over for itself, they end the process with this status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: exit_now(status))
+    return importlib.import_module(module).main()
+
+
+def _run_command(module: str) -> int:
+    """Runs `main` of a module that expects KeyboardInterrupt where it has something to finish."""
+    before = signal.signal(signal.SIGINT, lambda *_: exit_now(_INTERRUPTED))
+    main = importlib.import_module(module).main
+    signal.signal(signal.SIGINT, before)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
