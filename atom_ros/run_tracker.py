@@ -25,8 +25,8 @@ _PATIENCE = 10.0  # s for what the tracker is doing when the process is to end
 def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
     """Serves the node until ROS is shut down, or `is_over` says so after a callback.
 
-    rclpy lets what a callback raises, or the middleware about a message that it cannot read, end the spin. Such a message
-    is logged, and the node goes on.
+    rclpy lets what a callback raises, or the middleware about a message that it cannot read, end the spin. Such a
+    message is logged, and the node goes on.
     """
     from rclpy.executors import ExternalShutdownException
 

@@ -178,5 +178,7 @@ def compile_module(
     model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
     compiled = core.compile_model(model, "CPU", options)
     if model_cache.folder() is not None:
-        model_cache.write(name, compiled.export_model().getvalue())
+        data = io.BytesIO()  # without it, OpenVINO before 2024.5 ends in a segmentation fault under Python 3.12
+        compiled.export_model(data)
+        model_cache.write(name, data.getvalue())
     return compiled
