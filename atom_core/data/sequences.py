@@ -25,6 +25,7 @@ __all__ = [
     "VideoFile",
     "read_sequence",
     "read_sequences",
+    "to_sequence",
 ]
 
 LAYOUT_CHOICES = ("auto", *sorted(LAYOUTS))
@@ -51,6 +52,12 @@ class Sequence:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def frame_path(self, index: int) -> Path:
+        """The image file of a frame; raises ValueError where the frames are not image files."""
+        if not isinstance(self.frames, ImageFiles):
+            raise ValueError(f"the frames of {self.name} are in no image files; extract them into img/")
+        return self.frames.path(index)
+
     @property
     def has_ground_truth(self) -> bool:
         """Whether a box after the first is known: benchmarks keep those of their test sets on a server."""
@@ -65,7 +72,7 @@ def read_sequence(folder: str | Path) -> Sequence:
         ValueError: if its boxes are malformed, its frames are missing, or their numbers differ.
     """
     folder = _absolute(folder)
-    return _checked(read_simple(folder), "simple", folder)
+    return _with_first_box(to_sequence(read_simple(folder), "simple", folder), folder)
 
 
 def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
@@ -83,11 +90,32 @@ def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
     if layout not in LAYOUT_CHOICES:
         raise ValueError(f"unknown layout '{layout}'; expected one of {', '.join(LAYOUT_CHOICES)}")
     name = recognize(root) if layout == "auto" else layout
-    sequences = [_checked(entry, name, root) for entry in LAYOUTS[name].read(root)]
+    sequences = [_with_first_box(to_sequence(entry, name, root), root) for entry in LAYOUTS[name].read(root)]
     if not sequences:
         other = f"; other layouts: {', '.join(LAYOUTS)}" if layout == "auto" else ""
         raise ValueError(f"{root}: no sequence here; layout '{name}' expects {LAYOUTS[name].expected}{other}")
     return sequences
+
+
+def to_sequence(entry: Entry, layout: str, root: Path) -> Sequence:
+    """The entry in our pixel convention.
+
+    Args:
+        entry: as a reader of `atom_core.data.layouts` gives it.
+        layout: the key of LAYOUTS that it was read by.
+        root: where it was read, for the message.
+
+    Raises:
+        ValueError: if there is not one box for each frame.
+    """
+    if len(entry.frames) != len(entry.boxes):
+        hint = "; if these are OTB's files, choose the layout otb" if layout == "simple" else ""
+        raise ValueError(
+            f"{_place(root, entry.name)}: {len(entry.frames)} frames but {len(entry.boxes)} boxes; "
+            f"expected one box a frame{hint}"
+        )
+    offset = np.array([LAYOUTS[layout].first_pixel] * 2 + [0.0] * 2)
+    return Sequence(entry.name, entry.frames, entry.boxes - offset, layout, entry.image_size)
 
 
 def _absolute(folder: str | Path) -> Path:
@@ -95,15 +123,14 @@ def _absolute(folder: str | Path) -> Path:
     return Path(os.path.abspath(folder))
 
 
-def _checked(entry: Entry, layout: str, root: Path) -> Sequence:
-    """The entry in our pixel convention, a box for each frame and the first one known."""
-    place = f"{root}, sequence {entry.name}"
-    if len(entry.frames) != len(entry.boxes):
-        hint = "; if these are OTB's files, choose the layout otb" if layout == "simple" else ""
+def _place(root: Path, name: str) -> str:
+    return f"{root}, sequence {name}"
+
+
+def _with_first_box(sequence: Sequence, root: Path) -> Sequence:
+    """The sequence; raises ValueError if its first box is not known."""
+    if np.isnan(sequence.boxes[0]).any():
         raise ValueError(
-            f"{place}: {len(entry.frames)} frames but {len(entry.boxes)} boxes; expected one box a frame{hint}"
+            f"{_place(root, sequence.name)}: the target is absent in the first frame; a tracker needs a box there"
         )
-    if np.isnan(entry.boxes[0]).any():
-        raise ValueError(f"{place}: the target is absent in the first frame; a tracker needs a box there")
-    offset = np.array([LAYOUTS[layout].first_pixel] * 2 + [0.0] * 2)
-    return Sequence(entry.name, entry.frames, entry.boxes - offset, layout, entry.image_size)
+    return sequence

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from atom_core.data import sequences
+from atom_core.data.images import read_image
 from atom_core.data.sequences import ImageFiles
 from atom_core.evaluation import metrics
 from atom_core.evaluation.plots import color
@@ -122,7 +123,7 @@ def _pictures(sequence: sequences.Sequence, subject: Run, numbered: list[tuple[i
 def _read_frames(sequence: sequences.Sequence, indices: list[int]) -> list[np.ndarray]:
     """The frames of rising indices; of image files, no other is read."""
     if isinstance(sequence.frames, ImageFiles):
-        return list(ImageFiles(tuple(sequence.frames.paths[index] for index in indices)))
+        return [read_image(sequence.frames.path(index)) for index in indices]
     upto = itertools.islice(sequence.frames, indices[-1] + 1)
     return [image for index, image in enumerate(upto) if index in indices]
 

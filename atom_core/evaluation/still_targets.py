@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from atom_core.boxes import Box
+from atom_core.data.catalog import StillSet, find_data
 from atom_core.data.held_back import held_back
 from atom_core.data.images import read_image
-from atom_core.training.layouts import StillSet, find_data
 
 KINDS = ("whole", "part", "face", "texture", "loose")
 FACE_SETS = ("face_mask",)  # still sets whose boxes are faces

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from atom_core.boxes import as_box
+from atom_core.data.catalog import Catalog, LazySequence, StillSet, find_data
 from atom_core.data.held_back import held_back
+from atom_core.data.sequences import Sequence
 from atom_core.training.config import TrainingConfig
 from atom_core.training.cut_paste import CutPaste, MaskedObject
-from atom_core.training.layouts import Found, Frames, Sequence, StillSet, find_data
 from atom_core.training.views import FileView, Source
 
 _LOG = logging.getLogger(__name__)
 _MIN_SIDE = 4.0  # px; a smaller box says nothing about overlap
-_OPEN_SEQUENCES = 1024  # whose boxes are kept in memory; about 20 kB each
+_OPEN_SEQUENCES = 512  # that are kept in memory: about 140 bytes a frame
 
 
 class StillImages:
@@ -58,11 +59,11 @@ class Videos:
         ValueError: if no sequence is usable.
     """
 
-    def __init__(self, name: str, sequences: list[Sequence], config: TrainingConfig) -> None:
+    def __init__(self, name: str, sequences: list[LazySequence], config: TrainingConfig) -> None:
         self.name = name
         self._sequences, self._config = sequences, config
         self._unusable: set[int] = set()
-        self._read = lru_cache(maxsize=_OPEN_SEQUENCES)(lambda index: _read_frames(sequences[index]))
+        self._read = lru_cache(maxsize=_OPEN_SEQUENCES)(lambda index: _read_sequence(sequences[index]))
         if not any(self._open(index) for index in range(len(sequences))):  # stops at the first
             raise ValueError(
                 f"source {name!r}: none of {len(sequences)} sequences can be read and has "
@@ -77,33 +78,33 @@ class Videos:
             ValueError: if many sequences in a row are not usable.
         """
         for _ in range(100):
-            frames = self._open(int(rng.integers(len(self._sequences))))
-            if frames:
+            sequence = self._open(int(rng.integers(len(self._sequences))))
+            if sequence:
                 break
         else:
             raise ValueError(f"source {self.name!r}: 100 sequences in a row have too few frames or cannot be read")
-        visible = np.flatnonzero(_usable(frames.boxes))
+        visible = np.flatnonzero(_usable(sequence.boxes))
         first = rng.choice(visible)
         second = rng.choice(visible[abs(visible - first) <= self._config.max_frame_gap])
-        return _view(frames.path(first), frames.boxes[first]), _view(frames.path(second), frames.boxes[second])
+        return _view(sequence, first), _view(sequence, second)
 
-    def _open(self, index: int) -> Frames | None:
-        """A sequence's frames, or None if it is not usable."""
+    def _open(self, index: int) -> Sequence | None:
+        """A sequence, or None if it is not usable."""
         if index in self._unusable:
             return None
-        frames = self._read(index)
+        sequence = self._read(index)
         if (
-            frames is None
-            or len(frames.boxes) < self._config.min_sequence_frames
-            or _usable(frames.boxes).sum() < self._config.min_visible_frames
+            sequence is None
+            or len(sequence) < self._config.min_sequence_frames
+            or _usable(sequence.boxes).sum() < self._config.min_visible_frames
         ):
             self._unusable.add(index)
             return None
-        return frames
+        return sequence
 
 
 def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
-    """The sources in some folders, see `atom_core.training.layouts`, and `cut_paste` where there are masks.
+    """The sources in some folders, see `atom_core.data.catalog`, and `cut_paste` where there are masks.
 
     Raises:
         ValueError: if a folder is missing or of no known layout, or a source is not usable; the message names it.
@@ -120,7 +121,7 @@ def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
     return sources + _find_cut_paste(found, config)
 
 
-def _find_cut_paste(found: Found, config: TrainingConfig) -> list[Source]:
+def _find_cut_paste(found: Catalog, config: TrainingConfig) -> list[Source]:
     """The source of composed pairs, where there are masks."""
     objects = {name: [track for s in sets for track in _masked_stills(s)] for name, sets in found.stills.items()}
     for name, sequences in found.sequences.items():
@@ -146,26 +147,27 @@ def _masked_stills(still_set: StillSet) -> list[list[MaskedObject | None]]:
     ]
 
 
-def _masked_track(sequence: Sequence) -> list[list[MaskedObject | None]]:
+def _masked_track(lazy: LazySequence) -> list[list[MaskedObject | None]]:
     """The object of a sequence as the one track; no track if it is damaged or never seen."""
-    frames = _read_frames(sequence)
-    if frames is None or sequence.masks is None or not _usable(frames.boxes).any():
+    sequence, masks = _read_sequence(lazy), lazy.masks
+    if sequence is None or masks is None or not _usable(sequence.boxes).any():
         return []
-    masks = sequence.masks
-    seen = zip(frames.boxes, _usable(frames.boxes), strict=True)
-    return [[_masked_object(frames.path(i), masks, box) if ok else None for i, (box, ok) in enumerate(seen)]]
+    seen = zip(sequence.boxes, _usable(sequence.boxes), strict=True)
+    return [[_masked_object(sequence.frame_path(i), masks, box) if ok else None for i, (box, ok) in enumerate(seen)]]
 
 
 def _masked_object(image: Path, masks: Path, box: np.ndarray) -> MaskedObject:
     return MaskedObject(image, (masks / image.name).with_suffix(".png"), as_box(box.tolist()))
 
 
-def _read_frames(sequence: Sequence) -> Frames | None:
-    """A sequence's frames, or None and a warning if it is damaged."""
+def _read_sequence(lazy: LazySequence) -> Sequence | None:
+    """The sequence, or None and a warning if it is damaged or its frames are no image files."""
     try:
-        return sequence.read()
+        sequence = lazy.read()
+        sequence.frame_path(0)
+        return sequence
     except (ValueError, OSError) as error:
-        _LOG.warning("%s is left out: %s", sequence.place, error)
+        _LOG.warning("%s is left out: %s", lazy.place, error)
         return None
 
 
@@ -174,5 +176,5 @@ def _usable(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] >= _MIN_SIDE).all(axis=1) & np.isfinite(boxes).all(axis=1)
 
 
-def _view(path: Path, box: np.ndarray) -> FileView:
-    return FileView(path, as_box(box.tolist()))
+def _view(sequence: Sequence, index: int) -> FileView:
+    return FileView(sequence.frame_path(index), as_box(sequence.boxes[index].tolist()))

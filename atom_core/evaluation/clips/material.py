@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from atom_core.data.catalog import LazySequence, StillSet, find_data
+from atom_core.data.frames import ImageFiles
 from atom_core.data.held_back import held_back
-from atom_core.data.images import find_images, read_image
+from atom_core.data.images import read_image
 from atom_core.evaluation.still_targets import StillTarget, find_targets
-from atom_core.training.layouts import Sequence as VideoSequence
-from atom_core.training.layouts import StillSet, find_data
 
 _PER_KIND = 100
 _MIN_OBJECT = 24.0  # px, shorter side of an object that can be cut out
@@ -92,17 +92,17 @@ def _cut_outs(name: str, still_set: StillSet, choose: Callable[[Path], bool]) ->
     ]
 
 
-def _video(sequence: VideoSequence) -> Video | None:
+def _video(lazy: LazySequence) -> Video | None:
     """The sequence, if it is long enough and its target always seen."""
     try:
-        boxes = sequence.read().boxes
-        images = find_images(sequence.place / "img")
-    except (ValueError, OSError):  # damaged, or of another layout: training says so
+        sequence = lazy.read()
+    except (ValueError, OSError):  # damaged: training says so
         return None
-    if len(images) != len(boxes) or len(boxes) < _MIN_FRAMES or not np.isfinite(boxes).all():
+    frames, boxes = sequence.frames, sequence.boxes
+    if not isinstance(frames, ImageFiles) or len(boxes) < _MIN_FRAMES or not np.isfinite(boxes).all():
         return None
-    masks = tuple((sequence.masks / p.name).with_suffix(".png") for p in images) if sequence.masks else ()
-    return Video(sequence.place.name, tuple(images), boxes, masks)
+    masks = tuple((lazy.masks / name).with_suffix(".png") for name in frames.names) if lazy.masks else ()
+    return Video(sequence.name, frames.paths, boxes, masks)
 
 
 def cut_out(image: Path, mask: Path) -> np.ndarray:

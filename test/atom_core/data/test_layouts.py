@@ -251,7 +251,7 @@ def test_lasot_cuts_monkey_17_as_its_toolkit_does(tmp_path):
 
 def test_lasot_refuses_flags_of_another_length(lasot):
     (lasot / "bear/bear-2/out_of_view.txt").write_text("0,0")
-    with pytest.raises(ValueError, match=r"out_of_view\.txt holds 2 flags; expected one for each of 3 frames"):
+    with pytest.raises(ValueError, match=r"out_of_view\.txt holds 2 labels; expected one for each of 3 frames"):
         read_sequences(lasot)
 
 
@@ -280,6 +280,16 @@ def test_got10k_agrees_with_its_toolkit_but_for_hidden_targets(got10k_val):
     assert sequence.has_ground_truth
 
 
+@pytest.mark.parametrize("file, label", [("cover.label", 0), ("absence.label", 1)])
+def test_got10k_hides_by_either_label_but_keeps_the_first_box(got10k_val, file, label):
+    folder = got10k_val / "val/GOT-10k_Val_000001"
+    (folder / "cover.label").write_text("8\n" * 4)
+    (folder / "absence.label").write_text("0\n" * 4)
+    (folder / file).write_text(f"{label}\n{label}\n{8 - 8 * label}\n{8 - 8 * label}\n")
+    (sequence,) = read_sequences(got10k_val / "val")
+    assert np.isnan(sequence.boxes).all(axis=1).tolist() == [False, True, False, False]
+
+
 def test_got10k_test_set_has_the_first_box_only(tmp_path):
     make_images(tmp_path / "GOT-10k_Test_000001", "{:08d}.jpg", range(1, 4))
     (tmp_path / "GOT-10k_Test_000001/groundtruth.txt").write_text("11,12,13,14\n")
@@ -292,7 +302,7 @@ def test_got10k_test_set_has_the_first_box_only(tmp_path):
 @pytest.mark.parametrize(
     "file, content, message",
     [
-        ("cover.label", "8\n8\n", r"cover\.label holds 2 lines; expected one for each of 4 frames"),
+        ("cover.label", "8\n8\n", r"cover\.label holds 2 labels; expected one for each of 4 frames"),
         (
             "meta_info.ini",
             "[METAINFO]\nresolution: big\n",
@@ -308,7 +318,8 @@ def test_got10k_test_set_has_the_first_box_only(tmp_path):
 )
 def test_got10k_names_a_damaged_file(got10k_val, file, content, message):
     if file == "groundtruth.txt":
-        (got10k_val / "val/GOT-10k_Val_000001/cover.label").unlink()
+        for labels in ("cover.label", "absence.label"):
+            (got10k_val / "val/GOT-10k_Val_000001" / labels).unlink()
     (got10k_val / "val/GOT-10k_Val_000001" / file).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_sequences(got10k_val / "val")

@@ -55,7 +55,7 @@ def test_a_picture_shows_reference_and_tracker_about_the_place(tmp_path):
     paths = tuple(tmp_path / f"{index}.png" for index in range(3))
     for path, level in zip(paths, (0, 128, 0), strict=True):
         cv2.imwrite(str(path), np.full((90, 120, 3), level, np.uint8))
-    sequence = Sequence("files", ImageFiles(paths), np.tile(BOX, (3, 1)))
+    sequence = Sequence("files", ImageFiles(tmp_path, tuple(path.name for path in paths)), np.tile(BOX, (3, 1)))
     (failure,) = worst_failures([make_run("a", "files", [0, 10, 0])], [sequence], ["a"])
     picture = next(one for one in failure.pictures if one.frame == 1)
     image = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)

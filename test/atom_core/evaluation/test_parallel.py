@@ -20,11 +20,11 @@ BOX = (1.0, 2.0, 8.0, 8.0)
 
 def make_sequence(folder, name: str, frames: int, missing: int | None = None) -> Sequence:
     """Blank frames on disk, one of them missing."""
-    paths = tuple(folder / f"{name}{index}.png" for index in range(frames))
-    for index, path in enumerate(paths):
+    files = tuple(f"{name}{index}.png" for index in range(frames))
+    for index, file in enumerate(files):
         if index != missing:
-            cv2.imwrite(str(path), np.zeros((16, 20, 3), np.uint8))
-    return Sequence(name, ImageFiles(paths), np.tile(BOX, (frames, 1)))
+            cv2.imwrite(str(folder / file), np.zeros((16, 20, 3), np.uint8))
+    return Sequence(name, ImageFiles(folder, files), np.tile(BOX, (frames, 1)))
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -48,8 +48,8 @@ def test_a_failure_is_named_and_costs_no_other_run(tmp_path, processes):
 
 def endless(folder) -> Sequence:
     """Two frames, again and again: no test waits for its end."""
-    paths = make_sequence(folder, "endless", 2).frames.paths
-    return Sequence("endless", ImageFiles(paths * 100_000), np.tile(BOX, (200_000, 1)))
+    files = make_sequence(folder, "endless", 2).frames.names
+    return Sequence("endless", ImageFiles(folder, files * 100_000), np.tile(BOX, (200_000, 1)))
 
 
 INTERRUPTED = """

@@ -8,10 +8,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from atom_core.data.catalog import LazySequence, StillSet
+from atom_core.data.frames import ImageFiles, VideoFile
+from atom_core.data.sequences import Sequence
 from atom_core.training.config import TrainingConfig
 from atom_core.training.cut_paste import CutPaste
 from atom_core.training.datasets import StillImages, Videos, find_sources
-from atom_core.training.layouts import Frames, Sequence, StillSet
 
 CONFIG = TrainingConfig(min_sequence_frames=5)
 
@@ -22,16 +24,22 @@ def still_images(folder, listed):
     return StillImages("set", [StillSet(folder, boxes)])
 
 
-def video(folder, boxes):
+def numbered(folder, boxes):
     """A sequence whose frames are named by number; they need not exist either."""
-    return Sequence(folder, lambda: Frames(lambda index: folder / f"{index}.jpg", np.array(boxes, float)))
+    return Sequence(
+        folder.name, ImageFiles(folder, tuple(f"{i}.jpg" for i in range(len(boxes)))), np.array(boxes, float)
+    )
+
+
+def video(folder, boxes):
+    return LazySequence(folder, lambda: numbered(folder, boxes))
 
 
 def damaged(folder):
     def read():
         raise ValueError("groundtruth.txt, line 3: no number")
 
-    return Sequence(folder, read)
+    return LazySequence(folder, read)
 
 
 def draws(source, count=300):
@@ -115,6 +123,14 @@ def test_a_damaged_sequence_is_named_once_and_left_out(tmp_path, caplog):
     assert record.getMessage() == f"{tmp_path / 'broken'} is left out: groundtruth.txt, line 3: no number"
 
 
+def test_a_sequence_in_a_video_file_is_left_out(tmp_path, caplog):
+    clip = Sequence("clip", VideoFile(tmp_path / "clip.mp4", 20), np.full((20, 4), 9.0))
+    sequences = [LazySequence(tmp_path / "clip", lambda: clip), video(tmp_path / "good", [[0, 0, 9, 9]] * 20)]
+    with caplog.at_level(logging.WARNING):
+        assert places(Videos("toy", sequences, CONFIG)) == {"good"}
+    assert "the frames of clip are in no image files; extract them into img/" in caplog.text
+
+
 def test_sequences_are_read_when_they_are_drawn(tmp_path):
     """30 000 videos cannot all be read before the first step."""
     read = []
@@ -122,9 +138,9 @@ def test_sequences_are_read_when_they_are_drawn(tmp_path):
     def sequence(name):
         def load():
             read.append(name)
-            return Frames(lambda index: tmp_path / name / f"{index}.jpg", np.full((20, 4), 9.0))
+            return numbered(tmp_path / name, np.full((20, 4), 9.0))
 
-        return Sequence(tmp_path / name, load)
+        return LazySequence(tmp_path / name, load)
 
     source = Videos("toy", [sequence(str(i)) for i in range(1000)], CONFIG)
     draws(source, 5)

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How data sets for training lie on disk; docs/training.md shows the folders.
+"""The data sets in some folders, for training: sequences and still images; docs/training.md shows the folders.
 
-Readers convert each data set's boxes to ours: (x, y, width, height) in px, the first pixel's centre at 0. Nothing but
-names is read of a sequence until it is drawn from, for the large sets have tens of thousands of them.
+Boxes are (x, y, width, height) in px, the first pixel's centre at 0. Of a sequence only the name is read until it is
+needed: the large sets have tens of thousands of them.
 """
 
 from __future__ import annotations
@@ -15,36 +15,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from atom_core.data.annotations import mark_absent, read_boxes, read_lines, read_rows
-from atom_core.data.images import find_images, visible
+from atom_core.data.annotations import mark_absent, read_lines
+from atom_core.data.images import visible
+from atom_core.data.layouts import GROUND_TRUTH, Entry, read_got10k, read_lasot, read_simple, read_trackingnet
+from atom_core.data.sequences import Sequence, to_sequence
 
 _LOG = logging.getLogger(__name__)
-_GROUND_TRUTH = "groundtruth_rect.txt"
-
-
-class Frames(NamedTuple):
-    """The frames of a sequence: the image file of each, and boxes (N, 4), NaN where the object cannot be seen."""
-
-    path: Callable[[int], Path]
-    boxes: np.ndarray
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """A video of one object.
+class LazySequence:
+    """A sequence that is read when it is needed.
 
     Attributes:
         place: for messages.
-        read: reads the boxes. Raises ValueError or OSError if they are missing or malformed.
+        read: reads it. Raises ValueError or OSError if its boxes or images are missing or malformed.
         masks: the folder with a mask for each frame, `NAME.png` for the image `NAME.*`, if there is one.
     """
 
     place: Path
-    read: Callable[[], Frames]
+    read: Callable[[], Sequence]
     masks: Path | None = None
 
 
@@ -58,20 +52,20 @@ class StillSet:
 
 
 @dataclass
-class Found:
-    """What lies in some folders, by the names of the sources that it makes."""
+class Catalog:
+    """The data sets in some folders, by the names of the sources of training pairs that they make."""
 
     stills: dict[str, list[StillSet]] = field(default_factory=dict)
-    sequences: dict[str, list[Sequence]] = field(default_factory=dict)
+    sequences: dict[str, list[LazySequence]] = field(default_factory=dict)
 
 
-def find_data(folders: list[Path]) -> Found:
+def find_data(folders: list[Path]) -> Catalog:
     """Recognises the layout of each folder by what lies in it.
 
     Raises:
         ValueError: if a folder does not exist or has no known layout, or a list of boxes of still images is damaged.
     """
-    found = Found()
+    found = Catalog()
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; expected a data set")
@@ -79,7 +73,7 @@ def find_data(folders: list[Path]) -> Found:
             find(folder, found) for find in (_find_coco, _find_trackingnet, _find_got10k, _find_lasot, _find_simple)
         ):
             raise ValueError(
-                f"{folder} has no known layout; looked for NAME/boxes.json, NAME/{_GROUND_TRUTH}, "
+                f"{folder} has no known layout; looked for NAME/boxes.json, NAME/{GROUND_TRUTH}, "
                 "annotations/instances_*.json (COCO), TRAIN_*/anno/*.txt (TrackingNet), "
                 "train/GOT-10k_*/groundtruth.txt (GOT-10k), CLASS/CLASS-*/groundtruth.txt (LaSOT)"
             )
@@ -89,7 +83,7 @@ def find_data(folders: list[Path]) -> Found:
 # --- the simple layouts ---
 
 
-def _find_simple(folder: Path, found: Found) -> bool:
+def _find_simple(folder: Path, found: Catalog) -> bool:
     """Still images beside `boxes.json`, videos beside `groundtruth_rect.txt`, below a folder or in it."""
     recognized = False
     for entry in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
@@ -97,8 +91,8 @@ def _find_simple(folder: Path, found: Found) -> bool:
         if (entry / "boxes.json").is_file():
             still_set = StillSet(entry / "images", _read_boxes_json(entry / "boxes.json"), _existing(entry / "masks"))
             found.stills.setdefault(name, []).append(still_set)
-        elif (entry / _GROUND_TRUTH).is_file():
-            sequence = Sequence(entry, partial(_read_simple, entry), _existing(entry / "mask"))
+        elif (entry / GROUND_TRUTH).is_file():
+            sequence = _lazy("simple", entry, partial(read_simple, entry), _existing(entry / "mask"))
             found.sequences.setdefault(name.partition("__")[0], []).append(sequence)
         else:
             continue
@@ -108,14 +102,6 @@ def _find_simple(folder: Path, found: Found) -> bool:
 
 def _existing(folder: Path) -> Path | None:
     return folder if folder.is_dir() else None
-
-
-def _read_simple(folder: Path) -> Frames:
-    boxes = read_boxes(folder / _GROUND_TRUTH)
-    files = find_images(folder / "img")
-    if len(boxes) != len(files):
-        raise ValueError(f"{folder}: {len(boxes)} lines in {_GROUND_TRUTH} but {len(files)} images in img/")
-    return Frames(files.__getitem__, boxes)
 
 
 def _read_boxes_json(path: Path) -> dict[str, np.ndarray]:
@@ -129,7 +115,7 @@ def _read_boxes_json(path: Path) -> dict[str, np.ndarray]:
 # --- LaSOT ---
 
 
-def _find_lasot(folder: Path, found: Found) -> bool:
+def _find_lasot(folder: Path, found: Catalog) -> bool:
     """`CLASS/CLASS-N/{img/%08d.jpg, groundtruth.txt, full_occlusion.txt, out_of_view.txt}`."""
     marks = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/groundtruth.txt")]
     places = sorted(path.parent for path in marks if (path.parent / "img").is_dir())
@@ -146,70 +132,44 @@ def _find_lasot(folder: Path, found: Found) -> bool:
         _LOG.warning(
             "%s has no training_set.txt: the sequences of LaSOT's test are used too, if they are there", folder
         )
-    found.sequences.setdefault("lasot", []).extend(Sequence(place, partial(_read_lasot, place)) for place in places)
+    found.sequences.setdefault("lasot", []).extend(
+        _lazy("lasot", place, partial(read_lasot, place)) for place in places
+    )
     return True
-
-
-def _read_lasot(folder: Path) -> Frames:
-    boxes = read_boxes(folder / "groundtruth.txt") - (1, 1, 0, 0)  # the first pixel is 1: LaSOT_Evaluation_Toolkit #14
-    _hide(boxes, folder / "full_occlusion.txt", lambda flags: flags == 1)
-    _hide(boxes, folder / "out_of_view.txt", lambda flags: flags == 1)
-    return Frames(lambda index: folder / "img" / f"{index + 1:08d}.jpg", boxes)
 
 
 # --- TrackingNet ---
 
 
-def _find_trackingnet(folder: Path, found: Found) -> bool:
+def _find_trackingnet(folder: Path, found: Catalog) -> bool:
     """`TRAIN_K/{anno/VIDEO.txt, frames/VIDEO/%d.jpg}`, or one such chunk."""
     chunks = [folder, *sorted(path for path in folder.iterdir() if re.fullmatch(r"(?i)train_\d+", path.name))]
     chunks = [chunk for chunk in chunks if (chunk / "anno").is_dir() and (chunk / "frames").is_dir()]
     for chunk in chunks:
         found.sequences.setdefault("trackingnet", []).extend(
-            Sequence(path, partial(_read_trackingnet, path, chunk / "frames" / path.stem))
+            _lazy("trackingnet", path, partial(read_trackingnet, path, chunk / "frames" / path.stem))
             for path in sorted(visible((chunk / "anno").glob("*.txt")))
         )
     return bool(chunks)
 
 
-def _read_trackingnet(annotations: Path, frames: Path) -> Frames:
-    return Frames(lambda index: frames / f"{index}.jpg", read_boxes(annotations))
-
-
 # --- GOT-10k ---
 
 
-def _find_got10k(folder: Path, found: Found) -> bool:
+def _find_got10k(folder: Path, found: Catalog) -> bool:
     """`train/GOT-10k_Train_%06d/{%08d.jpg, groundtruth.txt, absence.label, cover.label}`, or the folder `train`."""
     places = sorted(path for base in (folder, folder / "train") for path in base.glob("GOT-10k_*") if path.is_dir())
     if places:
         found.sequences.setdefault("got10k", []).extend(
-            Sequence(place, partial(_read_got10k, place)) for place in places
+            _lazy("got10k", place, partial(read_got10k, place)) for place in places
         )
     return bool(places)
-
-
-def _read_got10k(folder: Path) -> Frames:
-    boxes = read_boxes(folder / "groundtruth.txt") - (1, 1, 0, 0)  # the first pixel is 1: got-10k/toolkit #6
-    _hide(boxes, folder / "absence.label", lambda flags: flags == 1)
-    _hide(boxes, folder / "cover.label", lambda levels: levels == 0)  # 0 to 8: how much of the object is seen
-    return Frames(lambda index: folder / f"{index + 1:08d}.jpg", boxes)
-
-
-def _hide(boxes: np.ndarray, path: Path, hidden: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Sets rows of boxes to NaN where a file of labels, one a frame, says so; the file may be missing."""
-    if not path.is_file():
-        return
-    labels = np.concatenate(read_rows(path))
-    if len(labels) != len(boxes):
-        raise ValueError(f"{path} holds {len(labels)} labels; expected one for each of {len(boxes)} boxes")
-    boxes[hidden(labels)] = np.nan
 
 
 # --- COCO ---
 
 
-def _find_coco(folder: Path, found: Found) -> bool:
+def _find_coco(folder: Path, found: Catalog) -> bool:
     """`annotations/instances_SPLIT.json` with images in `SPLIT/` or `images/SPLIT/`; `instances_val*` is left alone."""
     listed = sorted(visible((folder / "annotations").glob("instances_*.json")))
     files = [path for path in listed if "_val" not in path.stem]
@@ -242,6 +202,14 @@ def _read_coco(path: Path) -> dict[str, np.ndarray]:
 
 
 # --- common ---
+
+
+def _lazy(layout: str, place: Path, read: Callable[[], Entry], masks: Path | None = None) -> LazySequence:
+    return LazySequence(place, partial(_read, layout, place, read), masks)
+
+
+def _read(layout: str, place: Path, read: Callable[[], Entry]) -> Sequence:
+    return to_sequence(read(), layout, place)
 
 
 def _read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from atom_core.training.layouts import find_data
+from atom_core.data.catalog import find_data
 
 NONE = [np.nan] * 4
 
@@ -23,10 +23,12 @@ def only_source(found, name):
     return found.sequences[name]
 
 
-def check(sequence, files, boxes):
-    frames = sequence.read()
-    np.testing.assert_array_equal(frames.boxes, boxes)
-    assert [frames.path(i) for i in range(len(boxes))] == files
+def check(lazy, files, boxes):
+    for file in files:  # until they are read, nothing needs the images
+        write(file)
+    sequence = lazy.read()
+    np.testing.assert_array_equal(sequence.boxes, boxes)
+    assert [sequence.frame_path(i) for i in range(len(boxes))] == files
 
 
 def test_lasot(tmp_path):
@@ -177,7 +179,7 @@ def test_one_sequence_or_set_may_be_named_itself(tmp_path):
 def test_simple_video_with_other_counts(tmp_path):
     simple_video(tmp_path / "toy__a", ["0,0,9,9"] * 6, frames=5)
     (sequence,) = find_data([tmp_path]).sequences["toy"]
-    with pytest.raises(ValueError, match=r"toy__a: 6 lines in groundtruth_rect\.txt but 5 images in img/"):
+    with pytest.raises(ValueError, match=r"toy__a: 5 frames but 6 boxes; expected one box a frame"):
         sequence.read()
 
 
@@ -196,7 +198,7 @@ def test_labels_of_another_length_are_named(tmp_path, layout, labels):
     write(folder / "groundtruth.txt", "1,1,9,9\n1,1,9,9\n")
     write(folder / labels, "0\n0\n0\n")
     (sequence,) = only_source(find_data([tmp_path]), layout)
-    with pytest.raises(ValueError, match=rf"{labels} holds 3 labels; expected one for each of 2 boxes"):
+    with pytest.raises(ValueError, match=rf"{labels} holds 3 labels; expected one for each of 2 frames"):
         sequence.read()
 
 
