@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODES = ("auto", "graph", "inductor", "off")
@@ -44,7 +44,7 @@ def constant(function: Function) -> Function:
     return function
 
 
-class Captured(Generic[Result]):
+class Captured(Generic[Returned]):
     """A function that can be captured. It takes and returns tensors, alone or in tuples and lists.
 
     Args:
@@ -54,11 +54,11 @@ class Captured(Generic[Result]):
     """
 
     def __init__(
-        self, function: Callable[..., Result], difference: Callable[[Result, Result, Sequence[Any]], str]
+        self, function: Callable[..., Returned], difference: Callable[[Returned, Returned, Sequence[Any]], str]
     ) -> None:
         self.function = function
         self._difference = difference
-        self._replay: Callable[..., Result] | None = None
+        self._replay: Callable[..., Returned] | None = None
         self._signature: tuple = ()
 
     @property
@@ -94,7 +94,7 @@ class Captured(Generic[Result]):
         """Whether these arguments have the shapes and the constants of the example."""
         return _signature(arguments) == self._signature
 
-    def replay(self, *arguments: Any) -> Result:
+    def replay(self, *arguments: Any) -> Returned:
         """The result for arguments that fit. The next replay of any function overwrites it: see `cloned`."""
         assert self._replay is not None, "capture it first"
         return self._replay(*arguments)
@@ -182,7 +182,7 @@ class Execution:
         else:
             self._is_captured, self._reason = True, ""
 
-    def run(self, captured: Captured[Result], *arguments: Any) -> Result:
+    def run(self, captured: Captured[Returned], *arguments: Any) -> Returned:
         """The function's result; where it is replayed, the next replay overwrites it: see `cloned`."""
         if not self._is_captured or self._is_paused:
             return captured.function(*arguments)

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -18,8 +18,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from atom_core.config import LIVE, RENAMED, TrackerConfig
 from atom_core.data.images import parse_pixel_range
 from atom_core.networks.onnx_engine import is_onnx_file
-from atom_ros.input.picking import Box, parse_box
+from atom_ros.input.picking import parse_box
 from atom_ros.start import accept_whole_numbers, help_text
+
+if TYPE_CHECKING:
+    from atom_core.boxes import Box
 
 UNCONFIGURED = "unconfigured"  # the lifecycle state in which all parameters can be changed
 ONLY_WHILE = f"changed only while the node is {UNCONFIGURED}"  # in the description of parameters that are not live

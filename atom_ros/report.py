@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
+from atom_core.boxes import Box
 from atom_core.result import TrackResult, TrackState
 from atom_ros.frame_buffer import Frame
 from atom_tracker.msg import Track
-
-Box = tuple[float, float, float, float]  # x, y, width, height; image px, as in atom_core
 
 
 class Status(IntEnum):

@@ -14,9 +14,9 @@ from collections.abc import Collection
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
-from atom_core.boxes import as_box
+from atom_core.boxes import Box, as_box
 from atom_ros.frame_buffer import Frame
-from atom_ros.report import Box, Report
+from atom_ros.report import Report
 
 _TRAIL = 1000  # places that are kept of a target; the buffer of images seldom holds more
 _REMOVED = "the target was removed by another request before it was learned"

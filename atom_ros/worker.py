@@ -26,6 +26,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image
 
 from atom_core import boxes
+from atom_core.boxes import Box
 from atom_core.data.images import PixelRange
 from atom_core.result import TrackState
 from atom_core.tracker import MultiTracker, check_box
@@ -35,7 +36,7 @@ from atom_ros.images import check, to_rgb
 from atom_ros.mailbox import Mailbox
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import Settings
-from atom_ros.report import Box, Report
+from atom_ros.report import Report
 from atom_ros.targets import FollowedTarget, Order, Targets
 
 T = TypeVar("T")

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from atom_core.boxes import Box
 from atom_core.evaluation import metrics
 
 GIVEN, TRACKING, UNCERTAIN, LOST = "GIVEN", "TRACKING", "UNCERTAIN", "LOST"
 SEARCHING, DROPPED = "SEARCHING", "DROPPED"
 GOOD_OVERLAP = 0.5  # a frame is a success above this
 LAST_FRAMES = 20  # the target is lost for good if none of the last so many processed frames is a success
-
-Box = tuple[float, float, float, float]  # x, y, width, height in image px
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
+from atom_core.boxes import Box
 from atom_core.drawing import STATE_COLORS as COLORS
 from atom_core.offline.video import VideoWriter
-from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, Box, RecordedFrame
+from demo.recording import DROPPED, GIVEN, GOOD_OVERLAP, LOST, SEARCHING, TRACKING, UNCERTAIN, RecordedFrame
 
 STATE_WORDS = {
     GIVEN: "given box",

@@ -27,7 +27,7 @@ _SMALLEST_PART = 0.3  # of the image's height
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedFrame:
     """One frame.
 
     Attributes:
@@ -48,7 +48,7 @@ class Failures:
     sequence: str
     seed: int
     mean_overlap: float
-    pictures: tuple[Picture, ...]
+    pictures: tuple[AnnotatedFrame, ...]
 
 
 def worst_failures(runs: Sequence[Run], of: Iterable[sequences.Sequence], trackers: Sequence[str]) -> list[Failures]:
@@ -106,7 +106,9 @@ def choose_frames(overlaps: np.ndarray, count: int = FRAMES) -> list[int]:
     return sorted(chosen)
 
 
-def _pictures(sequence: sequences.Sequence, subject: Run, numbered: list[tuple[int, Run]]) -> tuple[Picture, ...]:
+def _pictures(
+    sequence: sequences.Sequence, subject: Run, numbered: list[tuple[int, Run]]
+) -> tuple[AnnotatedFrame, ...]:
     chosen = choose_frames(metrics.overlap(subject.boxes, sequence.boxes))
     pictures = []
     for frame, image in zip(chosen, _read_frames(sequence, chosen), strict=True):
@@ -116,7 +118,7 @@ def _pictures(sequence: sequences.Sequence, subject: Run, numbered: list[tuple[i
             (run.tracker, None if np.isnan(overlap) else float(overlap), run.states[frame])
             for overlap, (_, run) in zip(overlaps, numbered, strict=True)
         )
-        pictures.append(Picture(frame, _encode(_draw(image, sequence.boxes[frame], boxes)), said))
+        pictures.append(AnnotatedFrame(frame, _encode(_draw(image, sequence.boxes[frame], boxes)), said))
     return tuple(pictures)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from atom_core.config import TrackerConfig
 from atom_core.data import sequences
 from atom_core.evaluation import plots
-from atom_core.evaluation.contact_sheet import Failures, Picture, worst_failures
+from atom_core.evaluation.contact_sheet import AnnotatedFrame, Failures, worst_failures
 from atom_core.evaluation.runner import Run
 from atom_core.evaluation.summary import ACCURACY, CONFIDENCE, SPEED, STATES, Column, format_figure
 
@@ -223,7 +223,7 @@ def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
     return _section("Worst failures", intro + "".join(parts))
 
 
-def _figure(sequence: str, picture: Picture) -> str:
+def _figure(sequence: str, picture: AnnotatedFrame) -> str:
     said = "; ".join(
         f"{tracker} {'no target' if overlap is None else f'{overlap:.2f}'} {state}"
         for tracker, overlap, state in picture.said

@@ -25,7 +25,7 @@ _ATTEMPTS = 8, 10_000  # least and most, to get behind a damaged place; behind t
 
 
 @dataclass(frozen=True)
-class Frame:
+class SourceFrame:
     """One frame; its image is decoded only when it is asked for."""
 
     index: int  # counted from 0
@@ -49,7 +49,7 @@ class FrameSource(Protocol):
         """The number of frames; 0 if it is not known in advance."""
         ...
 
-    def __iter__(self) -> Generator[Frame]:
+    def __iter__(self) -> Generator[SourceFrame]:
         """The frames, from the first on."""
         ...
 
@@ -68,9 +68,9 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __iter__(self) -> Generator[Frame]:
+    def __iter__(self) -> Generator[SourceFrame]:
         for index, path in enumerate(self._paths):
-            yield Frame(index, None, partial(read_image, path, self.pixel_range))
+            yield SourceFrame(index, None, partial(read_image, path, self.pixel_range))
 
 
 class VideoSource:
@@ -92,7 +92,7 @@ class VideoSource:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Generator[Frame]:
+    def __iter__(self) -> Generator[SourceFrame]:
         self.damage = None
         timeline = _Timeline(self.fps)
         with opened_video(self._path) as capture:
@@ -103,7 +103,7 @@ class VideoSource:
                 index = timeline.frames
                 timeline.add(stamp)
                 name = f"{self.name}, frame {index}"
-                yield Frame(index, stamp, partial(_retrieve, capture, name, self.pixel_range))
+                yield SourceFrame(index, stamp, partial(_retrieve, capture, name, self.pixel_range))
         self.damage = self._find_damage(timeline)
 
     def _grab(self, capture: cv2.VideoCapture, frames: int) -> bool:
@@ -190,11 +190,11 @@ class CameraSource:
     def __len__(self) -> int:
         return 0
 
-    def __iter__(self) -> Generator[Frame]:
+    def __iter__(self) -> Generator[SourceFrame]:
         index = 0
         try:
             while self._capture.grab():
-                yield Frame(index, time.time_ns(), lambda: _retrieve(self._capture, self.name, self.pixel_range))
+                yield SourceFrame(index, time.time_ns(), lambda: _retrieve(self._capture, self.name, self.pixel_range))
                 index += 1
             self.damage = f"{self.name} delivers no more images; is it still plugged in?"
         finally:

@@ -9,13 +9,13 @@ import json
 import math
 from dataclasses import dataclass
 
+from atom_core.boxes import Box
 from atom_core.result import TrackResult, TrackState
 
-Box = tuple[float, float, float, float]  # x, y, width, height; image px
 NANOSECONDS = 1_000_000_000
 
 
-class State(enum.Enum):
+class TargetState(enum.Enum):
     """What is known of a target in a frame."""
 
     GIVEN = "given"  # the user's box: the tracker learned the target here
@@ -30,7 +30,7 @@ class TargetResult:
     """One target in one frame. Where it is not seen there is no box: an old place is not a new one."""
 
     target_id: int
-    state: State
+    state: TargetState
     box: Box | None
     score: float  # the classifier's peak, about 0..1; 1 where the box is given
     iou: float  # predicted overlap; 1 where the box is given, NaN where there is no box
@@ -39,7 +39,7 @@ class TargetResult:
     @classmethod
     def given(cls, target_id: int, box: Box) -> TargetResult:
         """The target in the frame on which it was set: the box is the truth by definition."""
-        return cls(target_id, State.GIVEN, box, 1.0, 1.0, 1.0)
+        return cls(target_id, TargetState.GIVEN, box, 1.0, 1.0, 1.0)
 
     @classmethod
     def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
@@ -50,7 +50,7 @@ class TargetResult:
         return cls(target_id, state, result.box, result.score, result.iou, result.confidence)
 
 
-_STATES = {track_state: State(track_state.value) for track_state in TrackState}
+_STATES = {track_state: TargetState(track_state.value) for track_state in TrackState}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class FrameResult:
             targets = tuple(
                 TargetResult(
                     t["target"],
-                    State(t["state"]),
+                    TargetState(t["state"]),
                     tuple(t["box"]) if t["box"] is not None else None,
                     t["score"],
                     math.nan if t["iou"] is None else t["iou"],

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from atom_core.boxes import Box
 from atom_core.jobs import Steps
 from atom_core.offline.events import TargetEvent
-from atom_core.offline.frames import Frame, FrameSource
+from atom_core.offline.frames import FrameSource, SourceFrame
 from atom_core.offline.journal import Journal
-from atom_core.offline.results import FrameResult, State, TargetResult, format_stamp
+from atom_core.offline.results import FrameResult, TargetResult, TargetState, format_stamp
 from atom_core.offline.sinks import Sink
 from atom_core.offline.targets import NumberedTargets
 
@@ -44,7 +44,7 @@ class Tally:
     unreadable: int = 0
     first_error: str = ""
     last_stamp: int | None = None
-    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    states: dict[TargetState, int] = field(default_factory=lambda: dict.fromkeys(TargetState, 0))
 
     def count(self, result: FrameResult) -> None:
         """Takes a frame in."""
@@ -155,7 +155,7 @@ class OfflineRun:
             self._journal.save(self._targets.state())
         return RunEnding.INTERRUPTED
 
-    def _result(self, frame: Frame) -> FrameResult:
+    def _result(self, frame: SourceFrame) -> FrameResult:
         """The frame's result: of the earlier run where there is one, else computed now."""
         earlier = self._journal.results if self._journal is not None else []
         if self.tally.frames < len(earlier):
@@ -167,10 +167,10 @@ class OfflineRun:
             self._journal.append(result, self._targets.state)
         return result
 
-    def _repeat(self, result: FrameResult, frame: Frame) -> FrameResult:
+    def _repeat(self, result: FrameResult, frame: SourceFrame) -> FrameResult:
         """An earlier run's result, if it followed from the same boxes; later ones may have been mended since."""
         due = self._take_due(frame) if result.error is None else []
-        given = {target.target_id: target.box for target in result.targets if target.state is State.GIVEN}
+        given = {target.target_id: target.box for target in result.targets if target.state is TargetState.GIVEN}
         if {event.target_id: event.box for event in due if event.box is not None} != given:
             raise ValueError(
                 f"the unfinished run had other boxes in frame {frame.index}: {given or 'none'}; "
@@ -178,7 +178,7 @@ class OfflineRun:
             )
         return result
 
-    def _find(self, frame: Frame) -> FrameResult:
+    def _find(self, frame: SourceFrame) -> FrameResult:
         try:
             image = frame.decode()
         except ValueError as error:
@@ -201,7 +201,7 @@ class OfflineRun:
         except ValueError as error:
             raise ValueError(f"{event.origin}: {error}") from error
 
-    def _take_due(self, frame: Frame) -> list[TargetEvent]:
+    def _take_due(self, frame: SourceFrame) -> list[TargetEvent]:
         due = [event for event in self.pending if event.is_due(frame.index, frame.stamp)]
         self.pending = [event for event in self.pending if event not in due]
         return due

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from atom_core.drawing import Mark, annotate
-from atom_core.offline.frames import Frame
+from atom_core.offline.frames import SourceFrame
 from atom_core.offline.results import FrameResult, TargetResult, format_stamp
 from atom_core.offline.video import VideoWriter
 
@@ -27,7 +27,7 @@ class Sink(Protocol):
 
     path: Path  # of the result
 
-    def write(self, frame: Frame, result: FrameResult) -> None:
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Takes the next frame; raises OSError, naming the file, where it cannot be written."""
         ...
 
@@ -91,7 +91,7 @@ class CsvSink(_TextSink):
         super().__init__(path)
         self._lines.write(",".join(CSV_COLUMNS))
 
-    def write(self, frame: Frame, result: FrameResult) -> None:
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Appends the frame's lines."""
         start = [str(result.index), format_stamp(result.stamp)]
         if not result.targets:
@@ -110,7 +110,7 @@ def _fields(target: TargetResult) -> list[str]:
 class JsonSink(_TextSink):
     """A line of JSON for each frame, with every digit."""
 
-    def write(self, frame: Frame, result: FrameResult) -> None:
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Appends the frame's line."""
         self._lines.write(result.to_json())
 
@@ -124,7 +124,7 @@ class VideoSink:
         self._writer = VideoWriter(self._part, fps)
         self._last: np.ndarray | None = None
 
-    def write(self, frame: Frame, result: FrameResult) -> None:
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Appends the frame."""
         if result.error is None:
             self._last = frame.decode()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from atom_core.boxes import Box
 from atom_core.config import TrackerConfig
-from atom_core.offline.results import Box, TargetResult
+from atom_core.offline.results import TargetResult
 from atom_core.tracker import MultiTracker
 
 

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from atom_core.boxes import Box
 from atom_core.data.images import read_image
 from atom_core.training.config import CutPasteConfig
-from atom_core.training.views import Box, ComposedView
+from atom_core.training.views import ComposedView
 
 _CANVAS_SIDES = (288, 512)  # px: backgrounds are resized so that the shorter side is at least, the longer at most this
 _PATCH_SIDE = 256  # px; larger objects are made smaller

@@ -31,7 +31,7 @@ CHECKPOINT_FILE = "checkpoint.pt"
 LOG_FILE = "log.jsonl"
 SETTINGS_FILE = "settings.json"
 CURVES_FOLDER = "tensorboard"
-State = dict[str, Any]
+RunState = dict[str, Any]
 
 
 class RunFolder:
@@ -51,20 +51,20 @@ class RunFolder:
     def __init__(
         self,
         path: Path,
-        settings: State,
+        settings: RunState,
         may_grow: str | None = None,
         checkpoint_minutes: float = 10.0,
         active: bool = True,
     ) -> None:
         self.path = path
-        self.records: list[State] = []
+        self.records: list[RunState] = []
         self._settings, self._may_grow = json.loads(json.dumps(settings)), may_grow
         self._seconds, self._active = 60 * checkpoint_minutes, active
         self._saved_at = time.monotonic()
         self._failed: dict[str, str] = {}  # file -> why it could not be written last time
         self._curves: SummaryWriter | None = None
 
-    def resume(self) -> State | None:
+    def resume(self) -> RunState | None:
         """The state to go on from; None where the run begins, or for a process that is not active.
 
         Raises:
@@ -86,7 +86,7 @@ class RunFolder:
         self._check_written()  # a folder that cannot be written now is mended before hours are spent
         return state
 
-    def _check_settings(self, saved: State) -> None:
+    def _check_settings(self, saved: RunState) -> None:
         names = sorted(saved.keys() | self._settings.keys())
         other = [n for n in names if saved.get(n) != self._settings.get(n)]
         grown = self._may_grow
@@ -138,12 +138,12 @@ class RunFolder:
         lines = "".join(json.dumps(record) + "\n" for record in self.records)
         self.write(LOG_FILE, lambda path: write_whole(path, lines.encode()))
 
-    def save_if_due(self, state: Callable[[], State]) -> None:
+    def save_if_due(self, state: Callable[[], RunState]) -> None:
         """Saves the run's state, if the time has come."""
         if time.monotonic() - self._saved_at >= self._seconds:
             self.save(state())
 
-    def save(self, state: State) -> None:
+    def save(self, state: RunState) -> None:
         """Saves the run's state with its settings and records as the checkpoint."""
         if not self._active:
             return
@@ -181,7 +181,7 @@ class RunFolder:
             raise OSError(f"{next(iter(self._failed.values()))}; make room and start the same command again")
 
 
-def _load(path: Path) -> State:
+def _load(path: Path) -> RunState:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

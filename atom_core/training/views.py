@@ -11,10 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from atom_core.boxes import Box
 from atom_core.data.images import read_image
-
-Box = tuple[float, float, float, float]
-"""x, y, width, height in px; the first pixel's centre is at 0."""
 
 
 class View(Protocol):

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-Box = tuple[float, float, float, float]  # x, y, width, height; image px
+if TYPE_CHECKING:
+    from atom_core.boxes import Box
+
 Point = tuple[float, float]  # x, y; image px
 
 MIN_SIDE = 4.0  # image px; a shorter side is a slip of the mouse

@@ -22,8 +22,9 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import RegionOfInterest
 
+from atom_core.boxes import Box
 from atom_ros.frame_buffer import to_nanoseconds
-from atom_ros.input.picking import Box, box_between
+from atom_ros.input.picking import box_between
 
 try:
     from vision_msgs.msg import Detection2D

@@ -13,8 +13,9 @@ from geometry_msgs.msg import Point, PointStamped, PoseStamped, TransformStamped
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
+from atom_core.boxes import Box
 from atom_ros.outputs.drawing import COLORS
-from atom_ros.report import Box, Report
+from atom_ros.report import Report
 
 NAMESPACES = ("bearing", "outline", "label")  # of a target's markers, whose id is the target's
 _LIFETIME = Duration(sec=1)  # a viewer drops what is not renewed, also when the node or the camera has died

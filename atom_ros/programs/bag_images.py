@@ -15,22 +15,23 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from atom_core.data.images import PixelRange
-from atom_core.offline.frames import Frame
+from atom_core.offline.frames import SourceFrame
 from atom_core.offline.results import NANOSECONDS
 from atom_ros.images import to_rgb
-from atom_ros.programs.bag_reader import BagReader, Message
+from atom_ros.programs.bag_reader import BagReader
+from atom_ros.programs.bag_rows import BagMessage
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _FPS = 30.0  # of the annotated video, where the bag does not tell
 
 
 @dataclass(frozen=True)
-class BagFrame(Frame):
+class BagFrame(SourceFrame):
     """One image of a bag."""
 
     header: Any  # std_msgs/msg/Header; None where the message cannot be read
-    message: Message
-    others: tuple[Message, ...]  # messages of other topics since the image before
+    message: BagMessage
+    others: tuple[BagMessage, ...]  # messages of other topics since the image before
 
 
 class BagImages:
@@ -50,7 +51,7 @@ class BagImages:
         self.pixel_range = pixel_range or PixelRange()
         self.topic = _choose_topic(bag, topic)
         self.other_topics: frozenset[str] = frozenset()
-        self.rest: tuple[Message, ...] = ()  # messages of other topics behind the last image
+        self.rest: tuple[BagMessage, ...] = ()  # messages of other topics behind the last image
         self.typestore: Typestore = get_typestore(Stores.ROS2_JAZZY)
         self.name = f"{bag.path}, {self.topic}"
         self._count = _count(bag, self.topic)
@@ -65,7 +66,7 @@ class BagImages:
         return self._count
 
     def __iter__(self) -> Generator[BagFrame]:
-        others: list[Message] = []
+        others: list[BagMessage] = []
         index = 0
         for message in self._bag.messages({self.topic, *self.other_topics}):
             if message[0].topic != self.topic or not _is_image(message[0]):
@@ -76,7 +77,7 @@ class BagImages:
             index += 1
         self.rest = tuple(others)
 
-    def _frame(self, index: int, message: Message, others: tuple[Message, ...]) -> BagFrame:
+    def _frame(self, index: int, message: BagMessage, others: tuple[BagMessage, ...]) -> BagFrame:
         connection, _, data = message
         try:
             image: Any = self.typestore.deserialize_cdr(data, connection.msgtype)

@@ -17,13 +17,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
-from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from atom_core.data.images import printable, visible
-from atom_ros.programs.bag_rows import McapRows, SqliteRows, open_compressed
-
-Message = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
+from atom_ros.programs.bag_rows import BagMessage, McapRows, SqliteRows, open_compressed
 
 STORAGES = {".db3": "sqlite3", ".mcap": "mcap"}
 
@@ -71,7 +68,7 @@ class BagReader:
         spans = [(r.start_time, r.end_time) for r in self._readers if r.message_count]
         return (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e9 if spans else 0.0
 
-    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """The messages of some topics in the order of their log times.
 
         What cannot be read is left out, and `damage` says so.
@@ -99,7 +96,7 @@ class BagReader:
 
     def _rest(
         self, reader: Reader | McapRows | SqliteRows, topics: Collection[str], seen: Counter, error: Exception
-    ) -> Iterator[Message]:
+    ) -> Iterator[BagMessage]:
         """The readable messages that a reader had not delivered before it failed."""
         files = list(self._rows_of(reader))
         for rows in files:

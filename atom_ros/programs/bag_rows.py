@@ -17,7 +17,7 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefiniti
 from rosbags.rosbag2.reader import zstd
 from rosbags.rosbag2.storage_mcap import decompress
 
-Message = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
+BagMessage = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
 
 _ZSTD = b"\x28\xb5\x2f\xfd"  # begins compressed data; a serialized message begins with 0
 _NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
@@ -70,7 +70,7 @@ class SqliteRows:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def messages(self, connections: Iterable[Connection]) -> Iterator[Message]:
+    def messages(self, connections: Iterable[Connection]) -> Iterator[BagMessage]:
         """The messages of some connections. Rows that cannot be read are passed over, and noted in `damage`."""
         wanted = {connection.id: connection for connection in connections}
         last, skip = -1, 1
@@ -128,7 +128,7 @@ class McapRows:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def messages(self, connections: Iterable[Connection]) -> Iterator[Message]:
+    def messages(self, connections: Iterable[Connection]) -> Iterator[BagMessage]:
         """The messages of some connections."""
         wanted = {connection.id: connection for connection in connections}
         for kind, content in self._records():

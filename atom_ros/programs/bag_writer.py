@@ -20,10 +20,10 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from atom_core.offline.frames import Frame
-from atom_core.offline.results import FrameResult, State, TargetResult
+from atom_core.offline.frames import SourceFrame
+from atom_core.offline.results import FrameResult, TargetResult, TargetState
 from atom_ros.programs.bag_images import BagFrame, BagImages
-from atom_ros.programs.bag_reader import Message
+from atom_ros.programs.bag_rows import BagMessage
 
 TRACK_TYPE = "atom_tracker/msg/Track"
 _VERSION: Final = 8  # of the bag; newer versions tell the quality of service in a way that older readers do not know
@@ -69,7 +69,7 @@ class BagSink:
                 if _key(connection) not in self._copied:
                     self._try_to_add(connection)
 
-    def write(self, frame: Frame, result: FrameResult) -> None:
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Appends the frame's messages; the frame must be a bag's."""
         if not isinstance(frame, BagFrame):
             raise TypeError(f"expected a BagFrame, which holds its message, and got {type(frame).__name__}")
@@ -113,7 +113,7 @@ class BagSink:
             connection.topic, connection.msgtype, offered_qos_profiles=qos, serialization_format=form, **kind
         )
 
-    def _copy(self, *messages: Message) -> None:
+    def _copy(self, *messages: BagMessage) -> None:
         for connection, stamp, data in messages:
             if _key(connection) in self._copied:
                 self._writer.write(self._copied[_key(connection)], stamp, data)
@@ -126,7 +126,7 @@ class BagSink:
             nan = math.nan
             return kind(header, self._last_target, kind.IDLE, *_NO_BOX, nan, nan, nan, no_time, 0.0)
         self._last_target = target.target_id
-        status = kind.TRACKING if target.state is State.GIVEN else getattr(kind, target.state.name)
+        status = kind.TRACKING if target.state is TargetState.GIVEN else getattr(kind, target.state.name)
         box = target.box or _NO_BOX
         seen = target.confidence, target.score, target.iou
         return kind(header, target.target_id, status, *box, *seen, no_time, processing_ms / 1000.0)

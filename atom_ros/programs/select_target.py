@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -31,10 +32,13 @@ from atom_core.arguments import join_negative_values
 from atom_core.drawing import STATE_COLORS
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
-from atom_ros.input.picking import Box, Viewport, box_between, parse_box
+from atom_ros.input.picking import Viewport, box_between, parse_box
 from atom_ros.start import own_words, start
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
 from atom_tracker.msg import Track
+
+if TYPE_CHECKING:
+    from atom_core.boxes import Box
 
 try:
     import tkinter

@@ -20,7 +20,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from atom_core.offline.frames import CameraSource, FolderSource, Frame, VideoSource, open_source
+from atom_core.offline.frames import CameraSource, FolderSource, SourceFrame, VideoSource, open_source
 from atom_ros.ending import Ending
 from atom_ros.images import image_message
 from atom_ros.programs.calibration import read_calibration
@@ -103,7 +103,7 @@ class VideoCamera(LoopNode):
         if self._source.damage is not None:
             self.get_logger().warning(self._source.damage, throttle_duration_sec=10.0)
 
-    def _publish(self, frame: Frame) -> None:
+    def _publish(self, frame: SourceFrame) -> None:
         header = Header(frame_id=self._frame_id, stamp=self.get_clock().now().to_msg())
         try:
             image = frame.decode()

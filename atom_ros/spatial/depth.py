@@ -9,8 +9,8 @@ import math
 import numpy as np
 from sensor_msgs.msg import Image
 
+from atom_core.boxes import Box
 from atom_ros.images import values
-from atom_ros.report import Box
 
 _METRES = {"16UC1": 0.001, "mono16": 0.001, "32FC1": 1.0}  # in a unit of each encoding
 

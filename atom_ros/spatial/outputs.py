@@ -23,11 +23,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from atom_core.boxes import Box
 from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer
 from atom_ros.input.watch import CAMERA_INFO, IMAGE, Input, camera_info_topic
 from atom_ros.outputs.markers import PlacedTarget, marker_array, point_message, pose_message, transform_message
 from atom_ros.parameters import Settings
-from atom_ros.report import Box, Report
+from atom_ros.report import Report
 from atom_ros.spatial import frames
 from atom_ros.spatial.depth import box_in_depth_image, depth_values, distance
 from atom_ros.spatial.geometry import CameraModel

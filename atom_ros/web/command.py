@@ -24,7 +24,7 @@ from atom_ros.ending import Ending
 from atom_ros.run_tracker import spin
 from atom_ros.start import own_words, start
 from atom_ros.web.access import Access, is_local, new_token
-from atom_ros.web.server import Limits, Server
+from atom_ros.web.server import Server, ServerLimits
 from atom_ros.web.tracker_link import TrackerLink
 
 TOKEN = "ATOM_TRACKER_WEB_TOKEN"  # of the environment: arguments can be read by every user of the machine
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="web", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    limits = Limits()
+    limits = ServerLimits()
     parser.add_argument("image", nargs="?", default="", help="topic of the images (default: the tracker's)")
     parser.add_argument("--tracker", default="tracker", help="the tracker node's name (default: tracker)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -48,14 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limits(arguments: argparse.Namespace) -> Limits:
+def _limits(arguments: argparse.Namespace) -> ServerLimits:
     for name, low, high in (("rate", 0.1, 120), ("quality", 1, 100), ("width", 64, 8192), ("clients", 1, 100)):
         value = getattr(arguments, name)
         if not low <= value <= high:
             raise ValueError(f"--{name} is {value}; expected {low} to {high}")
     if not 0 <= arguments.port <= 65535:
         raise ValueError(f"--port is {arguments.port}; expected 0 to 65535")
-    return Limits(clients=arguments.clients, pictures=arguments.rate, quality=arguments.quality, width=arguments.width)
+    return ServerLimits(
+        clients=arguments.clients, pictures=arguments.rate, quality=arguments.quality, width=arguments.width
+    )
 
 
 def _token(host: str, given: str) -> str:
@@ -65,7 +67,7 @@ def _token(host: str, given: str) -> str:
     return given or ("" if is_local(host) else new_token())
 
 
-async def _serve(node: Node, arguments: argparse.Namespace, limits: Limits, token: str, ending: Ending) -> None:
+async def _serve(node: Node, arguments: argparse.Namespace, limits: ServerLimits, token: str, ending: Ending) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     executor = SingleThreadedExecutor()
     link = TrackerLink(node, executor, arguments.tracker, arguments.image)

@@ -15,7 +15,7 @@ SECONDS = 60.0
 _INTERVAL = 0.1  # s between two samples of a target, unless its state changes
 _MOST = 20_000  # samples of all targets together
 # The number of the sample; s, of the clock; the target's number, its status and confidence.
-Sample = tuple[int, float, int, int, float | None]
+HistorySample = tuple[int, float, int, int, float | None]
 
 
 class History:
@@ -23,8 +23,8 @@ class History:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._samples: deque[Sample] = deque(maxlen=_MOST)
-        self._newest: dict[int, Sample] = {}
+        self._samples: deque[HistorySample] = deque(maxlen=_MOST)
+        self._newest: dict[int, HistorySample] = {}
         self._count = 0
 
     def add(self, tracks: Iterable[Track]) -> None:
@@ -43,7 +43,7 @@ class History:
             if self._newest.get(oldest[2]) is oldest:
                 del self._newest[oldest[2]]
 
-    def after(self, number: int) -> Sequence[Sample]:
+    def after(self, number: int) -> Sequence[HistorySample]:
         """The samples of the last minute after the one of this number."""
         since = self._clock() - SECONDS
         found = []

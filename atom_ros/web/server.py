@@ -56,7 +56,7 @@ _HEARTBEAT = 15.0  # s
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """Bounds of what clients may ask for."""
 
     clients: int = 8
@@ -72,12 +72,12 @@ class Server:
     """Serves the page; all of it runs in one event loop."""
 
     def __init__(
-        self, link: TrackerLink, access: Access, limits: Limits | None = None, log: logging.Logger | None = None
+        self, link: TrackerLink, access: Access, limits: ServerLimits | None = None, log: logging.Logger | None = None
     ) -> None:
         """Args: `link`: to the tracker; `log`: anything with logging's methods."""
         self._link = link
         self._access = access
-        self._limits = limits or Limits()
+        self._limits = limits or ServerLimits()
         self._log = log or logging.getLogger(__name__)
         self._sessions: dict[Session, web.WebSocketResponse] = {}
         self._strangers = 0  # connections that have not said hello

@@ -17,7 +17,7 @@ import pytest
 
 from atom_core.data.images import find_images, read_image
 from atom_core.offline import command
-from atom_core.offline.frames import Frame
+from atom_core.offline.frames import SourceFrame
 from atom_core.offline.results import FrameResult
 from atom_core.offline.sinks import CsvSink
 from atom_core.tracker import AtomTracker
@@ -192,7 +192,7 @@ def test_a_full_disk_is_named_and_what_was_written_stays(folder: Path, tmp_path:
     write = CsvSink.write
     _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def write_on_a_full_disk(sink: CsvSink, frame: Frame, result: FrameResult) -> None:
+    def write_on_a_full_disk(sink: CsvSink, frame: SourceFrame, result: FrameResult) -> None:
         if result.index == 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (130, hard))  # the header and the first line are 104 bytes
         write(sink, frame, result)

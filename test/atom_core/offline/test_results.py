@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from atom_core.offline.results import FrameResult, State, TargetResult, format_stamp
+from atom_core.offline.results import FrameResult, TargetResult, TargetState, format_stamp
 from atom_core.result import TrackResult, TrackState
 
 BOX = (1.5, -2.25, 30.1, 40.7)
@@ -21,7 +21,7 @@ def test_only_a_target_that_is_seen_has_a_box(state: TrackState) -> None:
 
 
 def test_json_keeps_every_digit() -> None:
-    seen = TargetResult(1, State.UNCERTAIN, (0.1 + 0.2, 1 / 3, 5e-324, 1e300), -0.1, 2 / 3)
+    seen = TargetResult(1, TargetState.UNCERTAIN, (0.1 + 0.2, 1 / 3, 5e-324, 1e300), -0.1, 2 / 3)
     result = FrameResult(7, 1_700_000_000_123_456_789, (TargetResult.given(9, BOX), seen), processing_ms=1.5)
     line = result.to_json()
     assert "\n" not in line
@@ -29,7 +29,7 @@ def test_json_keeps_every_digit() -> None:
 
 
 def test_json_of_a_lost_target_and_of_an_unreadable_frame() -> None:
-    lost = FrameResult(0, None, (TargetResult(1, State.LOST, None, 0.1, math.nan),))
+    lost = FrameResult(0, None, (TargetResult(1, TargetState.LOST, None, 0.1, math.nan),))
     again = FrameResult.from_json(lost.to_json())
     assert again.targets[0].box is None and math.isnan(again.targets[0].iou) and again.stamp is None
     unreadable = FrameResult(1, 5, error="a.png: damaged")

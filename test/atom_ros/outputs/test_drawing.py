@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
+from atom_core.boxes import Box
 from atom_ros.frame_buffer import Frame
 from atom_ros.outputs.drawing import COLORS, draw
-from atom_ros.report import Box, Report, Status
+from atom_ros.report import Report, Status
 
 IMAGE = np.full((480, 640, 3), 100, np.uint8)
 PANEL = 100  # rows at the top that the panel may take

@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import ImageMarker, Marker
 
+from atom_core.boxes import Box
 from atom_ros.frame_buffer import Frame
 from atom_ros.outputs.drawing import COLORS
 from atom_ros.outputs.markers import (
@@ -20,7 +21,7 @@ from atom_ros.outputs.markers import (
     pose_message,
     transform_message,
 )
-from atom_ros.report import Box, Report, Status
+from atom_ros.report import Report, Status
 
 HEADER = Header(frame_id="camera_optical")
 SIZE = (1000, 500)  # px; lines of 3, letters of 24

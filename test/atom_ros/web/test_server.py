@@ -20,7 +20,7 @@ from fake_link import BOX, FakeLink, image, track
 from atom_ros.web import server as module
 from atom_ros.web.access import Access
 from atom_ros.web.protocol import MAX_COMMAND, split_picture
-from atom_ros.web.server import FILES, Limits, Server
+from atom_ros.web.server import FILES, Server, ServerLimits
 from atom_tracker.msg import Track, TrackArray
 
 TOKEN = "a-given-token"
@@ -94,9 +94,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(access: Access | None = None, limits: Limits | None = None) -> AsyncIterator[House]:
+async def opened(access: Access | None = None, limits: ServerLimits | None = None) -> AsyncIterator[House]:
     link = FakeLink()
-    server = Server(link, access or Access("127.0.0.1"), limits or Limits(pictures=1000.0))
+    server = Server(link, access or Access("127.0.0.1"), limits or ServerLimits(pictures=1000.0))
     runner = web.AppRunner(server.application(), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -315,7 +315,7 @@ def test_too_many_requests_are_refused() -> None:
         assert (answer["ok"], answer["message"]) == (False, "too many requests at once; wait a moment")
         assert (await other.ask(type="pause", on=True))["ok"]
 
-    run(scenario, limits=Limits(pending=3))
+    run(scenario, limits=ServerLimits(pending=3))
 
 
 def test_a_flood_is_read_no_faster_than_it_may_come() -> None:
@@ -328,7 +328,7 @@ def test_a_flood_is_read_no_faster_than_it_may_come() -> None:
         assert 50 <= read <= 100, "the burst, and 50 a second"
         assert (await other.ask(type="pause", on=True))["ok"]
 
-    run(scenario, limits=Limits(messages=50.0))
+    run(scenario, limits=ServerLimits(messages=50.0))
 
 
 def test_so_many_pages_and_no_more() -> None:
@@ -341,7 +341,7 @@ def test_so_many_pages_and_no_more() -> None:
         await until(lambda: house.server.clients == 1)
         assert (await (await house.welcomed()).ask(type="pause", on=True))["ok"]
 
-    run(scenario, limits=Limits(clients=2))
+    run(scenario, limits=ServerLimits(clients=2))
 
 
 def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
