@@ -16,6 +16,7 @@ source "$_atom_root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
 unset PYTHONDONTWRITEBYTECODE  # else each process would compile PyTorch anew, some five seconds
 export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=jazzy
+export COLCON_DEFAULTS_FILE="$_atom_root/tools/colcon.yaml"
 source "$_atom_root/install/setup.bash"
 # The checkout comes before the installed links, so that a new file is found at once.
 export PYTHONPATH="$_atom_root${PYTHONPATH:+:$PYTHONPATH}"
