@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast oldest lint fuzz soak shell clean distclean
+.PHONY: help env demo test test-fast oldest lint gpu fuzz soak shell clean distclean
 
 # The interpreter that .venv is made with: Python 3.11 or 3.12.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,\
@@ -40,6 +40,9 @@ oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch su
 lint: env  ## check the style and the types
 	@$(OPEN) ruff check . && ruff format --check . && mypy
 
+gpu: env  ## check that the tracker works on a CUDA device as on the CPU, and how fast; writes accept_output/
+	@$(OPEN) python -m atom_core.benchmark.command accept --device cuda $(ARGS)
+
 fuzz: env  ## send the node 10 000 malformed and hostile messages and requests
 	@$(OPEN) python test/atom_ros/fuzz.py $(ARGS)
 
@@ -50,7 +53,7 @@ shell: env  ## open a shell in the environment, to run nodes by hand
 	@bash --rcfile <(echo '[ -f ~/.bashrc ] && . ~/.bashrc; . tools/env.bash') -i
 
 clean:  ## remove what was built and what was recorded, but not .venv
-	rm -rf build install log demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build install log demo_output accept_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean  ## remove .venv and .venv-oldest too
 	rm -rf .venv .venv-oldest

@@ -13,9 +13,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
-# What `make test-fast` leaves out, by file or folder.
+# The markers, by file or folder. `make test-fast` leaves out all but `gpu`.
 SLOW = {
     "process": (  # programs, ROS nodes as processes, worker processes, pip
+        "atom_core/benchmark/acceptance/test_command.py",
+        "atom_core/benchmark/acceptance/test_marked_tests.py",
+        "atom_core/benchmark/acceptance/test_sheet.py",
         "atom_core/evaluation/test_command.py",
         "atom_core/evaluation/test_parallel.py",
         "atom_core/evaluation/test_vot.py",
@@ -54,14 +57,21 @@ SLOW = {
         "atom_core/training/test_loop.py",
         "atom_core/training/test_pretrained.py",
     ),
+    "gpu": ("gpu",),  # a device against the CPU; `make gpu` runs these on CUDA
     "tracking": (  # real networks over many frames
         "atom_core/evaluation/test_calibrate_command.py",
         "atom_core/evaluation/test_fixed_point.py",
         "atom_core/evaluation/test_fixed_point_command.py",
         "atom_core/test_multi_tracker.py",
         "atom_core/test_tracker.py",
+        "gpu/test_tracking.py",
     ),
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "device that the tests marked gpu compare with the CPU (default: cpu, and cuda where there is one)"
+    parser.addoption("--compare-device", action="append", metavar="DEVICE", help=help_text)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

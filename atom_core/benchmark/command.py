@@ -20,6 +20,7 @@ import cv2
 import torch
 
 from atom_core.benchmark import compare, report
+from atom_core.benchmark.acceptance import command as acceptance
 from atom_core.benchmark.measure import Plan, TrackerSettings, build_two, frames_to_fill, measure, measure_baseline
 from atom_core.benchmark.scene import DrawnScene
 from atom_core.config import TrackerConfig
@@ -35,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["compare"]:
         return compare.main(argv[1:])
+    if argv[:1] == ["accept"]:
+        return acceptance.main(argv[1:])
     arguments = _parser().parse_args(argv)
     return report_errors("atom-bench", lambda: _run(arguments, argv))
 
@@ -101,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-bench",
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
         "by stage. Counts operations and waits, and tells its memory.",
-        epilog="atom-bench compare A.json B.json: what has become of each figure. See docs/performance.md.",
+        epilog="atom-bench compare A.json B.json: what has become of each figure; atom-bench accept: the first contact "
+        "with a GPU. See docs/performance.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")

@@ -14,36 +14,11 @@ from atom_core.config import TrackerConfig
 from atom_core.data import sequences
 from atom_core.evaluation import plots
 from atom_core.evaluation.contact_sheet import AnnotatedFrame, Failures, worst_failures
+from atom_core.evaluation.html_page import grid, section, text_cell, whole_page
 from atom_core.evaluation.runner import Run
 from atom_core.evaluation.summary import ACCURACY, CONFIDENCE, SPEED, STATES, Column, format_figure
 
 _AUC = ACCURACY[0]
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2024; --paper: #ffffff; --line: #d5d9de; --soft: #f3f5f7; --dim: #5b646e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8eaed; --paper: #14171a; --line: #3a4149; --soft: #1e2328; --dim: #a3acb6; }
-}
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; font-size: 1.25rem; } h3 { margin-bottom: .3rem; font-size: 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-caption { text-align: left; color: var(--dim); padding: .8rem 0 .4rem; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, .text { text-align: left; }
-td.text { white-space: normal; overflow-wrap: anywhere; }
-thead th { border-bottom: 2px solid var(--line); }
-tr.mean { background: var(--soft); }
-small { color: var(--dim); font-size: .8em; }
-.plots, .frames { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
-.frames { grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); }
-figure { margin: 0; } figure svg, figure img { width: 100%; height: auto; display: block; }
-figcaption { color: var(--dim); font-size: .85rem; }
-.key { display: inline-block; margin-right: 1rem; overflow-wrap: anywhere; }
-.key i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; border: 2px solid;
-  vertical-align: -.1em; }
-dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; } details { margin: .5rem 0; } summary { cursor: pointer; }
-"""
 
 
 def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Sequence[sequences.Sequence]) -> str:
@@ -75,17 +50,7 @@ def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Seq
         _speed(results),
         _settings(results),
     ]
-    head = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Trackers on {escape(title)}</title><style>{_STYLE}</style></head>"
-    )
-    body = f"<body><main><h1>Trackers on {escape(title)}</h1>{''.join(sections)}</main></body></html>\n"
-    return f"{head}\n{body}"
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>\n" if content else ""
+    return whole_page(f"Trackers on {title}", sections)
 
 
 def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
@@ -102,7 +67,7 @@ def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
         f"<p><strong>Runs that failed, and are missing in all figures:</strong></p><ul>{failed}</ul>" if failed else ""
     )
     table = _table("Means over the sequences", ACCURACY, _means(trackers))
-    return _section("Overall", f"<p>{' '.join(text)}</p>{warning}{table}{_meanings(ACCURACY)}")
+    return section("Overall", f"<p>{' '.join(text)}</p>{warning}{table}{_meanings(ACCURACY)}")
 
 
 def _means(trackers: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -115,22 +80,7 @@ def _table(caption: str, columns: Sequence[Column], rows: Iterable[tuple[str, di
         (name, [_cell(format_figure(column, figures, spreads)) for column in columns])
         for name, figures, spreads in rows
     ]
-    return _grid(caption, ["tracker", *(column.heading for column in columns)], cells)
-
-
-def _grid(caption: str, headings: Sequence[str], rows: Iterable[tuple[str, list[str]]]) -> str:
-    """A table that scrolls within itself; a row is its name, which is escaped, and its finished cells."""
-    head = "".join(
-        f'<th scope="col"{" class=text" if heading == "value" else ""}>{escape(heading)}</th>' for heading in headings
-    )
-    body = "".join(
-        f'<tr{" class=mean" if name == "mean" else ""}><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
-        for name, cells in rows
-    )
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return grid(caption, ["tracker", *(column.heading for column in columns)], cells)
 
 
 def _cell(figure: str, bold: bool = False) -> str:
@@ -153,7 +103,7 @@ def _plots(curves: Sequence[plots.TrackerCurves]) -> str:
         f"its value ({plot.legend}). The band is the range over the seeds.</figcaption></figure>"
         for plot in plots.PLOTS
     )
-    return _section("Success and precision", f'<div class="plots">{figures}</div>')
+    return section("Success and precision", f'<div class="plots">{figures}</div>')
 
 
 def _sequences(trackers: dict[str, Any]) -> str:
@@ -164,13 +114,13 @@ def _sequences(trackers: dict[str, Any]) -> str:
         (name, _best_bold([(of["figures"], of["error"]) if of else ({}, {}) for of in row])) for name, row in entries
     ]
     rows.append(("mean", _best_bold([(entry["mean"], entry["error"]) for entry in trackers.values()])))
-    parts = [_grid("AUC; the best of each row is bold", ["sequence", *trackers], rows)]
+    parts = [grid("AUC; the best of each row is bold", ["sequence", *trackers], rows)]
     for tracker, entry in trackers.items():
         columns = (*ACCURACY, *STATES, *CONFIDENCE, *SPEED)
         figures = [(name, of["figures"], of["error"]) for name, of in entry["sequences"].items()]
         table = _table(f"All figures of {tracker}", columns, [*figures, ("mean", entry["mean"], entry["error"])])
         parts.append(f"<details><summary>All figures of {escape(tracker)}</summary>{table}</details>")
-    return _section("Sequences", "".join(parts))
+    return section("Sequences", "".join(parts))
 
 
 def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
@@ -181,7 +131,7 @@ def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str
 
 def _states(trackers: dict[str, Any]) -> str:
     table = _table("What it said, and what was true", STATES, _means(trackers))
-    return _section("Does it know when it has lost the target?", table + _meanings(STATES))
+    return section("Does it know when it has lost the target?", table + _meanings(STATES))
 
 
 def _confidence(results: dict[str, Any], curves: Sequence[plots.ConfidenceCurves]) -> str:
@@ -201,7 +151,7 @@ def _confidence(results: dict[str, Any], curves: Sequence[plots.ConfidenceCurves
         for title, svg, text in drawn
     )
     table = _table("Confidence", CONFIDENCE, _means(results["trackers"]))
-    return _section("Is its confidence right?", f'{table}{_meanings(CONFIDENCE)}<div class="plots">{figures}</div>')
+    return section("Is its confidence right?", f'{table}{_meanings(CONFIDENCE)}<div class="plots">{figures}</div>')
 
 
 def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
@@ -220,7 +170,7 @@ def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
         f'<div class="frames">{"".join(_figure(one.sequence, picture) for picture in one.pictures)}</div>'
         for one in failures
     ]
-    return _section("Worst failures", intro + "".join(parts))
+    return section("Worst failures", intro + "".join(parts))
 
 
 def _figure(sequence: str, picture: AnnotatedFrame) -> str:
@@ -247,12 +197,12 @@ def _speed(results: dict[str, Any]) -> str:
         f"A tracker's value is the mean over its runs.{beside}</p>"
     )
     table = _table("Time", SPEED, _means(results["trackers"]))
-    return _section("Speed", text + table + _meanings(SPEED))
+    return section("Speed", text + table + _meanings(SPEED))
 
 
 def _settings(results: dict[str, Any]) -> str:
-    machine = [(key, [_text(value)]) for key, value in results["settings"].items()]
-    parts = [_grid("This evaluation", ["setting", "value"], machine)]
+    machine = [(key, [text_cell(value)]) for key, value in results["settings"].items()]
+    parts = [grid("This evaluation", ["setting", "value"], machine)]
     defaults = dataclasses.asdict(TrackerConfig())
     for name, entry in results["trackers"].items():
         settings = {key: value for key, value in entry["settings"].items() if key != "config"}
@@ -264,9 +214,5 @@ def _settings(results: dict[str, Any]) -> str:
             **settings,
             **({"TrackerConfig": changes} if config else {}),
         }
-        parts.append(_grid(name, ["setting", "value"], [(key, [_text(value)]) for key, value in rows.items()]))
-    return _section("Settings", "".join(parts))
-
-
-def _text(value: object) -> str:
-    return f'<td class="text">{escape(str(value))}</td>'
+        parts.append(grid(name, ["setting", "value"], [(key, [text_cell(value)]) for key, value in rows.items()]))
+    return section("Settings", "".join(parts))
