@@ -79,6 +79,7 @@ class StepTarget(NamedTuple):
     crop: int  # number of its search region's square among the frame's
     use_hann_window: bool
     ascent: Ascent
+    least_score: float  # below which nothing is found, so that there is nothing to refine
 
 
 class StepNumbers(NamedTuple):
@@ -147,7 +148,9 @@ def _step_target(query: Query, crop: int) -> StepTarget:
     config = query.region.config
     whole = needs_whole_maps(*query.region.expected[2:], config.search_area_factor, config.crop_size)
     ascent = Ascent(config.refinement_steps, config.refinement_step_length, whole)
-    return StepTarget(query.classifier, query.modulation, crop, config.use_hann_window, ascent)
+    return StepTarget(
+        query.classifier, query.modulation, crop, config.use_hann_window, ascent, config.not_found_threshold
+    )
 
 
 def upload_numbers(queries: Sequence[Query], squares: Sequence[Region], image: Tensor) -> StepNumbers:
@@ -222,8 +225,21 @@ def _step_one(
     peaks = find_peaks(target.classifier.scores(sample)[0, 0], within, target.use_hann_window)
     position = target_position(peaks, within)
     proposals = proposals + F.pad(position, (0, 2))
-    refined, predicted = networks.refine(features, target.modulation, proposals, target.ascent)
+    if _finds_nothing(peaks.scores, target.least_score):
+        refined, predicted = proposals, torch.zeros_like(proposals[:, 0])
+    else:
+        refined, predicted = networks.refine(features, target.modulation, proposals, target.ascent)
     return torch.cat((peaks.scores, peaks.near, position, refined.flatten(), predicted)), sample
+
+
+def _finds_nothing(scores: Tensor, least_score: float) -> bool:
+    """Whether a region needs no refinement: most of those that a search looks at.
+
+    Only asked on the CPU: elsewhere it would wait for the device, and a captured graph has no branches.
+    """
+    if scores.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return not scores.float().numpy()[0] >= least_score
 
 
 def fetch(outputs: StepOutputs) -> np.ndarray:

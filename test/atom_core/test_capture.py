@@ -54,7 +54,7 @@ class SmallNetworks:
         return proposals + modulation.c3.mean() * ascent.steps, features.stride8.mean() * proposals.sum(1)
 
 
-def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2) -> tuple:
+def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2, least_score: float = -np.inf) -> tuple:
     """Arguments of `step` for queries about `boxes` in an image of noise."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     image = torch.from_numpy(rng.integers(0, 256, (90, 120, 3), np.uint8))
@@ -70,7 +70,7 @@ def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2) 
     queries = [Query(*parts[:2], *parts[2]) for parts in zip(regions_of_boxes, noise, models, strict=True)]
     numbers = upload_numbers(queries, [region.square for region in regions_of_boxes][:regions], image)
     targets = [
-        StepTarget(*both, min(i, len(numbers.taps) - 1), False, Ascent(steps, 1.0, False))
+        StepTarget(*both, min(i, len(numbers.taps) - 1), False, Ascent(steps, 1.0, False), least_score)
         for i, both in enumerate(models)
     ]
     return [gather(image, taps) for taps in numbers.taps], numbers, targets
@@ -111,6 +111,27 @@ def assert_same(model: Model, *arguments) -> None:
 
 def forbid_replays(monkeypatch) -> None:
     monkeypatch.setattr(Captured, "replay", lambda *_: pytest.fail("replayed"))
+
+
+def test_a_region_without_a_peak_is_not_refined_on_the_cpu() -> None:
+    """Most regions of a search show nothing, and refinement is the dearest part of a frame."""
+    networks = SmallNetworks()
+    found, nothing = (step(*frame(1, BOXES[0], least_score=least), networks).results[0] for least in (-np.inf, np.inf))
+    torch.testing.assert_close(nothing[:6], found[:6])
+    assert (found[-CONFIG.proposals :] != 0).all() and (nothing[-CONFIG.proposals :] == 0).all()
+    moved = found[6 : -CONFIG.proposals] - nothing[6 : -CONFIG.proposals]
+    assert (moved.abs() > 0.1).all()  # SmallNetworks.refine moves every number of a proposal
+
+
+@can_compile
+def test_a_captured_step_refines_whatever_the_scores_are() -> None:
+    arguments = frame(2, BOXES[0], least_score=np.inf)
+    with torch.no_grad():
+        model = small_model()
+        model.capture(lambda: frame(0, BOXES[0], least_score=np.inf), target_model(0).training_batch, [2])
+        outputs = run_step(model.execution, model.step, *arguments)
+    assert model.execution.state == "captured"
+    assert (outputs.results[0, -CONFIG.proposals :] != 0).all()
 
 
 @can_compile
