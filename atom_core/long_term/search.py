@@ -49,7 +49,9 @@ _FOLLOWED_MEAN_SIMILARITY = 0.66  # its similarity
 _FOLLOWED_MEAN_IOU = 0.75  # and its predicted IoU are as high as these
 _SURE_FRAMES = 20  # in a row, after which such a candidate is the target if on average
 _SURE_MEAN_SCORE = 0.75  # its score alone is as high, and its predicted IoU as above: it may look quite different
+_CONVINCING_SHARE = 0.9  # of the match score before the loss, that convinces like the similarity that is set
 _SAME_PLACE = 1.0  # target sides between two boxes of one target in consecutive frames
+_FOLLOWED_PLACE = 2.0  # the same for a hypothesis, which is searched for in a region of its own
 _SAME_SIZE = 1.5  # ratio of their sides
 
 
@@ -249,8 +251,9 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
     hypothesis = None
     if best is not None:
         found, before = candidates[best], search.hypothesis
-        before = before if before and is_same(before.box, found.box) else Hypothesis(found.box)
-        hypothesis = before.seen(found, is_convincing(found, config))
+        reach = _SAME_PLACE if best else _FOLLOWED_PLACE
+        before = before if before and is_same(before.box, found.box, reach) else Hypothesis(found.box)
+        hypothesis = before.seen(found, is_convincing(found, search.baseline, config))
         if hypothesis.is_target(config):
             return SearchOutcome(None, best, was_away=True)
     tiles = search.tiles + len(candidates) - 1
@@ -259,7 +262,7 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
 
 def _best_place(search: Search, candidates: Sequence[Candidate], config: TrackerConfig) -> int | None:
     """The candidate to follow: a convincing one of highest score; else the one followed so far; else the best match."""
-    convincing = [i for i, candidate in enumerate(candidates) if is_convincing(candidate, config)]
+    convincing = [i for i, candidate in enumerate(candidates) if is_convincing(candidate, search.baseline, config)]
     if convincing:
         return max(convincing, key=lambda i: candidates[i].score)
     worthy = [i for i, c in enumerate(candidates) if c.state.is_visible and c.score >= _FOLLOWED_SCORE]
@@ -275,10 +278,20 @@ def _is_followed_from_the_loss(search: Search, candidate: Candidate) -> bool:
     return search.is_recent_loss and is_there
 
 
-def is_convincing(candidate: Candidate, config: TrackerConfig) -> bool:
-    """Whether a candidate is the target beyond doubt: score, predicted IoU, no second peak, and its similarity."""
+def is_convincing(candidate: Candidate, baseline: float, config: TrackerConfig) -> bool:
+    """Whether a candidate is the target beyond doubt: score, predicted IoU, no second peak, and its appearance.
+
+    Its appearance does if it is similar enough, or if similarity and score together are nearly those from before the
+    loss: a target that turns is less similar, and one that scores as high as ever is seldom another.
+
+    Args:
+        candidate: compared with the target.
+        baseline: match score before the loss.
+        config: thresholds.
+    """
     is_likely = candidate.state is TrackState.TRACKING and reaches_thresholds(candidate.score, candidate.iou, config)
-    return is_likely and candidate.similarity >= config.redetection_similarity
+    is_alike = candidate.similarity >= config.redetection_similarity
+    return is_likely and (is_alike or match_score(candidate) >= _CONVINCING_SHARE * baseline)
 
 
 def is_surely_found(candidate: Candidate) -> bool:
@@ -317,8 +330,8 @@ def _is_near(place: Box, box: Box, config: TrackerConfig) -> bool:
     return bool(np.abs(boxes.center(np.array(box)) - boxes.center(np.array(place))).max() <= reach)
 
 
-def is_same(a: Box, b: Box) -> bool:
-    """Whether two boxes of consecutive frames may be of one target."""
+def is_same(a: Box, b: Box, reach: float = _SAME_PLACE) -> bool:
+    """Whether two boxes of consecutive frames may be of one target, which moves by at most `reach` of its sides."""
     side_a, side_b = math.sqrt(a[2] * a[3]), math.sqrt(b[2] * b[3])
     apart = math.dist((a[0] + a[2] / 2, a[1] + a[3] / 2), (b[0] + b[2] / 2, b[1] + b[3] / 2))
-    return apart <= _SAME_PLACE * min(side_a, side_b) and max(side_a, side_b) <= _SAME_SIZE * min(side_a, side_b)
+    return apart <= reach * min(side_a, side_b) and max(side_a, side_b) <= _SAME_SIZE * min(side_a, side_b)
