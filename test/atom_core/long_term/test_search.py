@@ -208,7 +208,7 @@ def test_one_frame_is_enough_where_one_is_asked_for() -> None:
 @pytest.mark.parametrize(
     "box",
     [
-        (321.0, 200.0, 20.0, 20.0),  # 21 px away, more than a target's side
+        (341.0, 200.0, 20.0, 20.0),  # 41 px away, more than two of a target's sides
         (295.0, 195.0, 31.0, 31.0),  # 1.55 times as large
     ],
 )
@@ -243,10 +243,10 @@ def follow_hypothesis(candidate: Candidate, frames: int) -> list[SearchOutcome]:
 @pytest.mark.parametrize(
     ("score", "similarity", "iou", "taken"),
     [
-        (0.52, 0.67, 0.76, True),  # never convincing: that takes a similarity of 0.9
+        (0.52, 0.67, 0.76, True),  # never convincing: that takes a similarity of 0.9 or a match score of 1.26
         (0.48, 0.89, 0.95, False),
         (0.74, 0.65, 0.95, False),
-        (0.9, 0.89, 0.74, False),
+        (0.9, 0.7, 0.74, False),
     ],
 )
 def test_what_is_good_on_average_for_ten_frames_is_the_target(score, similarity, iou, taken) -> None:
@@ -327,9 +327,26 @@ def test_soon_after_the_loss_only_what_is_near_the_last_place_is_taken_at_once()
     ],
 )
 def test_what_convinces(score, iou, state, convincing) -> None:
-    assert is_convincing(Candidate(LAST, score, iou, state), CONFIG) is convincing
+    assert is_convincing(Candidate(LAST, score, iou, state), 1.4, CONFIG) is convincing
 
 
 @pytest.mark.parametrize(("similarity", "convincing"), [(0.9, True), (1.2, True), (0.89, False), (float("nan"), False)])
 def test_what_looks_otherwise_does_not_convince(similarity, convincing) -> None:
-    assert is_convincing(sure()._replace(similarity=similarity), CONFIG) is convincing
+    assert is_convincing(sure()._replace(similarity=similarity), 2.0, CONFIG) is convincing
+
+
+@pytest.mark.parametrize(("score", "convincing"), [(0.9, True), (0.8, False)])
+def test_what_matches_nearly_as_before_the_loss_convinces(score, convincing) -> None:
+    # Similarity and 0.6 of the score: 0.75 + 0.54 = 1.29 and 0.75 + 0.48 = 1.23; 0.9 of 1.4 is 1.26.
+    candidate = Candidate(ELSEWHERE, score, 0.9, NORMAL, similarity=0.75)
+    assert is_convincing(candidate, 1.4, CONFIG) is convincing
+
+
+@pytest.mark.parametrize(("dx", "frames"), [(39.0, 4), (41.0, 1)])
+def test_a_hypothesis_may_move_by_two_of_its_sides(dx, frames) -> None:
+    search = Search(LAST, 2.0, 50, hypothesis=Hypothesis(ELSEWHERE, 0, 3, 0.6, 0.6, 0.8))
+    moved = sure((ELSEWHERE[0] + dx, *ELSEWHERE[1:]))
+    assert judge_search(search, [moved, nothing()], CONFIG).search.hypothesis.frames == frames
+    # What is found in another region has to be nearer to count as the same.
+    elsewhere = judge_search(search, [nothing(), sure((ELSEWHERE[0] + 25.0, *ELSEWHERE[1:]))], CONFIG)
+    assert elsewhere.search.hypothesis.frames == 1
