@@ -32,12 +32,12 @@ _PATIENCE = 60.0  # s for the trial; importing OpenCV takes long on a busy machi
 
 def obstacle() -> str | None:
     """Why cv_bridge cannot be used; None if it can. The first call takes a second or more."""
-    return _load()[1]
+    return load()[1]
 
 
 def knows(encoding: str) -> bool:
     """Whether cv_bridge can be used and knows an encoding."""
-    bridge, _ = _load()
+    bridge, _ = load()
     if bridge is None:
         return False
     try:
@@ -60,7 +60,7 @@ def to_rgb(message: Image, pixel_range: PixelRange | None) -> np.ndarray:
     Raises:
         ValueError: if it cannot be shown in colours; the message names the encoding.
     """
-    bridge, reason = _load()
+    bridge, reason = load()
     if bridge is None:
         raise ValueError(f"encoding '{message.encoding}' needs cv_bridge, and {reason}")
     try:
@@ -76,7 +76,7 @@ def to_rgb(message: Image, pixel_range: PixelRange | None) -> np.ndarray:
 
 
 @cache
-def _load() -> tuple[Any | None, str | None]:
+def load() -> tuple[Any | None, str | None]:
     """A CvBridge, or the reason why there is none."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         clip = read_sequence(CLIP)
         published, received = _play(arguments, len(clip))
         frames = recording.merge(published, received["tracks"], clip.boxes)
-        summary = recording.summarize(frames, OCCLUSION) | _circumstances(arguments, received)
+        summary = recording.summarize(frames, OCCLUSION) | circumstances(arguments, received)
     except (ProcessError, TimeoutError, OSError, ValueError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 2
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if arguments.web else 2
     (arguments.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _draw(arguments.output, clip, frames, summary)
-    _tell(arguments.output, summary)
+    print_summary(arguments.output, summary)
     return 1 if summary["lost_for_good"] else 0
 
 
@@ -89,14 +89,14 @@ def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any
     for name in RESULTS:  # an earlier run's results would be taken for this one's, if this one failed
         (arguments.output / name).unlink(missing_ok=True)
     shown, heard = logs / "camera.jsonl", logs / "client.json"
-    with Processes(logs, _environment()) as processes:
+    with Processes(logs, environment()) as processes:
         print("Starting the tracker, a camera and a client ...", flush=True)
         processes.start("tracker", _tracker_command(arguments))
         lockstep = ["--lockstep"] if arguments.lockstep else []
         python = [sys.executable, "-m"]
         processes.start("camera", [*python, "demo.camera", str(CLIP), str(shown), "--fps", str(FPS), *lockstep])
         processes.start("client", [*python, "demo.client", str(CLIP), str(heard)])
-        _follow(processes, lambda: _last_index(shown), count)
+        _follow(processes, lambda: last_index(shown), count)
         _wait(processes, END_DEADLINE, lambda: processes.has_ended("client"))
     return [json.loads(line) for line in shown.read_text().splitlines()], json.loads(heard.read_text())
 
@@ -109,7 +109,7 @@ def _show_page(arguments: argparse.Namespace) -> int:
     """
     python = [sys.executable, "-m"]
     camera = ["-p", f"source:={CLIP / 'street.mp4'}", "-p", "loop:=true", "-p", f"fps:={FPS}"]
-    with Processes(arguments.output / "logs", _environment()) as processes:
+    with Processes(arguments.output / "logs", environment()) as processes:
         processes.start("tracker", _tracker_command(arguments))
         remapped = ["-r", "image_raw:=camera/image"]
         processes.start("camera", [*python, "atom_ros.programs.video_camera", "--ros-args", *remapped, *camera])
@@ -132,7 +132,7 @@ def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> 
         TimeoutError: if no frame comes for too long.
     """
     deadline = time.monotonic() + START_DEADLINE
-    with _progress(total=count, desc="Starting") as progress:
+    with _progress(count, "Starting") as progress:
         while not processes.has_ended("camera"):
             processes.require_running("tracker")
             processes.require_running("client")
@@ -149,9 +149,10 @@ def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> 
         progress.update(count - progress.n)
 
 
-def _progress(*arguments: Iterable[np.ndarray], **options: Any) -> tqdm:
+def _progress(total: int, description: str, frames: Iterable[np.ndarray] | None = None) -> tqdm:
     """A progress bar; in a log file, where every step of it would be a line, a slow one."""
-    return tqdm(*arguments, unit="frame", mininterval=0.1 if sys.stderr.isatty() else 5.0, **options)
+    interval = 0.1 if sys.stderr.isatty() else 5.0
+    return tqdm(frames, description, total, unit="frame", mininterval=interval)
 
 
 def _wait(processes: Processes, seconds: float, until: Callable[[], bool]) -> None:
@@ -163,7 +164,7 @@ def _wait(processes: Processes, seconds: float, until: Callable[[], bool]) -> No
         time.sleep(0.1)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """A ROS domain of the demo's own that does not leave this machine."""
     domain = str(random.SystemRandom().randint(1, 101))
     root = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
@@ -190,13 +191,13 @@ def _tracker_command(arguments: argparse.Namespace) -> list[str]:
     return [str(executable), "--ros-args", "-r", "image:=camera/image", *assignments]
 
 
-def _last_index(record: Path) -> int:
+def last_index(record: Path) -> int:
     """Index of the newest frame that the camera has shown; -1 before the first."""
     lines = record.read_bytes().split(b"\n")[:-1] if record.exists() else []
     return json.loads(lines[-1])["index"] if lines else -1
 
 
-def _circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> dict[str, Any]:
+def circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> dict[str, Any]:
     """What the figures were measured with, as the running node's diagnostics tell it."""
     network, _, digest = received["diagnostics"].get("network", "").partition(" (")
     sha256 = hashlib.sha256(weights.find(arguments.weights).read_bytes()).hexdigest()
@@ -219,11 +220,12 @@ def _draw(output: Path, clip: Sequence, frames: list[recording.RecordedFrame], s
     report.plot(output / "plot.png", frames, OCCLUSION, title)
     for name in VIDEOS:
         pictures = (report.annotate(images[frame.index], frame, frames[-1].index) for frame in frames)
-        with _progress(pictures, total=len(frames), desc=f"Writing {name}") as progress:
+        with _progress(len(frames), f"Writing {name}", pictures) as progress:
             report.write_video(output / name, progress, FPS)
 
 
-def _tell(output: Path, summary: dict[str, Any]) -> None:
+def print_summary(output: Path, summary: dict[str, Any]) -> None:
+    """Prints the verdict, the times and the files of the results."""
     print(f"\n{recording.verdict(summary)}")
     waiting = "" if summary["mode"] == "lockstep" else ", waiting for the frame before included"
     print(

@@ -309,7 +309,7 @@ class OpenVinoRefiner:
 
     def _get(self, proposals: int) -> tuple[Request, Request]:
         if proposals not in self._functions:
-            maps, step = _compile(self._net, self._channels, proposals, self._precision)
+            maps, step = compile_ascent(self._net, self._channels, proposals, self._precision)
             self._functions[proposals] = Request(maps), Request(step)
         return self._functions[proposals]
 
@@ -326,7 +326,7 @@ def _within(boxes: Tensor, low: np.ndarray, high: np.ndarray) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _compile(
+def compile_ascent(
     net: IoUNet, channels: tuple[int, int], proposals: int, precision: str
 ) -> tuple[openvino.CompiledModel, ...]:
     """The maps and a step of the ascent, in windows of any size; one network's trackers share them."""

@@ -71,9 +71,9 @@ class ImageInput:
         self._timer = None
         self._is_auto = settings.qos_reliability == "auto"
         if not self._is_auto:
-            self._subscribe(ReliabilityPolicy[settings.qos_reliability.upper()])
+            self.subscribe(ReliabilityPolicy[settings.qos_reliability.upper()])
             return
-        self._subscribe(offered_reliability(self._node, self._topic) or _BEST_EFFORT)
+        self.subscribe(offered_reliability(self._node, self._topic) or _BEST_EFFORT)
         clock = Clock(clock_type=ClockType.STEADY_TIME)  # cameras come and go also while simulated time stands still
         self._timer = node.create_timer(_PERIOD, self._adapt, clock=clock)
 
@@ -109,9 +109,9 @@ class ImageInput:
                 f"Images on {self._topic} are taken as {wanted.name.lower()} from now on",
                 throttle_duration_sec=_LOG_INTERVAL,
             )
-            self._subscribe(wanted)
+            self.subscribe(wanted)
 
-    def _subscribe(self, reliability: ReliabilityPolicy) -> None:
+    def subscribe(self, reliability: ReliabilityPolicy) -> None:
         """Subscribes again. The former subscription stays until this one delivers, so that no image is missed."""
         if self._former is not None:
             self._node.destroy_subscription(self._former)

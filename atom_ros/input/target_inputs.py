@@ -105,7 +105,9 @@ class Clicks:
 
 
 @dataclass(frozen=True)
-class _Order:
+class BoxOrder:
+    """A box from a topic or a parameter, of which a target is to be learned."""
+
     box: Box
     stamp: int  # ns; 0 for the newest image
     source: str  # topic or parameter
@@ -138,10 +140,10 @@ class TargetInputs:
         """
         self._node = node
         self._set_target = set_target
-        self._first = None if box is None else _Order(box, 0, "the parameter box", retries=_RETRIES)
+        self._first = None if box is None else BoxOrder(box, 0, "the parameter box", retries=_RETRIES)
         self._clicks = Clicks()
         self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
-        self._waiting: deque[_Order] = deque()
+        self._waiting: deque[BoxOrder] = deque()
         self._is_busy = False
         self._logged: dict[tuple[str, str], float] = {}  # (kind, source): time.monotonic() of its last log message
         self._subscriptions: list[Subscription] = []
@@ -160,7 +162,7 @@ class TargetInputs:
         """To be called when an image is there to set a target on."""
         if self._first is not None:
             order, self._first = self._first, None
-            self._order(order)
+            self.order(order)
 
     def _subscribe(self) -> None:
         # rqt_image_view publishes its clicks under the name of the image that it shows.
@@ -192,7 +194,7 @@ class TargetInputs:
                 self._refuse(name, error)
             else:
                 if target is not None:
-                    self._order(_Order(*target, name, read_class(message)))
+                    self.order(BoxOrder(*target, name, read_class(message)))
 
         self._subscriptions.append(self._node.create_subscription(message_type, name, on_message, _DEPTH))
 
@@ -208,7 +210,8 @@ class TargetInputs:
         )
         return None
 
-    def _order(self, order: _Order) -> None:
+    def order(self, order: BoxOrder) -> None:
+        """Sends the order on, or keeps it while the tracker learns: at most `max_targets` of them, the newest."""
         with self._lock:
             self._waiting.append(order)
             if len(self._waiting) > self._node.get_parameter("max_targets").value:
@@ -224,7 +227,7 @@ class TargetInputs:
         answer = self._set_target(order.box, order.stamp, class_id=order.class_id)
         answer.add_done_callback(lambda future: self._answered(order, future))
 
-    def _answered(self, order: _Order, future: Future[int]) -> None:
+    def _answered(self, order: BoxOrder, future: Future[int]) -> None:
         try:
             self._report(future.result(), order.source)
         except CancelledError:

@@ -34,7 +34,7 @@ class CvBridge:
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Installs a cv_bridge of the given source."""
-    bridge._load.cache_clear()
+    bridge.load.cache_clear()
 
     def put(source: str) -> None:
         (tmp_path / "cv_bridge").mkdir()
@@ -44,7 +44,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]
     monkeypatch.delitem(sys.modules, "cv_bridge", raising=False)
     yield put
     sys.modules.pop("cv_bridge", None)
-    bridge._load.cache_clear()
+    bridge.load.cache_clear()
 
 
 def message(encoding: str, pixels: np.ndarray) -> Image:
@@ -98,7 +98,7 @@ def test_without_cv_bridge_it_is_said(install) -> None:
 @pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name not in ("nv12", "nv21")])
 def test_both_decode_alike(encoding: str) -> None:
     """Our table against cv_bridge, on noise, with values of full range."""
-    bridge._load.cache_clear()
+    bridge.load.cache_clear()
     if bridge.obstacle() is not None:
         pytest.skip(bridge.obstacle())
     if not bridge.knows(encoding):
@@ -113,9 +113,9 @@ def test_both_decode_alike(encoding: str) -> None:
         pixels = rng.integers(0, np.iinfo(kind).max, (HEIGHT, WIDTH, channels)).astype(kind)
     image = message(encoding, pixels)
     if "C" in encoding:  # no colours: the pixels themselves are compared
-        theirs = bridge._load()[0].imgmsg_to_cv2(image, desired_encoding="passthrough")
+        theirs = bridge.load()[0].imgmsg_to_cv2(image, desired_encoding="passthrough")
         np.testing.assert_array_equal(values(image), theirs)
         return
     ours = to_rgb(image, PixelRange((0, 65535))).astype(int)
-    theirs = bridge._load()[0].imgmsg_to_cv2(image, desired_encoding="rgb8")
+    theirs = bridge.load()[0].imgmsg_to_cv2(image, desired_encoding="rgb8")
     np.testing.assert_allclose(ours, theirs, atol=1)

@@ -33,7 +33,7 @@ def test_a_failed_run_says_why_and_leaves_no_older_results(tmp_path, monkeypatch
 
 
 def test_what_is_told_is_the_verdict_and_the_times(tmp_path, capsys):
-    run._tell(tmp_path, SUMMARY)
+    run.print_summary(tmp_path, SUMMARY)
     told = capsys.readouterr().out
     assert "75% of 100 processed frames (mean overlap 0.50; 40 of 141 frames dropped)" in told
     assert "efficientnet_lite0 on cpu: 61 ms a frame, and 12 ms more from publication to Track, waiting" in told
@@ -44,9 +44,9 @@ def test_what_is_told_is_the_verdict_and_the_times(tmp_path, capsys):
 
 def test_the_newest_frame_shown_is_read_from_complete_lines(tmp_path):
     record = tmp_path / "camera.jsonl"
-    assert run._last_index(record) == -1
+    assert run.last_index(record) == -1
     record.write_text('{"index": 0, "stamp_ns": 1}\n{"index": 7, "stamp_ns": 2}\n{"ind')
-    assert run._last_index(record) == 7
+    assert run.last_index(record) == 7
 
 
 def test_circumstances_are_the_running_node_s_and_its_weights_are_checked(tmp_path):
@@ -55,7 +55,7 @@ def test_circumstances_are_the_running_node_s_and_its_weights_are_checked(tmp_pa
     digest = hashlib.sha256(b"weights").hexdigest()
     arguments = argparse.Namespace(weights=weights, lockstep=True)
     received = {"initialize_ms": 12.34, "diagnostics": {"device": "cuda:0", "network": f"resnet18 ({digest[:12]})"}}
-    assert run._circumstances(arguments, received) == {
+    assert run.circumstances(arguments, received) == {
         "initialize_ms": 12.3,
         "device": "cuda:0",
         "network": "resnet18",
@@ -64,12 +64,12 @@ def test_circumstances_are_the_running_node_s_and_its_weights_are_checked(tmp_pa
     }
     received["diagnostics"]["network"] = "resnet18 (0123456789ab)"
     with pytest.raises(ValueError, match=r"'0123456789ab\)' is not the start of"):
-        run._circumstances(arguments, received)
+        run.circumstances(arguments, received)
 
 
 def test_every_process_is_told_the_same_domain_on_this_machine_alone(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    environment = run._environment()
+    environment = run.environment()
     assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 101
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert environment["PYTHONPATH"].split(":") == [str(run.HERE.parent), "/elsewhere"]

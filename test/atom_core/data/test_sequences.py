@@ -44,33 +44,6 @@ def test_frames_are_read_only_when_asked_for_and_again_each_time(tmp_path):
             next(frames)
 
 
-def write_video(path: Path, frames: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for _ in range(frames):
-        writer.write(np.full((48, 64, 3), RED[::-1], np.uint8))
-    writer.release()
-
-
-def test_reads_a_video_as_rgb(tmp_path):
-    write_video(tmp_path / "clip.avi", 3)
-    (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
-    sequence = read_sequence(tmp_path)
-    for _ in range(2):  # anew in each iteration
-        frames = list(sequence.frames)
-        assert len(frames) == 3
-        assert frames[2].shape == (48, 64, 3)
-        np.testing.assert_allclose(frames[2][24, 32], RED, atol=6)  # JPEG
-
-
-def test_a_video_that_ends_too_early_is_named(tmp_path):
-    write_video(tmp_path / "clip.avi", 3)
-    (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
-    sequence = read_sequence(tmp_path)
-    write_video(tmp_path / "clip.avi", 2)
-    with pytest.raises(ValueError, match=r"clip\.avi: ends at frame 2; its reference boxes need 3"):
-        list(sequence.frames)
-
-
 def test_each_missing_part_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere/groundtruth_rect\.txt is missing"):
         read_sequence(tmp_path / "nowhere")

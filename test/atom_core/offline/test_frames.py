@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from atom_core.offline.containers import structural_damage
 from atom_core.offline.frames import VideoSource, open_source
 from atom_core.offline.video import VideoWriter
 
@@ -99,33 +98,6 @@ def test_a_damaged_middle_is_named_and_read_beyond(videos: Path, tmp_path: Path,
     assert f"damaged{suffix} is damaged" in video.damage
     assert f"announces 40 frames, and {found} of them could be read" in video.damage
     assert "behind frame" in video.damage
-
-
-def test_zeros_and_text_behind_an_mp4_are_no_damage(videos: Path, tmp_path: Path) -> None:
-    (tmp_path / "padded.mp4").write_bytes((videos / "whole.mp4").read_bytes() + bytes(100))
-    assert structural_damage(tmp_path / "padded.mp4") is None
-
-
-def live(webm: bytes) -> bytes:
-    """The video as a browser records it: segment and clusters do not tell their length. Nothing is moved."""
-    data = bytearray(webm)
-    segment = data.index(b"\x18\x53\x80\x67") + 4
-    data[segment : segment + 8] = b"\x01" + b"\xff" * 7
-    place = -1
-    while (place := data.find(b"\x1f\x43\xb6\x75", place + 1)) >= 0:
-        width = 9 - data[place + 4].bit_length()
-        data[place + 4 : place + 4 + width] = (2 ** (7 * width + 1) - 1).to_bytes(width)
-    return bytes(data)
-
-
-@pytest.mark.parametrize("suffix", [".webm", ".mkv"])
-def test_a_live_recording_does_not_tell_its_length_and_is_whole(videos: Path, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"live{suffix}"
-    path.write_bytes(live((videos / f"whole{suffix}").read_bytes()))
-    assert path.read_bytes() != (videos / f"whole{suffix}").read_bytes()
-    assert structural_damage(path) is None
-    os.truncate(path, path.stat().st_size // 2)
-    assert "is damaged at byte" in structural_damage(path)
 
 
 def test_16_bit_video_keeps_its_range(tmp_path: Path) -> None:

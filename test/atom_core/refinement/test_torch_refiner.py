@@ -2,9 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both ways of refining, against the network's own prediction and autograd, wherever in the crop the target is."""
 
-from importlib.util import find_spec
-
-import numpy as np
 import pytest
 import torch
 
@@ -99,19 +96,6 @@ def test_boxes_that_run_away_do_so_as_with_the_whole_network(scene, length):
         assert found[0].shape == wanted[0].shape
 
 
-def test_the_window_holds_all_cells_that_boxes_within_its_bounds_can_see():
-    pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    from atom_core.refinement.openvino_refiner import Window
-
-    # x 20..61, y 97..130: at stride 8 cells 2.5..7.625 and 12.125..16.25; at stride 16 1.25..3.8125 and 6.0625..8.125.
-    low, high = np.array((20.0, 97)), np.array((61.0, 130))
-    assert Window.about(low, high, SIZE) == (range(2, 9), range(12, 18), range(1, 5), range(6, 10))
-    # Beside the crop: the nearest cells.
-    assert Window.about(low - 500, high - 500, SIZE) == (range(1),) * 4
-    assert Window.about(low + 500, high + 500, SIZE) == (range(35, 36),) * 2 + (range(17, 18),) * 2
-    assert Window.whole(SIZE) == (range(36),) * 2 + (range(18),) * 2
-
-
 @pytest.mark.parametrize("steps", [0, 2])
 def test_steps_and_their_length_count(scene, refine, steps):
     _, features, modulation = scene
@@ -148,15 +132,3 @@ def test_torch_runs_without_a_host_read():
     )
     assert boxes.shape == (10, 4)
     assert predicted.shape == (10,)
-
-
-@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
-def test_one_compiled_network_serves_all(scene):
-    from atom_core.refinement.openvino_refiner import _compile
-
-    _, features, modulation = scene
-    for _ in range(2):
-        make("openvino", scene[0])(features, modulation, PROPOSALS, Ascent(1, 1.0, whole=False))
-    before = _compile.cache_info().misses
-    make("openvino", scene[0])(features, modulation, PROPOSALS, Ascent(1, 1.0, whole=False))
-    assert _compile.cache_info().misses == before

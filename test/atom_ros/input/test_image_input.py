@@ -109,7 +109,7 @@ def test_it_is_as_reliable_as_the_cameras_and_misses_no_image_meanwhile(rig: Rig
 def test_an_image_that_both_subscriptions_bring_counts_once(rig: Rig) -> None:
     camera = rig.camera(RELIABLE)
     images = rig.input("best_effort")
-    images._subscribe(RELIABLE)  # as when the publishers have changed
+    images.subscribe(RELIABLE)  # as when the publishers have changed
     rig.until(lambda: camera.get_subscription_count() == 2, "both subscriptions")
     _deliver(rig, camera, 1)
     _deliver(rig, camera, 2)

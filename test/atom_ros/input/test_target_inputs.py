@@ -120,7 +120,7 @@ def node() -> Iterator[Node]:
 def test_the_class_goes_with_the_request(node: Node) -> None:
     tracker = _Tracker()
     inputs = TargetInputs(node, tracker.set_target, topics=False)
-    inputs._order(target_inputs._Order((0, 0, 10, 10), 0, "/detector", "dog"))
+    inputs.order(target_inputs.BoxOrder((0, 0, 10, 10), 0, "/detector", "dog"))
     assert tracker.classes == ["dog"]
 
 
@@ -130,7 +130,7 @@ def test_what_waits_while_the_tracker_learns(node: Node, max_targets: int, expec
     tracker = _Tracker()
     inputs = TargetInputs(node, tracker.set_target, topics=False)
     for i in range(5):
-        inputs._order(target_inputs._Order((i, 0, 10, 10), 0, "/detector"))
+        inputs.order(target_inputs.BoxOrder((i, 0, 10, 10), 0, "/detector"))
     assert len(tracker.boxes) == 1, "one at a time"
     for i in range(len(expected)):
         tracker.futures[i].set_result(i)

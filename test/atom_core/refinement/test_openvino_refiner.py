@@ -1,0 +1,44 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO's window and its compiled networks. `test_torch_refiner` tests the boxes of both refiners."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+from atom_core.networks import weights
+from atom_core.refinement.openvino_refiner import OpenVinoRefiner, Window, compile_ascent
+from atom_core.refinement.torch_refiner import Ascent
+
+SIZE = 288
+PROPOSALS = torch.tensor([[115.0, 110, 57, 60], [112, 115, 60, 50], [120, 105, 45, 70]])
+
+
+def test_the_window_holds_all_cells_that_boxes_within_its_bounds_can_see():
+    # x 20..61, y 97..130: at stride 8 cells 2.5..7.625 and 12.125..16.25; at stride 16 1.25..3.8125 and 6.0625..8.125.
+    low, high = np.array((20.0, 97)), np.array((61.0, 130))
+    assert Window.about(low, high, SIZE) == (range(2, 9), range(12, 18), range(1, 5), range(6, 10))
+    # Beside the crop: the nearest cells.
+    assert Window.about(low - 500, high - 500, SIZE) == (range(1),) * 4
+    assert Window.about(low + 500, high + 500, SIZE) == (range(35, 36),) * 2 + (range(17, 18),) * 2
+    assert Window.whole(SIZE) == (range(36),) * 2 + (range(18),) * 2
+
+
+def test_one_compiled_network_serves_all():
+    network = weights.load("default")
+    crops = 255 * torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+    def refine():
+        refiner = OpenVinoRefiner(network.iou_net, network.backbone.channels, SIZE)
+        return refiner(features, modulation, PROPOSALS, Ascent(1, 1.0, whole=False))
+
+    with torch.no_grad():
+        features = network.backbone(crops)
+        modulation = network.iou_net.modulation(features, PROPOSALS[:1])
+        for _ in range(2):
+            refine()
+        before = compile_ascent.cache_info().misses
+        refine()
+    assert compile_ascent.cache_info().misses == before
