@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from atom_core.boxes import Box
+from atom_core.boxes import Box, as_box
 from atom_core.evaluation import metrics
 
 GIVEN, TRACKING, UNCERTAIN, LOST = "GIVEN", "TRACKING", "UNCERTAIN", "LOST"
@@ -70,7 +70,10 @@ def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], referen
         if index in track_of:
             raise ValueError(f"frame {index} has two Tracks; expected at most one")
         track_of[index] = track
-    return [_frame(index, references[index], track_of.get(index)) for index in sorted(set(index_of.values()))]
+    return [
+        _frame(index, as_box(references[index].tolist()), track_of.get(index))
+        for index in sorted(set(index_of.values()))
+    ]
 
 
 def summarize(frames: Sequence[RecordedFrame], occlusion: range) -> dict[str, Any]:
@@ -123,14 +126,13 @@ def verdict(summary: dict[str, Any]) -> str:
     return text + "She was not held after the sign, but found at the end."
 
 
-def _frame(index: int, reference: np.ndarray, track: dict[str, Any] | None) -> RecordedFrame:
-    reference = tuple(float(value) for value in reference)
+def _frame(index: int, reference: Box, track: dict[str, Any] | None) -> RecordedFrame:
     if index == 0:
         return RecordedFrame(0, GIVEN, reference, box=reference)
     if track is None:
         return RecordedFrame(index, DROPPED, reference)
-    box = tuple(track["box"]) if track["box"] is not None else None
-    overlap = float(metrics.overlap([box], [reference])[0]) if box is not None else 0.0
+    box = as_box(track["box"]) if track["box"] is not None else None
+    overlap = float(metrics.overlap(np.array([box]), np.array([reference]))[0]) if box is not None else 0.0
     arrival_ms = (track["received_ns"] - track["stamp_ns"]) / 1e6
     return RecordedFrame(
         index,
@@ -153,5 +155,5 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": _round(np.median(values)), "p95": _round(np.percentile(values, 95))}
 
 
-def _round(value: float) -> float:
+def _round(value: float | np.floating) -> float:
     return round(float(value), 4)

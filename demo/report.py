@@ -174,20 +174,28 @@ def _plot_lines(axis: plt.Axes, frames: Sequence[RecordedFrame], lines: dict[str
     _legend(axis, handles)
 
 
-def _legend(axis: plt.Axes, handles: list[Artist]) -> None:
+def _legend(axis: plt.Axes, handles: Sequence[Artist]) -> None:
     """A line of keys above the panel's right end, where no curve can be under it."""
-    place = {"loc": "lower right", "bbox_to_anchor": (1.005, 0.97), "borderaxespad": 0.2}
-    axis.legend(handles=handles, ncols=len(handles), fontsize=9, frameon=False, handlelength=1.4, **place)
+    axis.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.005, 0.97),
+        borderaxespad=0.2,
+        ncols=len(handles),
+        fontsize=9,
+        frameon=False,
+        handlelength=1.4,
+    )
 
 
 def _limits(frames: Sequence[RecordedFrame]) -> tuple[float, float]:
     return frames[0].index - 0.5, frames[-1].index + 0.5
 
 
-def _share(index: float, frames: Sequence[RecordedFrame]) -> float:
+def _share(index: float | np.floating, frames: Sequence[RecordedFrame]) -> float:
     """Where a frame lies between the plot's left (0) and right end (1)."""
     low, high = _limits(frames)
-    return (index - low) / (high - low)
+    return (float(index) - low) / (high - low)
 
 
 def _tile(image: np.ndarray, frame: RecordedFrame) -> np.ndarray:
@@ -272,4 +280,5 @@ def _bgr(state: str) -> tuple[int, int, int]:
 
 
 def _unit_rgb(state: str) -> tuple[float, float, float]:
-    return tuple(channel / 255 for channel in STATE_COLORS[state])
+    red, green, blue = STATE_COLORS[state]
+    return red / 255, green / 255, blue / 255

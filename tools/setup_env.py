@@ -20,7 +20,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def wait_for_lock(file: object) -> None:
+def wait_for_lock(file: TextIO) -> None:
     """Let one set-up at a time work in this checkout; the lock ends with the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,13 +191,14 @@ def run_pip() -> None:
         pip_install(["--no-deps", "--requirement", NO_DEPS], log)
 
 
-def pip_install(arguments: list[object], log: TextIO) -> None:
+def pip_install(arguments: Sequence[str | Path], log: TextIO) -> None:
     """Run one `pip install`; raise SetupError if it fails."""
-    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command: list[str | Path] = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["--no-compile", "--progress-bar", "off", *arguments]  # Python compiles what it imports
     start = time.monotonic()
     lines = []
     with subprocess.Popen(command, env=clean_environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None, "a pipe was asked for"
         for line in process.stdout:
             log.write(line)
             lines.append(line.rstrip())
@@ -244,7 +245,7 @@ def mend_cmake_paths() -> None:
             path.write_text(mended, encoding="utf-8")
 
 
-def output_of(command: list[object]) -> str:
+def output_of(command: Sequence[str | Path]) -> str:
     """What a command prints."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
