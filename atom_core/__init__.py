@@ -17,9 +17,9 @@ __all__ = ["AtomTracker", "MultiTracker", "TrackResult", "TrackState", "TrackerC
 
 __version__ = "0.1.0"
 
-# On the CPU, OpenVINO's threads and PyTorch's take turns several times a frame, and OpenMP's would by default go on
-# spinning after their work, on cores that the others need. A few microseconds of it are kept: the learning's operations
-# are short, and waking a thread for each takes longer. Both are read when PyTorch is first imported.
+# On the CPU, OpenVINO's and PyTorch's threads take turns several times a frame. By default OpenMP's threads keep
+# spinning after their work, on cores that the others need. Some microseconds of spinning remain: the operations of
+# learning are short, and waking a thread for each would take longer. PyTorch reads both variables at its first import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What command-line programs do to their words before argparse sees them."""
+"""Prepares command-line arguments for argparse."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one owner of pixel conventions: boxes, the crop <-> image map, the score map <-> crop map.
 
-Conventions, in force in the whole package:
+Conventions of the whole package:
 
 * A box is (x, y, width, height) in continuous pixels, (x, y) its top-left corner; the centre of the first pixel is at
   0, so an image of width W covers [-0.5, W - 0.5]. Tensors hold boxes in their last dimension, shape (..., 4).
@@ -13,8 +13,8 @@ Conventions, in force in the whole package:
 * Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature
   cells i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
 
-Where to look is decided on the host: `search_region` and `keep_in_image` take and give plain numbers. The maps between
-image and crop take tensors of any device, `meta` included, or NumPy's arrays; nothing given is changed.
+`search_region` and `keep_in_image` run on the host and take and return plain numbers. The maps between image and crop
+take tensors on any device, `meta` included, or NumPy arrays, and do not change them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     high = torch.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     intersection = (high - low).clamp(min=0).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - intersection
-    # Rounding can make the intersection of two like boxes larger than either.
+    # Rounding can make the intersection of two equal boxes larger than either.
     return (intersection / union.clamp(min=torch.finfo(union.dtype).tiny)).clamp(max=1)
 
 
@@ -113,8 +113,8 @@ def longest_side(image_width: int, image_height: int) -> float:
 def rescale(box: Box, old_size: tuple[int, int], new_size: tuple[int, int]) -> Box:
     """A box (image px) of one image in the px of another of the same view, for sizes (width, height).
 
-    Both show the same width of the view about the same centre, as images do that were scaled, or of which a camera
-    leaves out strips above and below.
+    Both show the same width of the view about the same centre, as after scaling, or when a camera crops strips above
+    and below.
     """
     scale = new_size[0] / old_size[0]
     x, y = (

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a target is searched for in a frame, and what was found there."""
+"""A frame's search regions, and the candidates found in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SearchRegion(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """What was found in one search region."""
+    """The target as found in one search region, or that it is not there."""
 
     box: Box  # image px; the expected one where nothing was found
     score: float  # the classifier's peak
@@ -43,4 +43,4 @@ class Candidate(NamedTuple):
     state: TrackState  # TRACKING, UNCERTAIN or LOST, see `atom_core.classifier.localize.classify`
     hard_negative: bool = False  # a distractor from which the filter should learn was seen as well
     similarity: float = 1.0  # to the target, see `atom_core.long_term.appearance`; 1 where they were not compared
-    is_recognised: bool = True  # False for what does not look like the target
+    is_recognised: bool = True  # False where it does not look like the target

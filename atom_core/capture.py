@@ -8,11 +8,11 @@ graph, which is then launched as a whole. There are two ways:
     "graph"      the kernels that PyTorch launches by itself; takes a second, and no compiler
     "inductor"   torch.compile's "reduce-overhead" fuses them first; takes minutes, and Triton (for the CPU, g++)
 
-It happens only when it is asked for: a call that does not fit what was captured is run operation by operation, and
+Capturing happens only on request. A call that does not fit the captured graph runs operation by operation, and
 `Execution.state` says why.
 
-Inductor keeps its graphs for the thread that recorded them. In another one they are recorded anew at its next
-`Execution.capture`; what was compiled is used again. A "graph" is replayed in any thread.
+Inductor keeps its graphs for the thread that recorded them. Another thread records them again at its next
+`Execution.capture`, without compiling again. A "graph" is replayed in any thread.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Returned = TypeVar("Returned")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODES = ("auto", "graph", "inductor", "off")
-_REPLAYS = 3  # Inductor records its graphs at the second run of what was compiled, and replays them from the third on
-_WARM_UPS = 3  # runs before a graph is recorded, in which libraries choose their kernels and allocate what they keep
+_REPLAYS = 3  # Inductor records its graphs at the second run of a compiled function, and replays them from the third on
+_WARM_UPS = 3  # runs before a graph is recorded, in which libraries choose kernels and allocate their buffers
 
 _constants: list[Callable[..., Any]] = []
 
@@ -63,7 +63,7 @@ class Captured(Generic[Returned]):
 
     @property
     def is_captured(self) -> bool:
-        """Whether there is something to replay."""
+        """Whether a captured graph exists."""
         return self._replay is not None
 
     def capture(self, example: Callable[[], Sequence[Any]], make: MakeReplay | None = None) -> None:
@@ -87,7 +87,7 @@ class Captured(Generic[Returned]):
         self._replay, self._signature = replay, _signature(arguments)
 
     def forget(self) -> None:
-        """Drops what was captured."""
+        """Drops the captured graph."""
         self._replay = None
 
     def fits(self, *arguments: Any) -> bool:
@@ -139,11 +139,11 @@ class Execution:
             # After `renew` it is None, in either way.
             in_any_thread = self._make is record_graph and self._tried_in is not None
             return in_any_thread or self._tried_in == threading.get_ident()
-        return not self._is_wanted or self._tried_in is not None  # what failed once is not tried in each thread
+        return not self._is_wanted or self._tried_in is not None  # a failed capture is not tried again in each thread
 
     @property
     def can_replay(self) -> bool:
-        """Whether `run` replays in this thread what fits."""
+        """Whether `run` replays fitting calls in this thread."""
         return self._is_captured and not self._is_paused and self.is_settled
 
     def renew(self) -> None:
@@ -152,7 +152,7 @@ class Execution:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within it, functions are run operation by operation, so that their parts can be watched."""
+        """Within it, functions are run operation by operation, so that their parts can be measured."""
         self._is_paused = True
         try:
             yield
@@ -160,9 +160,9 @@ class Execution:
             self._is_paused = False
 
     def capture(self, functions: Sequence[tuple[Captured, Callable[[], Sequence[Any]]]]) -> None:
-        """Captures functions, each with an example of its arguments, if that is wanted.
+        """Captures functions, each with an example of its arguments, if the mode asks for it.
 
-        If one fails, all are run as before, and `state` says why.
+        If one fails, all run as before, and `state` says why.
 
         Raises:
             torch.cuda.OutOfMemoryError: if the device's memory is full.
@@ -217,7 +217,7 @@ def compile_by_inductor(function: Callable[..., Any], example: Callable[[], Sequ
     compiled = torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
 
     def replay(*arguments: Any) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()  # what the last replay returned is not needed any more
+        torch.compiler.cudagraph_mark_step_begin()  # the last replay's results are not needed any more
         return compiled(*arguments)
 
     return replay

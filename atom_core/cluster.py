@@ -37,7 +37,8 @@ def add_scheduler(parser: argparse._ActionsContainer) -> None:
 class DaskCluster:
     """A `Runner` on the workers of a Dask cluster; use it in a `with` block.
 
-    A job whose worker dies is begun again on another one; when that dies, too, the job fails and is named.
+    If a job's worker dies, another one starts the job again; if that one dies too, the job fails, and the message names
+    it.
 
     Args:
         address: of the scheduler, such as `tcp://10.0.0.5:8786`.
@@ -65,11 +66,11 @@ class DaskCluster:
         self._client.close()
 
     def ask(self, question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """What each worker answers, by its address; what the question raises on a worker is raised here."""
+        """Each worker's answer, by its address; raises here what the function raises on a worker."""
         return self._client.run(question, *arguments)
 
     def run(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
-        """See `Runner.run`. So few jobs are sent ahead that the scheduler holds little, however many there are.
+        """See `Runner.run`. Only a few jobs are sent ahead, so that the scheduler holds few of them.
 
         Raises:
             OSError: if the scheduler goes away.
@@ -179,11 +180,11 @@ def _connect(address: str) -> Client:
 
 
 def _gone(address: str) -> OSError:
-    return OSError(f"--scheduler {address}: the scheduler is gone; what is finished is kept")
+    return OSError(f"--scheduler {address}: the scheduler is gone; finished results are kept")
 
 
 class _Watch:
-    """How many workers there are; tells the user where there is none left, and raises OSError without a scheduler."""
+    """The number of workers; tells the user if none is left, and raises OSError without a scheduler."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.is_waiting = False
@@ -233,14 +234,14 @@ class _Ledger:
             self._frames[index] = frames
 
     def progress(self) -> int:
-        """The frames since the last call; negative where a job was begun again."""
+        """The frames since the last call; negative after a job has started again."""
         with self._lock:
             frames = sum(self._frames.values())
         new, self._reported = frames - self._reported, frames
         return new
 
     def failure(self, index: int) -> Failure:
-        """Of a job that was begun on workers that died."""
+        """The failure of a job whose workers died."""
         with self._lock:
             workers = list(self.begun[index].values())[:DEATHS]
         return Failure(

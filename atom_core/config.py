@@ -1,12 +1,12 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every constant of the tracker, in one frozen and validated place.
+"""The tracker's configuration: every constant, validated.
 
 Values are those of ATOM (Danelljan et al., CVPR 2019, arXiv 1811.07628) unless a comment says otherwise.
 Units: px are pixels of the 288 x 288 search crop unless "image px" is said; cells are cells of the score map
 (one cell is 16 px of the crop); shares and factors have none.
 
-The node's parameters, their file and the README's table are made from the fields (`TrackerConfig.settings`).
+The fields are the source of the node's parameters, of their file and of the README's table (`TrackerConfig.settings`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RENAMED = {"redetection_likeness": "redetection_similarity"}  # old names that a
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to know of a field beside its name, type and default."""
+    """Range, unit and text of a field."""
 
     text: str  # one sentence for the user
     bounds: tuple[float, float] | None = None  # both included
@@ -191,7 +191,7 @@ class TrackerConfig:
 
     @classmethod
     def settings(cls) -> dict[str, Setting]:
-        """What there is to know of each field, by its name."""
+        """The setting of each field, by its name."""
         return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 
     @classmethod

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cutting the search region out of an image and resizing it, with static shapes and no host read.
 
-Where each pixel of the crop is read is a matter of a few numbers, made on the host (`crop_taps`); the pixels stay on
-the device.
+The host computes the few numbers that say where each pixel of the crop is read (`crop_taps`); the pixels stay on the
+device.
 """
 
 from __future__ import annotations

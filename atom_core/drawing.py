@@ -31,7 +31,7 @@ _SMALLEST = 320  # px; below this size of the image's longer side the letters no
 
 @dataclass(frozen=True)
 class Mark:
-    """What is drawn of one target."""
+    """One target in an annotated picture."""
 
     state: str  # a key of `STATE_COLORS`
     caption: str
@@ -66,10 +66,10 @@ class _Style:
 
 
 def annotate(image: np.ndarray, marks: Sequence[Mark], title: str) -> np.ndarray:
-    """A copy of an image (H, W, 3; uint8 RGB) with all that is known of one frame.
+    """A copy of an image (H, W, 3; uint8 RGB), annotated with the targets of one frame.
 
     Each target that is seen has its box with a label. A panel at the top left has the title and the targets that are
-    not seen. They have no box: their last place would be taken for their place. Colours are those of the states.
+    not seen. They have no box: it would show an old place as the present one. Colours are those of the states.
     """
     canvas = image.copy()
     style = _Style.of(image.shape)

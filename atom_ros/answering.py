@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Services that answer every request: a whole burst of them, and also those at which a callback raises.
+"""Services that answer every request, in a burst too, and when a callback raises.
 
-Two things leave a client waiting for ever. The middleware keeps ten requests of a service by default and drops the
-older ones without a word. And what a callback raises, such as rclpy's own at a lifecycle transition that is not
-possible now or at a parameter's type that does not exist, takes the place of the answer. Here thousands of requests
-wait, and what raises is refused as the service's own type allows.
+Two things would leave a client waiting for ever. By default the middleware keeps ten requests of a service and silently
+drops older ones. And when a callback raises, as rclpy's own do at an impossible lifecycle transition or an unknown
+parameter type, no answer is sent. Here thousands of requests can wait, and an exception becomes a refusal in the
+service's own type.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Handler: TypeAlias = Callable[[Any, Any], Any]  # of a request, with the respons
 SERVICE_QOS = QoSProfile(depth=5000)  # requests that wait while the node is busy with something else
 _LOG_INTERVAL = 5.0  # s between two messages about refused requests
 # A client's queue holds ten answers by default. So the answers to a burst are spaced, for the client to read them.
-_BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.002  # answers in so many seconds; s between two more
+_BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.002  # answers within this many s; then s between two answers
 
 
 def serve(node: Node, srv_type: Any, name: str, handler: Handler, group: CallbackGroup | None = None) -> Service:
@@ -43,9 +43,9 @@ def serve(node: Node, srv_type: Any, name: str, handler: Handler, group: Callbac
 
 
 def answer_always(node: Node) -> None:
-    """Makes each service that rclpy has given `node` answer every request; to be called in the constructor.
+    """Makes each service that rclpy has given `node` answer every request; call it in the constructor.
 
-    Results of parameters say why they were refused. Other responses have their initial values: a list is empty. The
+    A refused parameter's result holds the reason. Other responses keep their initial values, such as an empty list; the
     reason is in the log.
     """
     for service in list(node.services):
@@ -58,7 +58,7 @@ def answer_always(node: Node) -> None:
 def _deepen(node: Node, service: Service) -> None:
     """Replaces rclpy's service of type descriptions, whose queue holds ten requests and cannot be set."""
     handler = service.callback
-    # Its handler works without the service that it came with, which must go: two of one name would both answer.
+    # The handler works without its service, which must go: two services of one name would both answer.
     original = node._type_description_service._type_description_srv
     if original is not None:
         original.destroy_when_not_in_use()
@@ -67,13 +67,13 @@ def _deepen(node: Node, service: Service) -> None:
 
 
 class Spacing:
-    """Spaces the answers to a burst, for the client to read them. To be called before each answer."""
+    """Spaces the answers to a burst, so that the client can read them; call it before each answer."""
 
     def __init__(self) -> None:
         self._answered: deque[float] = deque(maxlen=_BURST)  # time.monotonic() of the last answers
 
     def __call__(self) -> None:
-        """Waits a moment where many answers went before."""
+        """Waits a moment after many answers in a row."""
         now = time.monotonic()
         if len(self._answered) == _BURST and now - self._answered[0] < _BURST_SECONDS:
             time.sleep(_SPACING)
@@ -91,7 +91,7 @@ class _Answering:
         self._space = Spacing()
 
     def callback(self) -> Handler:
-        """What rclpy is to call."""
+        """The callback for rclpy."""
         if self._type is SetParameters:
             return self._answer_each
         return self._answer_later if inspect.iscoroutinefunction(self._handler) else self._answer
@@ -99,7 +99,7 @@ class _Answering:
     def _answer(self, request: Any, response: Any) -> Any:
         try:
             response = self._handler(request, response)
-        except Exception as error:  # the boundary: whoever asked is told
+        except Exception as error:  # the boundary: the caller gets the reason
             response = self._refuse(request, error)
         self._space()
         return response
@@ -113,7 +113,7 @@ class _Answering:
         return response
 
     def _answer_each(self, request: Any, response: Any) -> Any:
-        """Parameters that are not set as a whole: one that is refused leaves the others alone."""
+        """Sets each parameter on its own: a refused one does not affect the others."""
         for parameter in request.parameters:
             single = SetParameters.Request(parameters=[parameter])
             try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bond with a lifecycle manager: heartbeats that tell nav2's manager that the node is alive."""
+"""The bond with a lifecycle manager: heartbeats that show nav2's manager that the node is alive."""
 
 from __future__ import annotations
 

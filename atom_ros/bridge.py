@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """cv_bridge, where it is installed and fits the NumPy at hand, for the encodings that `atom_ros.images` does not know.
 
-A cv_bridge that was compiled for another NumPy fails at its import, or ends the process at its first conversion. So it
-is tried out in a process of its own, once, when the first image of such an encoding comes.
+A cv_bridge that was compiled for another NumPy fails at its import, or ends the process at its first conversion. So the
+first image of such an encoding triggers one trial, in a process of its own.
 """
 
 from __future__ import annotations

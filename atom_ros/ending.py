@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""An orderly end of a program at Ctrl-C (SIGINT) and SIGTERM.
+"""Ends a program cleanly at Ctrl-C (SIGINT) and SIGTERM.
 
-rclpy's own handlers end all publishing at once, in the middle of whatever the program does, and Python's raises
-KeyboardInterrupt anywhere: error lines and a traceback follow, although nothing is wrong. Here a thread waits for the
-signals and asks the program to end; what ends it can still publish.
+rclpy's own handlers stop all publishing at once, whatever the program is doing, and Python's raises KeyboardInterrupt
+anywhere: error lines and a traceback follow, although nothing is wrong. Here a thread waits for the signals and asks
+the program to end, which can still publish meanwhile.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Ending:
     """Whether the program is asked to end. Make it before anything else starts, in the main thread.
 
-    Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls, and a
-    second one ends the process at once, with status 1.
+    Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls the
+    function, and a second one ends the process at once, with status 1.
 
     Python's handler in C, which runs in whichever thread the signal comes to, writes the signal's number to a pipe. So
     it does not matter which threads libraries have started, and programs that this one starts get the signals as usual.
@@ -65,7 +65,7 @@ class Ending:
 
 
 def _leave_to_the_pipe(number: int, frame: object) -> None:
-    """Python's part of the handler: nothing, instead of KeyboardInterrupt in the middle of anything."""
+    """Python's part of the handler: does nothing, instead of raising KeyboardInterrupt anywhere."""
 
 
 def _hold_signals() -> None:
@@ -77,7 +77,7 @@ def _let_signals_come() -> None:
 
 
 def _forget_signals() -> None:
-    """In a forked child: its signals are its own, and do not reach the parent's pipe."""
+    """In a forked child: detaches its signals from the parent's pipe."""
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -85,7 +85,7 @@ def _forget_signals() -> None:
 
 
 def exit_now(status: int) -> NoReturn:
-    """Ends the process without waiting for its threads, one of which may be deep in a library."""
+    """Ends the process without waiting for its threads, which may be inside a library."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -1,16 +1,16 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's memory of recent images, and the rules for what a camera may send.
+"""The buffer of recent images, and the rules for their stamps.
 
-A box may be drawn on an image that is already a few seconds old. So images are told apart and ordered by their stamps:
+A box may be drawn on an image that is already a few seconds old. So stamps identify and order the images:
 
 - newer than the newest: the next image. How much newer does not matter: a camera may pause and come back.
 - the newest one's stamp again: a duplicate, ignored. An image of stamp zero has none, and counts as new.
-- older by up to one second: out of order, ignored. The tracker has gone on from there.
-- older by more than that: the camera, the bag or the clock was restarted. The older images are forgotten, since
-  their stamps belong to another time, and this image is the first of the new one. Targets are kept.
+- older by up to one second: out of order, ignored. The tracker has passed it.
+- older by more than that: the camera, the bag or the clock was restarted. The buffer drops the older images, since
+  their stamps belong to another time, and starts again with this one. Targets are kept.
 
-Size and encoding may change from one image to the next; each image is decoded as it says itself.
+Size and encoding may change from one image to the next; each image is decoded by its own fields.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SAME_IMAGE = 1_000_000  # ns that a stamp may be rounded up
 
 
 class NotArrivedError(LookupError):
-    """The image may still be on its way: it would be newer than all that are here."""
+    """The image may still be on its way: its stamp is newer than all in the buffer."""
 
 
 class Arrival(Enum):
-    """What an image is to those before it, by its stamp; see above."""
+    """How an image's stamp relates to earlier ones; see above."""
 
     NEXT = "next"
     DUPLICATE = "duplicate"
@@ -80,7 +80,7 @@ class FrameBuffer:
         self._lock = threading.Lock()
 
     def add(self, message: ImageMessage) -> tuple[Arrival, Frame | None]:
-        """Adds an image; returns what it is to those before it, and its frame, None where it is ignored."""
+        """Adds an image; returns how it relates to earlier ones, and its frame, None if it is ignored."""
         stamp = to_nanoseconds(message.header.stamp)
         with self._lock:
             arrival = self._judge(stamp)
@@ -162,7 +162,7 @@ class FrameBuffer:
 
 
 def to_nanoseconds(stamp: Time) -> int:
-    """A stamp as one number, which compares and subtracts."""
+    """A stamp as one number, ns."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
 
 

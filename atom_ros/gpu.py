@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node does about memory: of the process, and of the GPU when that fails."""
+"""Memory of the process and of the GPU, and what a GPU's failure is."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def describe(error: Exception) -> str:
 
 
 def free_gpu_memory() -> None:
-    """Returns to other processes what PyTorch holds of the GPU and does not use; never raises."""
+    """Gives unused GPU memory that PyTorch holds back to other processes; never raises."""
     with contextlib.suppress(*GPU_ERRORS):  # a device that failed cannot free either; the process's end will
         torch.cuda.empty_cache()
 
 
 def keep_loaded() -> None:
-    """Takes all that is loaded by now out of Python's garbage collection.
+    """Takes all objects loaded so far out of Python's garbage collection.
 
     With PyTorch that is some 400 000 objects: a whole collection through them takes a tenth of a second, now and then,
-    in the middle of the video. What nothing refers to any more is freed as ever, unless it is part of a cycle.
+    in the middle of the video. Objects without references are still freed, unless they are part of a cycle.
     """
     gc.collect()
     gc.freeze()
@@ -50,7 +50,7 @@ def release_loaded() -> None:
 
 
 def process_megabytes(pid: int | None = None) -> float:
-    """Memory of a process, by default this one, that is in RAM, in MB; NaN where the system does not tell."""
+    """Memory of a process, by default this one, that is in RAM, in MB; NaN where the system does not report it."""
     try:  # as Linux tells it
         pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image messages to arrays and back: the one place that knows encodings, steps and byte order.
 
-OpenCV does the colour conversions, as it does inside cv_bridge, and so a robot runs the code that the tests ran.
-Encodings that are not in the table are left to cv_bridge, where it is installed (`atom_ros.bridge`).
+OpenCV converts the colours, as it does inside cv_bridge, so a robot runs the code that the tests ran. cv_bridge, where
+it is installed, decodes encodings that are not in the table (`atom_ros.bridge`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.n
     Args:
         message: an Image in one of `ENCODINGS` or one that cv_bridge knows, or a CompressedImage (jpeg or png, whatever
             its format says).
-        pixel_range: makes 8 bits of pixels that have more; left out, of each image for itself.
+        pixel_range: makes 8 bits of pixels that have more; by default from each image's own values.
 
     Returns:
         (height, width, 3) uint8 RGB, contiguous. It may share the message's memory: copy it before drawing.
@@ -139,7 +139,7 @@ def check(message: ImageMessage) -> None:
 
 
 def _check_foreign(message: Image) -> None:
-    """The same, so far as it holds for any encoding."""
+    """The checks that apply to every encoding."""
     if message.step * message.height > len(message.data) or message.step < message.width:
         raise ValueError(
             f"data has {len(message.data)} bytes; {message.width} x {message.height} {message.encoding} with step "

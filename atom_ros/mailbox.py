@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node's callbacks hand to the worker: every command, but of the images only the newest."""
+"""The hand-over from the node's callbacks to the worker: every command, but only the newest image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mailbox(Generic[FrameT, CommandT]):
         self._changed = threading.Condition()
 
     def put_frame(self, frame: FrameT) -> None:
-        """Leaves a frame; one that nobody has taken is replaced: the newest wins."""
+        """Puts a frame into the slot; the newest replaces one that was not taken."""
         with self._changed:
             self._frame = frame
             self._changed.notify()
@@ -37,7 +37,7 @@ class Mailbox(Generic[FrameT, CommandT]):
             self._changed.notify()
 
     def wake(self) -> None:
-        """Ends the wait under way, or the next one: there is something to do that is not in here."""
+        """Ends the present or the next `wait`: the worker has something else to do."""
         with self._changed:
             self._woken = True
             self._changed.notify()

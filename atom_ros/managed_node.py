@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A lifecycle node that answers while a transition takes its time.
+"""A lifecycle node that answers requests during a long transition.
 
-rclpy's own runs a transition inside the service's callback: while a network is loaded, nobody hears the node's state,
-and ten requests of a lifecycle service may wait at most. Here the long part of a transition runs in a thread of its
-own, and the executor's thread serves everything else meanwhile.
+rclpy's own runs a transition inside the service's callback: while a network is loading, nobody can get the node's
+state, and at most ten requests of a lifecycle service can wait. Here the long part of a transition runs in a thread of
+its own, and the executor's thread serves everything else meanwhile.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class ManagedNode(LifecycleNode):
         return self.executor
 
     def long_part(self, state_id: int) -> Callable[[], None] | None:
-        """Returns what is to be done in another thread before `on_configure` or the like is called.
+        """Returns a function to run in another thread before `on_configure` or the like, or None.
 
         It is called in the executor's thread, with the id of the transition's state, such as
-        State.TRANSITION_STATE_CONFIGURING. An exception of what it returns makes the transition fail with an error.
+        State.TRANSITION_STATE_CONFIGURING. If the function raises, the transition fails with an error.
         """
         return None
 
@@ -131,7 +131,7 @@ class ManagedNode(LifecycleNode):
         self, request: ChangeState.Request, response: ChangeState.Response
     ) -> ChangeState.Response:
         transition_id = request.transition.id
-        if request.transition.label:  # it decides, where both are given
+        if request.transition.label:  # it takes precedence over the id
             labels = {label: number for number, label, *_ in self._state_machine.available_transitions}
             if request.transition.label not in labels:
                 raise RuntimeError(

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's parameters: one table of what there is, and one frozen, validated `Settings` made from it."""
+"""The node's parameters: one table, and the frozen, validated `Settings` made from it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Spec:
     read: Callable[[Any], object] | None = None  # makes the setting of the value; raises ValueError
 
     def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows."""
+        """The descriptor, which `ros2 param describe` shows."""
         descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=self.fixed)
         constraints = [f"one of: {', '.join(self.choices)}"] if self.choices else []
         if not self.live and not self.fixed:
@@ -66,7 +66,7 @@ class Spec:
             raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
 
     def setting(self, value: Value) -> object:
-        """What stands in the settings for a value; raises ValueError, naming it, where it cannot be read."""
+        """The setting made from a value; raises ValueError, naming the value, if it is invalid."""
         try:
             return value if self.read is None else self.read(value)
         except ValueError as error:
@@ -142,7 +142,7 @@ _SPECS: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in TABLE
 
 
 def describe() -> str:
-    """What `tracker_node --help` prints."""
+    """The text of `tracker_node --help`."""
     rows = [(spec.name, spec.default, spec.description) for spec in TABLE]
     text = "Follows targets through a camera's images. Services and topics: see the package's README."
     return help_text("tracker_node", text, rows, ("image", "camera_info", "depth"))
@@ -222,7 +222,7 @@ def declare(node: Node) -> Settings:
 
 
 def _values_of_old_names(node: Node) -> dict[str, Value]:
-    """The values that were given by parameters' old names, under the new ones; says so in the log."""
+    """The values given under parameters' old names, by the new names; logs a warning."""
     values = {}
     for old, new in ((_TRACKER + old, _TRACKER + new) for old, new in RENAMED.items()):
         value = node.declare_parameter(old, descriptor=ParameterDescriptor(dynamic_typing=True)).value

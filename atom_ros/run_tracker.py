@@ -19,14 +19,14 @@ if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C is to end the
     from atom_ros.tracker_node import TrackerNode
 
 _LAST_ANSWERS = 0.3  # s for answers that are on their way at the end
-_PATIENCE = 10.0  # s for what the tracker is doing when the process is to end
+_PATIENCE = 10.0  # s for the tracker's current step when the process ends
 
 
 def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
     """Serves the node until ROS is shut down, or `is_over` says so after a callback.
 
-    rclpy lets what a callback raises, or the middleware about a message that it cannot read, end the spin. Such a
-    message is logged, and the node goes on.
+    In rclpy an exception of a callback, or of the middleware about an unreadable message, ends the spin. Here it is
+    logged, and the node goes on.
     """
     from rclpy.executors import ExternalShutdownException
 

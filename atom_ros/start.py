@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the nodes begin: `--help`, arguments that ROS cannot use, and whole numbers for parameters with a fraction."""
+"""Start of the nodes: `--help`, arguments that ROS cannot use, and whole numbers for parameters with a fraction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Row = tuple[str, object, str]  # a parameter's name, default and description
 
 
 def help_text(program: str, description: str, parameters: Iterable[_Row], topics: Sequence[str] = ()) -> str:
-    """What `--help` prints about a node that has parameters only.
+    """The `--help` text of a node that has parameters only.
 
     Args:
         program: its executable.
@@ -46,7 +46,7 @@ def help_text(program: str, description: str, parameters: Iterable[_Row], topics
 def own_words(args: Sequence[str] | None) -> list[str]:
     """The command line without what is for ROS: from `--ros-args` to `--` or the end.
 
-    rclpy's own function raises where what is for ROS cannot be used, before `start` can say so.
+    rclpy's own function raises on invalid ROS arguments before `start` can report them.
     """
     words: list[str] = []
     is_for_ros = False

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""For applications: set a target, and know what has become of it."""
+"""For applications: set a target and get its Tracks."""
 
 from __future__ import annotations
 
@@ -36,16 +36,15 @@ _TRACKS = QoSProfile(depth=10)  # as the tracker's publisher
 
 
 class TargetRefused(RuntimeError):
-    """The tracker did not take the target; it goes on as before. The message is the tracker's, with what to do."""
+    """The tracker refused the target and goes on as before. The message is the tracker's, with the remedy."""
 
 
 class TargetClient:
     """Sets targets on a tracker and keeps its newest Tracks.
 
-    It brings a thread and a small node of its own, which hear the tracker's answers. So every method may be called
-    from anywhere: from a callback of your node, whatever its executor, from another thread, or from a script that
-    never spins. A method that waits holds up its caller and nobody else; each has a form ending in `_async`, which
-    does not wait.
+    It runs a thread and a small node of its own, which receive the tracker's answers. So you may call every method from
+    anywhere: from a callback of your node, whatever its executor, from another thread, or from a script that never
+    spins. A method that waits blocks only its caller; each has a form ending in `_async`, which does not wait.
 
         client = TargetClient(node, on_track=self.on_track)
         number = client.set_target((685, 270, 38, 103), stamp=image.header.stamp)
@@ -78,7 +77,7 @@ class TargetClient:
         self._node.create_subscription(Track, topic, self._on_track, _TRACKS)
         self._callback = None if on_track is None else node.create_subscription(Track, topic, on_track, _TRACKS)
 
-        self._changed = threading.Condition()  # guards what follows
+        self._changed = threading.Condition()  # guards the fields below
         self._closed = False
         self._newest: Track | None = None
         self._tracks: dict[int, Track] = {}
@@ -125,7 +124,7 @@ class TargetClient:
 
         Raises:
             ValueError: if the box is not four finite numbers.
-            TargetRefused: if the tracker refuses the target; its message tells why.
+            TargetRefused: if the tracker refuses the target; its message gives the reason.
             TimeoutError: if there is no such tracker, or no answer in time.
         """
         return _number(self._call(self._set, _set_request(box, stamp, target_id), timeout))
@@ -183,7 +182,7 @@ class TargetClient:
             The Track that says so; it may be one that had come before.
 
         Raises:
-            TimeoutError: the message tells which state the target is in instead.
+            TimeoutError: the message gives the target's present state.
         """
         found: list[Track] = []
 
@@ -239,7 +238,7 @@ class TargetClient:
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         if threading.current_thread() is self._thread:
-            raise RuntimeError("this is the client's own thread, which hears the answers: use the form with _async")
+            raise RuntimeError("this is the client's own thread, which receives the answers: use the form with _async")
         with self._changed:
             fulfilled = self._changed.wait_for(lambda: condition() or self._closed, timeout)
             if self._closed and not condition():
@@ -279,7 +278,7 @@ class TargetClient:
         def complete() -> None:
             try:
                 answer.set_result(evaluate())
-            except Exception as error:  # whatever it is, whoever awaits the future is told
+            except Exception as error:  # whatever it is, the future's owner gets it
                 answer.set_exception(error)
 
         executor = self._owner.executor

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which targets there are: those that are followed, and those that are asked for and not learned yet.
+"""The list of targets: the followed ones, and the requested ones not learned yet.
 
-Requests change this list at once, whatever the tracker's thread is doing: a removed target is gone from every report
-that follows the answer. The thread looks here before each step and drops what is no longer listed.
+Requests change this list at once, whatever the tracker's thread is doing: no report after the answer contains a removed
+target. The thread checks the list before each step and drops targets that are no longer in it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class FollowedTarget:
 
 @dataclass(eq=False)
 class Order:
-    """A target to be learned, and where its number goes."""
+    """A target to learn, and the future of its number."""
 
     frame: Frame
     box: Box
@@ -109,7 +109,7 @@ class Targets:
     ) -> Order:
         """Asks for a target. It ends with `learned` or `give_up`; its number goes to `future`.
 
-        An older order for the same target that is not begun is answered: it was replaced. With `max_targets` at 1 all
+        A waiting older order for the same target is answered as replaced. With `max_targets` at 1 all
         orders are for the same target.
 
         Raises:
@@ -180,7 +180,7 @@ class Targets:
             target.trail.append((frame.sequence, order.box))
 
     def give_up(self, order: Order) -> None:
-        """Ends an order, whatever became of it."""
+        """Ends an order, learned or not."""
         with self._lock:
             if order in self._orders:
                 self._orders.remove(order)
@@ -204,7 +204,7 @@ class Targets:
         return count
 
     def close(self) -> None:
-        """Cancels the orders that are not begun; those that are end without a target."""
+        """Cancels waiting orders; an order being learned ends without a target."""
         with self._lock:
             self._is_closed = True
             waiting = self._withdraw(list(self._orders))
@@ -212,7 +212,7 @@ class Targets:
             order.future.cancel()
 
     def _withdraw(self, orders: list[Order]) -> list[Order]:
-        """Takes back orders; returns those that are not begun, whose futures are to be completed without the lock."""
+        """Withdraws orders; returns the waiting ones, whose futures must be completed without the lock."""
         waiting = [order for order in orders if not order.is_begun]
         self._orders = [order for order in self._orders if order not in waiting]
         for order in orders:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The action `~/track_target`: a target as a goal, for behaviour trees and missions.
 
-A goal is a coroutine in the executor that waits for its end; nothing waits for it. What ends it may come from any
-thread: a client that cancels, a request that removes the target, the tracker's thread with its reports, the clock.
+A goal is a coroutine in the executor that waits for its end and blocks nothing. Any thread may end it: a client that
+cancels, a request that removes the target, the tracker's thread with its reports, the clock.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LEAVES_TARGET = (Result.NONE, Result.CANCELED, Result.LOST)  # ends after which
 class TargetGoal:
     """One goal, from its acceptance to its result. Safe to use from several threads.
 
-    Times are in seconds by the node's clock. Where that is set back, or begins to run, what was measured stays.
+    Times are in seconds by the node's clock. If the clock jumps back or starts, measured times stay.
     """
 
     def __init__(self, request: Goal, send: Callable[[Track], None] = lambda track: None) -> None:
@@ -120,7 +120,7 @@ class TargetGoal:
             return Result.LOST, f"target {self.target_id} was not seen for {unseen:.1f} s"
 
     def result(self, code: int, message: str) -> Result:
-        """What the client gets."""
+        """The result for the client."""
         with self._lock:
             mean = self._confidences / self._frames_seen if self._frames_seen else math.nan
             return Result(
@@ -146,7 +146,7 @@ class TargetGoal:
             self._last_seen += step
 
     def _is_due(self, is_new: bool) -> bool:
-        """Whether feedback is to be sent. Simulated time has no part in the rate, which is the client's."""
+        """Whether to send feedback now, at the client's rate in real time."""
         now, rate = time.monotonic(), self.request.feedback_rate
         period = 1.0 / rate if rate > 0 else 0.0
         if now < self._next_feedback and not is_new:
@@ -164,7 +164,7 @@ class TrackAction:
 
         Args:
             node: the tracker's, with the parameter `max_targets`.
-            forget: told the number of a target that a goal's end has removed; called in any thread.
+            forget: called, in any thread, with the number of a target that a goal's end has removed.
         """
         self._node = node
         self._forget = forget
@@ -193,7 +193,7 @@ class TrackAction:
         return bool(self._goals)
 
     def start(self, worker: Worker) -> None:
-        """Goals can be carried out from now on."""
+        """Allows goals from now on."""
         self._worker = worker
 
     def stop(self, reason: str = "the node was deactivated", code: int = Result.INACTIVE) -> None:
@@ -262,7 +262,7 @@ class TrackAction:
 
     def _on_goal(self, _: Goal) -> GoalResponse:
         self._space()
-        return GoalResponse.ACCEPT  # a rejection has no words for its reason
+        return GoalResponse.ACCEPT  # a rejection cannot give a reason
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         goal = self._goals.get(bytes(handle.goal_id.uuid))
@@ -302,7 +302,7 @@ class TrackAction:
             goal.finish(Result.REMOVED, str(error))
         except (LookupError, ValueError) as error:
             goal.finish(Result.REFUSED, str(error))
-        except Exception as error:  # the boundary: whatever the tracker's failure is, the client is told
+        except Exception as error:  # the boundary: whatever the tracker's failure is, the client gets it
             goal.finish(Result.FAILED, f"{type(error).__name__}: {error}")
 
     def _follow(self, goal: TargetGoal, worker: Worker, target_id: int, is_owner: bool) -> None:
@@ -331,7 +331,7 @@ class TrackAction:
     # All goals
 
     def _end_of_the_gone(self) -> None:
-        """Ends the goals whose targets the tracker has no more, without a request that removed them."""
+        """Ends the goals whose targets the tracker has dropped without a request."""
         worker = self._worker
         if worker is None:
             return
@@ -357,7 +357,7 @@ class TrackAction:
 
 
 def _problem(request: Goal) -> str:
-    """What is wrong with a goal's options, "" where nothing is."""
+    """The fault in a goal's options, "" without one."""
     for name in _OPTIONS:
         value = getattr(request, name)
         if not (math.isfinite(value) and value >= 0):

@@ -6,8 +6,8 @@ Three parts work side by side. The executor's one thread takes images and reques
 into a one-slot mailbox and into the buffer of recent images, a request becomes a command whose answer is awaited as a
 future. The worker's thread owns the tracker (see worker.py). The middleware has its own threads.
 
-A single-threaded executor suffices, since a service callback that awaits does not hold the thread. Following a target
-at 640x480 and 30 Hz, rclpy's multi-threaded one took more processor time for each image.
+A single-threaded executor suffices, since a service callback that awaits does not block the thread. At 640x480 and 30
+Hz, rclpy's multi-threaded executor took more processor time for each image.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class TrackerNode(ManagedNode):
         self._statistics = Statistics()
         self._state_log = StateLog(self.get_logger().info)
         self._last_target_id = 0
-        self._fault = ""  # what went wrong with the GPU, until the node is configured or activated anew
+        self._fault = ""  # the GPU's fault, until the node is configured or activated again
         # From configure to cleanup:
         self._tracker: MultiTracker | None = None
         self._outputs: Outputs | None = None
@@ -112,7 +112,7 @@ class TrackerNode(ManagedNode):
         serve(self, SetBool, "~/pause", self._on_pause, group)
         self._action = TrackAction(self, self._forget)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: how the node fares is of interest also while simulated time stands still.
+        # A steady clock: diagnostics matter even while simulated time stands still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=clock)
         backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
@@ -121,9 +121,9 @@ class TrackerNode(ManagedNode):
     # Lifecycle
 
     async def start(self) -> bool:
-        """Configures and activates, if the parameter autostart asks for it; returns False where that fails.
+        """Configures and activates, if the parameter autostart is set; returns False on failure.
 
-        To be called by the executor, which must have the node.
+        Called by the executor, which must have the node.
         """
         if not self._settings.autostart:
             return True
@@ -137,7 +137,7 @@ class TrackerNode(ManagedNode):
         return True
 
     def long_part(self, state_id: int) -> Callable[[], None] | None:
-        """Loading when the node is configured, and the end of what the tracker's thread is doing when it stops."""
+        """Loading when the node is configured, and waiting for the tracker's thread when it stops."""
         if state_id == State.TRANSITION_STATE_CONFIGURING:
             settings = self._settings
             self.get_logger().info(f"Loading network {settings.weights} on device {settings.device} ...")
@@ -212,7 +212,7 @@ class TrackerNode(ManagedNode):
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Goes back to unconfigured after a transition that raised."""
+        """Returns to unconfigured after a transition that raised."""
         self.get_logger().error(f"Leaving the state '{state.label}' failed; the node is unconfigured now")
         self._stop()
         self._free()
@@ -226,7 +226,7 @@ class TrackerNode(ManagedNode):
         super().destroy_node()
 
     def _close(self) -> Worker | None:
-        """Takes no image and no request any more; returns the worker, which may still be at work."""
+        """Stops taking images and requests; returns the worker, which may still be running."""
         self._action.stop()
         if self._images is not None:
             self._images.destroy()
@@ -280,7 +280,7 @@ class TrackerNode(ManagedNode):
             if settings.on_gpu_error != "cpu":
                 raise
             reason = describe(error)
-        return self._load_on_cpu(reason)  # out here the exception is gone, and with it what was loaded
+        return self._load_on_cpu(reason)  # outside the handler the exception is freed, and with it the loaded network
 
     def _load_on_cpu(self, reason: str) -> MultiTracker:
         self._fault = f"on the CPU, since the GPU failed: {reason}"
@@ -397,7 +397,7 @@ class TrackerNode(ManagedNode):
                 raise concurrent.futures.CancelledError
             response.target_id = target_id
             response.success, response.message = True, f"following target {target_id}"
-        except Exception as error:  # a refusal, or a failure of the tracker: either way the caller is told
+        except Exception as error:  # a refusal, or a failure of the tracker: either way the caller gets the reason
             response.message = self._refusal(error)
         return response
 

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one thread that owns the tracker: targets to be learned first, then the newest frame.
 
-A target that was learned is followed before it is learned again: however often a detector sends it, there are Tracks.
-Of the requests for the same target the newest is learned, the others are answered. One whose box is where the tracker
-has its target anyway is not learned.
+A learned target is followed before it is learned again, so there are Tracks however often a detector sends it. Of
+several requests for one target the newest is learned, the others are answered as replaced. A request whose box agrees
+with the tracker's own is not learned.
 
-All targets go through the images together. One that was set on an older image is behind the others. It alone is then
-followed through the buffered images until it has come up to them, while they wait; none of them is moved back. Then
-all go on through the images that have arrived meanwhile, as long as `catch_up_seconds` allows.
+All targets go through the images together. A target set on an older image is behind the others: it alone is followed
+through the buffered images until it has caught up, while the others wait where they are. Then all go on through the
+images that arrived meanwhile, as long as `catch_up_seconds` allows.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Command:
-    """Something to do between two frames, and where its result or its exception goes."""
+    """A command to run between two frames, and the future of its result."""
 
     action: Callable[[], object]
     future: Future
@@ -69,7 +69,7 @@ class _Command:
             return
         try:
             self.future.set_result(self.action())
-        except Exception as error:  # the boundary: whoever asked is told, and the worker goes on
+        except Exception as error:  # the boundary: the caller gets the reason, and the worker goes on
             self.future.set_exception(error)
 
 
@@ -139,7 +139,7 @@ class Worker:
         self.expire(frame.stamp)
 
     def expire(self, newest_stamp: int = 0) -> None:
-        """Goes on with the requests whose images are here, or have not come in time; to be called now and then.
+        """Continues requests whose images have arrived, or have not come in time; call it from time to time.
 
         Args:
             newest_stamp: ns, of a frame that has just arrived.
@@ -154,7 +154,7 @@ class Worker:
             self._begin(request)
 
     def set_target(self, box: Box, stamp: int, target_id: int = 0, class_id: str = "") -> Future[int]:
-        """Starts on a target. What can be refused at once is; learning takes the tracker's thread a while.
+        """Orders a target. Invalid requests are refused at once; learning takes the tracker's thread a while.
 
         Args:
             box: x, y, width, height in image px.
@@ -166,7 +166,7 @@ class Worker:
             The future number of the target. It fails with LookupError where there is no such image or target, or
             where another request removed or replaced the target meanwhile, with ValueError where image or box cannot be
             used or there is no room, and with CancelledError where the worker is stopped; otherwise it goes on as
-            before. An image that would be newer than all that have come is waited for, as long as `stamp_wait` says.
+            before. If the stamp is newer than all images, the request waits for its image for up to `stamp_wait`.
         """
         until = time.monotonic() + self._settings.stamp_wait
         request = _Request(box, stamp, target_id, until, Future(), class_id)
@@ -216,11 +216,11 @@ class Worker:
 
     @property
     def is_paused(self) -> bool:
-        """Whether images are passed over."""
+        """Whether tracking is paused."""
         return self._is_paused
 
     def configure(self, settings: Settings) -> Future[None]:
-        """Changes what can be changed while running."""
+        """Applies the live parameters."""
         return self._submit(lambda: self._configure(settings))
 
     @property
@@ -239,7 +239,7 @@ class Worker:
         return self._targets.last_id
 
     def stop(self) -> None:
-        """Ends the thread, waiting for what it is doing; commands that it has not begun are cancelled."""
+        """Ends the thread after its current step; cancels waiting commands."""
         with self._waiting_lock:
             self._is_stopping = True
             waiting, self._waiting = self._waiting, []
@@ -297,7 +297,7 @@ class Worker:
         if self._tracker is not None and not self._tracker.is_ready:
             try:
                 self._use_tracker(lambda tracker: tracker.warm_up())
-            except Exception as error:  # the boundary: frames can be tracked, or will tell
+            except Exception as error:  # the boundary: tracking may work all the same, or will report the fault
                 self._logger.error(f"Not warmed up: {type(error).__name__}: {error}")
 
     def _next_frame(self) -> Frame | None:
@@ -312,7 +312,7 @@ class Worker:
         return frame if frame is not None and frame.sequence > self._processed else None
 
     def _pass_over(self) -> None:
-        """Lets images go by during a pause; nothing is caught up with afterwards."""
+        """Skips images during a pause, without catching up afterwards."""
         self._catch_up_until = None
         frame = self._mailbox.take_frame()
         if frame is None:
@@ -343,7 +343,7 @@ class Worker:
         self._report(frame, reports, image)
 
     def _finish(self, frame: Frame) -> None:
-        """Has the tracker learn what it left, now that the reports are out."""
+        """Runs the tracker's pending updates, now that the reports are out."""
         start = time.perf_counter()
         try:
             if self._tracker is not None:
@@ -353,7 +353,7 @@ class Worker:
         self._learned = start, time.perf_counter()
 
     def _waited_for_learning(self, frame: Frame) -> float:
-        """Milliseconds that the frame had to wait since the tracker was learning: they are the tracker's as well."""
+        """Milliseconds that the frame waited for the tracker to learn; they count as the tracker's time."""
         begin, end = self._learned
         return 1000.0 * max(0.0, end - max(begin, frame.received))
 
@@ -417,7 +417,7 @@ class Worker:
             elif order.class_id:
                 self._set_class(number, order.class_id)
             order.future.set_result(number)
-        except Exception as error:  # the boundary: whoever asked is told, and the worker goes on
+        except Exception as error:  # the boundary: the caller gets the reason, and the worker goes on
             order.future.set_exception(error)
         finally:
             self._targets.give_up(order)
@@ -459,7 +459,7 @@ class Worker:
         return target_id
 
     def _use_tracker(self, action: Callable[[MultiTracker], T]) -> T:
-        """Does something with the tracker. If the GPU fails in it, it is done on the CPU, where that is allowed."""
+        """Runs a function of the tracker; if the GPU fails, on the CPU, where that is allowed."""
         if self._tracker is None:
             raise RuntimeError("the GPU has failed; activate the node again")
         try:
@@ -468,7 +468,7 @@ class Worker:
             if self._tracker.device.type == "cpu":
                 raise
             reason = describe(error)
-        # Out here the exception is gone, and with it the failed step's tensors.
+        # Outside the handler the exception is freed, and with it the failed step's tensors.
         self._move_to_cpu(reason)
         return action(self._tracker)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a pickle as data: nothing that it names is imported, and nothing that it asks for is called.
+"""Reads a pickle as data: imports nothing that it names and calls nothing that it asks for.
 
 A pickle is a program for a small stack machine, and `pickle.Unpickler` runs it. Restricting its `find_class` is not
 enough: it still calls what was let in, calls `__setstate__`, `append`, `extend` and `__setitem__` of what came out,

@@ -74,7 +74,7 @@ class TorchFile:
 
     @property
     def foreign_names(self) -> list[str]:
-        """Names of classes and functions that have nothing to do with tensors; nothing was done with them."""
+        """Names of classes and functions unrelated to tensors; they were not used."""
         known = {_ORDERED_DICT, *_REBUILD_TENSOR, _REBUILD_PARAMETER, *(f"torch.{storage}" for storage in _DTYPES)}
         return [name for name in self.names if name not in known]
 
@@ -153,7 +153,7 @@ def tensor_record(value: object) -> TensorRecord | None:
 def _storage(reference: PersistentId) -> tuple[str, np.dtype] | None:
     """Key and type of a storage; where it was saved from (such as "cuda:0") does not matter."""
     match reference.value:
-        # The last field tells of a view, which PyTorch has not written since 0.4.
+        # The last field describes a view; PyTorch has not written it since 0.4.
         case ("storage", Name(path=path), str(key), str(), int(), *rest) if rest in ([], [None]):
             dtype = _DTYPES.get(path.rpartition(".")[2])
             return (key, dtype) if dtype else None

@@ -1,17 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the score map to the target's place, and to what that place may be used for (ATOM, section 3.3).
+"""From the score map to the target's place and state (ATOM, section 3.3).
 
-The map of one value in 16 crop px is interpolated to one a px. Root-mean-square error in px of the recovered peak of
-Gaussian score maps of sigma 0.9 cells with additive noise of 0, 0.02 and 0.05, at least 3 cells inside the map / within
-1.5 cells of a corner (0.41 is what rounding to whole px costs):
+The map has one value in 16 crop px and is interpolated to one a px. Root-mean-square error in px of the recovered peak
+of Gaussian score maps of sigma 0.9 cells with additive noise of 0, 0.02 and 0.05, at least 3 cells inside the map /
+within 1.5 cells of a corner (0.41 is what rounding to whole px costs):
 
     Fourier, Nyquist terms halved     0.46  0.80  1.70  /  4.3  4.3  4.6
     cubic convolution, a = -0.75      0.88  1.08  1.83  /  6.5  6.2  6.3
     cubic B-spline                    1.02  1.18  1.84  /  7.5  7.0  7.7
     Gaussian kernels, sigma 1 cell    0.50  0.80  1.70  /  1.2  1.4  2.3
 
-So Gaussian kernels it is. Unlike Fourier's, they do not show a peak at one border at the opposite one too.
+Hence Gaussian kernels. Unlike Fourier interpolation, they do not wrap a peak around to the opposite border.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Peaks(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What peaks are held against, on the device: numbers of a frame, so that the graph is the same for all."""
+    """Thresholds for the peaks of one frame, on the device, so that one graph serves all frames."""
 
     area: Tensor  # (2,) crop px, half the width and height of the area about the first peak that is one object
     near: Tensor  # () crop px², a peak's squared distance from the crop's centre within which it is near
-    rival: Tensor  # () share of the first peak above which the second is a rival
+    rival: Tensor  # () share of the first peak above which the second is a distractor
 
     @classmethod
     def of(cls, numbers: Tensor) -> Limits:
@@ -89,7 +89,7 @@ def target_position(peaks: Peaks, limits: Limits) -> Tensor:
 
 
 def classify(score1: float, score2: float, near1: bool, near2: bool, config: TrackerConfig) -> Localization:
-    """What the two peaks say of the target; on the host.
+    """The target's state and peak; on the host.
 
     ====================================================  ========================  =========
     condition, first match                                state                     target

@@ -124,7 +124,7 @@ class SampleMemory:
         _scale_to(weights[n:], 1.0 - first)
 
     def upload(self, dtype: torch.dtype, whole: bool = False) -> tuple[Tensor, Tensor]:
-        """What is stored: samples (n, D, H, H), and of each its label and weight (n, 2 * H + 1) in a type.
+        """The stored samples (n, D, H, H), and the label and weight of each (n, 2 * H + 1) in a type.
 
         Both are on the samples' device; `whole`: with all slots, also those of weight 0.
         """
@@ -205,7 +205,7 @@ def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float
 
 
 class TrainingBatch(NamedTuple):
-    """What the filter is improved with: tensors on the device, and the constants of the loss."""
+    """Input of a filter update: tensors on the device, and the constants of the loss."""
 
     taps: Tensor  # (K*K, D)
     samples: Tensor  # (N, D, H, H), see `SampleMemory`
@@ -248,8 +248,8 @@ class Classifier(NamedTuple):
 class TargetModel:
     """The projection w1, the filter w2 and the memory from which w2 goes on learning.
 
-    For each frame: `sample = classifier.project(features)`, `scores = classifier.scores(sample)`, and when the target
-    was seen `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
+    For each frame: `sample = classifier.project(features)`, `scores = classifier.scores(sample)`, and if the target was
+    seen `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
 
     Attributes:
         projection: w1 (D, C, 1, 1), fixed after the first frame.

@@ -67,7 +67,7 @@ def parse_row(line: str, place: str, lengths: tuple[int, ...] | None = None) -> 
 
     Args:
         line: numbers, between them commas, tabs, blanks or a mixture.
-        place: where the line stands, for the message.
+        place: file and number of the line, for the message.
         lengths: how many numbers the line may hold; any number without it.
 
     Raises:

@@ -157,7 +157,7 @@ def printable(path: str | Path) -> str:
 
 
 def is_utf8(path: str | Path) -> bool:
-    """Whether a path can be given to OpenCV, which crashes at other bytes than UTF-8."""
+    """Whether OpenCV accepts a path; it crashes on bytes that are not UTF-8."""
     try:
         str(path).encode()
     except UnicodeEncodeError:

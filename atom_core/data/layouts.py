@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the benchmarks of single-object tracking keep their sequences on disk; docs/evaluation.md shows the folders.
+"""How the benchmarks of single-object tracking store their sequences; docs/evaluation.md shows the folders.
 
-A reader gives what the files say, boxes in the benchmark's own pixel convention. `sequences.read_sequences` checks the
-entries and converts them to ours.
+A reader returns the files' content, with boxes in the benchmark's own pixel convention. `sequences.read_sequences`
+checks the entries and converts them to ours.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Layout:
 
 
 def recognize(root: Path) -> str:
-    """The name of a folder's layout; what no benchmark fits is taken for `simple`."""
+    """The name of a folder's layout; `simple` if no benchmark fits."""
     return next((name for name, layout in LAYOUTS.items() if layout.fits(root)), "simple")
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The size that a picture file claims, and whether it is whole, read before anything is decoded.
+"""The size of an encoded picture and whether it is complete, without decoding it.
 
-A small file may unfold to gigabytes, and decoders fill what is missing of a picture with grey. Sources: ITU-T T.81,
-annex B (jpeg); the PNG specification, sections 5.2, 5.3 and 11.2.2.
+A small file may unfold to gigabytes, and decoders fill missing parts with grey. Sources: ITU-T T.81, annex B (jpeg);
+the PNG specification, sections 5.2, 5.3 and 11.2.2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zlib
 MAX_PIXELS = 2**27  # 134 million; the largest cameras have 100 to 150, and RGB takes three bytes for each
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a segment that tells the size
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a segment that holds the size
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a segment
 _SCAN, _END = 0xDA, 0xD9
 _BEHIND_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)  # the next marker but for restarts
@@ -26,8 +26,8 @@ def picture_size(data: bytes) -> tuple[int, int]:
     """The (width, height) in px of an encoded picture.
 
     Raises:
-        ValueError: if it is no jpeg or png, does not tell its size, has more than `MAX_PIXELS`, was cut off, or is
-            damaged so that its structure tells.
+        ValueError: if it is no jpeg or png, does not tell its size, has more than `MAX_PIXELS`, was cut off, or has a
+            damaged structure.
     """
     if data.startswith(_JPEG):
         size = _jpeg_size(data)
@@ -44,7 +44,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 
 def check_whole(data: bytes) -> None:
-    """Raises ValueError where the structure of a jpeg, png, bmp or webp file tells that a part is missing or damaged.
+    """Raises ValueError if the structure of a jpeg, png, bmp or webp file shows a missing or damaged part.
 
     Files of other formats pass.
     """
@@ -64,7 +64,7 @@ def _check_length(data: bytes, kind: str, needed: int) -> None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Walks from segment to segment until one tells the size; None where there is none."""
+    """Walks from segment to segment until one holds the size; None if there is none."""
     position = len(_JPEG)
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -78,7 +78,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _behind_segment(data: bytes, position: int) -> int:
-    """Where the next marker is expected; a segment, such as one with a thumbnail, is passed over as a whole."""
+    """Where the next marker is expected; a segment, such as one with a thumbnail, is skipped as a whole."""
     marker = data[position + 1]
     if marker == 0xFF:  # fills
         return position + 1
@@ -91,7 +91,7 @@ def _check_jpeg(data: bytes) -> None:
     """Walks through all segments and scans to the end marker: a thumbnail has one of its own, inside a segment."""
     position = len(_JPEG)
     while position + 2 <= len(data):
-        if data[position] != 0xFF:  # stray bytes of some cameras, which decoders pass over
+        if data[position] != 0xFF:  # stray bytes of some cameras, which decoders skip
             position = data.find(b"\xff", position)
             if position < 0:
                 break

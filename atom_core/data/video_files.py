@@ -21,7 +21,7 @@ _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
     """A file opened by FFmpeg, which drops incomplete packets and prints nothing.
 
-    It would print a line for each damaged block; what is missing is for `atom_core.offline.frames` to report, once.
+    It would print a line for each damaged block; `atom_core.offline.frames` reports missing frames once.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     before = os.environ.get(_OPTIONS)
@@ -38,7 +38,7 @@ def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
 
 @contextlib.contextmanager
 def _utf8_name(path: Path) -> Iterator[str]:
-    """A name of the file that OpenCV can be given: it crashes at bytes that are not UTF-8."""
+    """A name of the file that OpenCV accepts: it crashes on bytes that are not UTF-8."""
     if is_utf8(path):
         yield str(path)
         return

@@ -18,7 +18,7 @@ OPENCV_TRACKERS = {"kcf": "TrackerKCF", "csrt": "TrackerCSRT", "mil": "TrackerMI
 
 
 class IdentityTracker:
-    """Says that the target never moves: makes every pipeline testable without a network."""
+    """Never moves the box: makes every pipeline testable without a network."""
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
         """Keeps `box` (x, y, width, height)."""

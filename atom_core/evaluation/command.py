@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What the arguments ask for."""
+    """The evaluation that the arguments describe."""
 
     arguments: argparse.Namespace
     sequences: list[Sequence]
@@ -77,11 +77,11 @@ class _Evaluation:
     cluster: DaskCluster | None = None
 
     def finished(self, restart: bool) -> list[Run]:
-        """The runs that an earlier call has left."""
+        """The runs of an earlier call."""
         return [] if restart or not self.store else self.store.load(self.jobs)
 
     def run(self, finished: list[Run]) -> tuple[list[Run], list[tuple[Job, Failure]]]:
-        """Makes what is missing, and saves each run at once."""
+        """Makes the missing runs, and saves each at once."""
         done = {(run.tracker, run.seed, run.sequence) for run in finished}
         jobs = [job for job in self.jobs if (job.contender.name, job.seed, job.sequence.name) not in done]
         runs, failures = list(finished), []
@@ -126,7 +126,7 @@ class _Evaluation:
             print(f"Written: {submitted} result files for the benchmark's server in {folder / 'submission'}")
 
     def _results(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> dict[str, Any]:
-        """What `results.json` holds."""
+        """The content of `results.json`."""
         trackers = summary.summarize_all(runs, self.sequences, self.arguments.lost_is_miss)
         settings = {contender.name: contender.settings for contender in self.contenders}
         for name, entry in trackers.items():
@@ -155,7 +155,7 @@ class _Evaluation:
 
 
 def _prepare(arguments: argparse.Namespace, stack: ExitStack) -> _Evaluation:
-    """What is to be done, checked; a connection to a cluster lasts until `stack` is closed."""
+    """The checked evaluation; a connection to a cluster lasts until `stack` is closed."""
     config = change_config(TrackerConfig(), [*arguments.set, *(["vot"] if arguments.vot else [])])
     sequences = _select(_read(arguments), arguments.sequences)
     cluster, device = None, arguments.device

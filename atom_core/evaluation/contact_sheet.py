@@ -85,7 +85,7 @@ def _mean_overlap(run: Run, by_name: dict[str, sequences.Sequence]) -> float:
 
 
 def choose_frames(overlaps: np.ndarray, count: int = FRAMES) -> list[int]:
-    """The frames that tell most: where the two longest failures begin, then those of least overlap, well apart.
+    """The most informative frames: where the two longest failures begin, then those of least overlap, well apart.
 
     Args:
         overlaps: (N,), NaN where the target is absent.

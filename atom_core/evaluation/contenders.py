@@ -22,7 +22,7 @@ from atom_core.networks import weights
 from atom_core.tracker import AtomTracker, choose_device
 
 BASELINES = (*OPENCV_TRACKERS, "identity")
-_RANDOM_BASELINES = ("mil",)  # OpenCV seeds it anew, out of our reach: each run is one more draw
+_RANDOM_BASELINES = ("mil",)  # OpenCV seeds it by itself: each run differs
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Contender:
         return IdentityTracker() if self.name == "identity" else OpenCVTracker(self.name)
 
     def settings(self, seed: int) -> dict[str, Any]:
-        """Whatever of the tracker changes its results, ready for JSON."""
+        """All settings of the tracker that affect its results, ready for JSON."""
         if not self.weights:
             return {"baseline": self.name}
         network = _load(self.weights)
@@ -81,7 +81,7 @@ def _load(path: Path) -> weights.Network:
 
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
-    """Of the tracker's source: a run made before a change of the code is not one of the changed code."""
+    """Digest of the tracker's source, to tell runs of changed code apart."""
     sources = (_source(name).read_bytes() for name in sorted(tracker_modules()))
     return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
 
@@ -89,7 +89,7 @@ def _code_digest() -> str:
 def tracker_modules() -> set[str]:
     """The modules of atom_core that a result depends on: the tracker and all that it imports.
 
-    Not `weights`: what comes of it, the weights, has a digest of its own.
+    Without `weights`: the weights have a digest of their own.
     """
     found: set[str] = set()
     waiting = {"tracker"}

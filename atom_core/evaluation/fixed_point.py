@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a box stays where it was given: the target is learned in a still image and tracked in that very image again.
+"""Whether a box stays where it was given: learns a target in a still image and tracks it in the same image again.
 
-It is also tracked in a changed copy of the image, whose truth is known. With the predictor alone, the classifier's part
-is replaced by the truth: the proposals lie about the target's true centre, have the size of the last box, and ascend as
-they do in the tracker. So nothing is learned online, and hundreds of targets take a minute.
+It also tracks the target in a changed copy of the image, where the true box is known. With the predictor alone, the
+true centre replaces the classifier's: the proposals lie about it, have the size of the last box, and ascend as they do
+in the tracker. So nothing is learned online, and hundreds of targets take a minute.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _climb(scenes: Sequence[_Scene], networks: Networks, config: TrackerConfig, 
         for f, b in zip(features, crop_boxes, strict=True)
     ]
     generators = [_generator(scene.target) for scene in scenes]
-    # The size is the last one, the place the truth: what a classifier would give that makes no mistake.
+    # The last box's size at the true place: the output of a perfect classifier.
     centers = [boxes.center(np.array(scene.truth)) for scene in scenes]
     places = [_about(center, np.array(box[2:])) for center, box in zip(centers, given, strict=True)]
     found = []

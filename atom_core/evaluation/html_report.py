@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The results as one HTML page that needs nothing else: no file, no script, no network."""
+"""The results as one self-contained HTML page: no other file, no script, no network."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Sources:
 Boxes are (x, y, width, height), continuous image px.
 
 Absent boxes are rows with a NaN:
-- absent in the reference: the frame is not counted, whatever the tracker says (overlap NaN);
+- absent in the reference: the frame is not counted, whatever the tracker's state (overlap NaN);
 - absent in the prediction only: overlap 0, centre distance infinite. It is a miss.
 """
 
@@ -29,7 +29,7 @@ _RANKING = 20  # of the thresholds of precision: 20 px, and 0.2 of the target's 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well one sequence was tracked; each share is of the frames with a reference box."""
+    """Scores of one sequence; each share is of the frames with a reference box."""
 
     auc: float  # mean of the success curve; a perfect tracker reaches 20/21, since no overlap is above 1
     mean_overlap: float
@@ -104,7 +104,7 @@ def normalized_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndar
 
 
 def drift(predicted: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """How fast centre and size leave the reference, a frame: slopes of the lines through 0 that fit the errors best.
+    """Drift of centre and size from the reference, per frame: slopes of the lines through 0 that fit the errors best.
 
     The centre's error is its distance over the reference's side sqrt(width * height), at most 1; the size's error is
     |log2| of the ratio of the sides, at most 1: 0.01 is 0.7 % a frame. A box that is not there has both.

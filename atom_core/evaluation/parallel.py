@@ -15,7 +15,7 @@ from atom_core.jobs import Steps, Stopped
 
 @dataclass(frozen=True)
 class Job:
-    """One run that is wanted."""
+    """One run to make."""
 
     contender: Contender
     seed: int
@@ -26,7 +26,7 @@ class Job:
 
 
 def longest_first(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs in an order that leaves no long one for the end, when the other processes have nothing to do."""
+    """The jobs, longest first, so that no process works on a long one alone at the end."""
     return sorted(jobs, key=lambda job: -len(job.sequence))
 
 

@@ -37,7 +37,7 @@ class TrackerCurves:
 
 @dataclass(frozen=True)
 class Plot:
-    """What one plot shows: a field of TrackerCurves over its thresholds."""
+    """The content of one plot: a field of TrackerCurves over its thresholds."""
 
     field: str
     title: str
@@ -165,7 +165,7 @@ def _line(index: int) -> dict[str, Any]:
 
 
 def _svg(name: str, lines: Callable[[matplotlib.axes.Axes], None], count: int, legend_title: str) -> str:
-    """A plot of so many lines as an <svg> element whose identifiers begin with a name."""
+    """A plot of a number of lines as an <svg> element whose identifiers begin with a name."""
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
     settings["text.parse_math"] = False  # a $ in a name is a $
     with matplotlib.rc_context(settings):

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on the workers of a cluster: what the workers are, and whether they make the same runs as this machine."""
+"""Runs on the workers of a cluster, and the check that they give the same results as this machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def describe_workers(cluster: DaskCluster, device: str) -> tuple[dict[str, Any],
 def run_on_cluster(
     cluster: DaskCluster, jobs: Sequence[Job], progress: Progress
 ) -> Generator[tuple[Job, Run | Failure]]:
-    """As `DaskCluster.run`; a worker whose code or weights are others than here makes no run, and says so."""
+    """As `DaskCluster.run`; a worker with other code or weights than here refuses, with the reason."""
     remote = [RemoteJob(job, job.contender.settings(job.seed)) for job in jobs]
     for one, outcome in cluster.run(remote, make_remote_run, progress):
         yield one.job, outcome
@@ -55,7 +55,7 @@ def run_on_cluster(
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A run that is wanted of a worker.
+    """A run for a worker to make.
 
     Attributes:
         settings: the contender's, here.
@@ -66,7 +66,7 @@ class RemoteJob:
 
 
 def make_remote_run(remote: RemoteJob, steps: Steps) -> Run:
-    """On a worker: the run, if it is the one that is wanted.
+    """On a worker: makes the run, if code and weights are those of the client.
 
     Raises:
         ValueError: if the worker's code or weights are others; and as `make_run`.
@@ -82,7 +82,7 @@ def make_remote_run(remote: RemoteJob, steps: Steps) -> Run:
 
 
 def _with_weights_of_this_machine(contender: Contender) -> Contender:
-    """A shipped network lies elsewhere on each machine, a network of the user's on a shared path."""
+    """The contender with this machine's path of a shipped network; a user's own network lies on a shared path."""
     if contender.weights is None or contender.weights.is_file():
         return contender
     try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One-pass evaluation: give the first box, follow to the end, never help (OPE of the OTB protocol)."""
+"""One-pass evaluation (OPE of the OTB protocol): gives the first box and tracks to the end, without further help."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def lost(self) -> np.ndarray:
-        """(N,) bool: the tracker said LOST, or SEARCHING, which is the same of its last place."""
+        """(N,) bool: the state is LOST or SEARCHING."""
         return self.said(TrackState.LOST) | self.said(TrackState.SEARCHING)
 
     @property
@@ -132,7 +132,7 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
 
 
 def scored_boxes(run: Run, lost_is_miss: bool) -> np.ndarray:
-    """The run's boxes (N, 4), with a row of NaN, which is a miss, for frames said LOST if they count so."""
+    """The run's boxes (N, 4); with NaN, a miss, in frames in state LOST if these count as misses."""
     boxes = run.boxes.copy()
     if lost_is_miss:
         boxes[run.lost] = np.nan
@@ -146,14 +146,14 @@ def what_was_said(run: Run, sequence: Sequence) -> Said:
 
 
 def measure_believability(run: Run, sequence: Sequence) -> dict[str, float]:
-    """How far the tracker's state and confidence can be believed; NaN where the reference, or such a frame, is wanting.
+    """Reliability of the tracker's state and confidence; NaN without such a frame or a reference.
 
-    Where the reference box is absent, so is the target, and no box is right.
+    Where the reference box is absent, the target is absent, and no box is right.
 
     Returns:
-        lost_share: of all frames, those said LOST or SEARCHING;
-        tracking_overlap: mean overlap in the frames said TRACKING in which the target is present;
-        false_tracking_rate: of the frames said TRACKING, those whose overlap is below 0.1 or without a target;
+        lost_share: of all frames, those in state LOST or SEARCHING;
+        tracking_overlap: mean overlap in the frames in state TRACKING in which the target is present;
+        false_tracking_rate: of the frames in state TRACKING, those whose overlap is below 0.1 or without a target;
         true_loss_rate: of the frames given up, those whose box, the last known place, does not touch the target;
         and the figures of `state_measures`: `measure_states`, `calibration_error`, `best_f`.
     """

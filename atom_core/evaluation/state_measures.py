@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far a tracker's states and its confidence can be believed, and how soon it recovers.
+"""Measures the reliability of a tracker's states and confidence, and how soon it recovers.
 
-A frame is *claimed* if the tracker says TRACKING or UNCERTAIN, *given up* if it says LOST or SEARCHING. A claimed box
+A frame is *claimed* if the state is TRACKING or UNCERTAIN, *given up* if it is LOST or SEARCHING. A claimed box
 is *on target* if its overlap with the reference is at least 0.1. Where the reference is absent (NaN), so is the target:
 no box is on target, and giving up is right. The given first frame is left out everywhere.
 
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ON_TARGET = 0.1  # overlap from which a box has to do with the target
+ON_TARGET = 0.1  # overlap from which a box is on the target
 CORRECT = 0.5  # overlap above which a confident tracker is right
 SOON = 30  # frames within which a target should be re-detected
 BINS = 10  # of the confidence, of equal width
@@ -46,7 +46,7 @@ class Said:
 
     @property
     def touching(self) -> np.ndarray:
-        """(N,) bool: the box, claimed or not, has to do with the target."""
+        """(N,) bool: the box, claimed or not, is on the target."""
         return np.nan_to_num(self.overlaps) >= ON_TARGET
 
     @property
@@ -98,7 +98,7 @@ class _Event(NamedTuple):
 
 
 def _events(said: Said) -> tuple[list[_Event], list[_Event]]:
-    """Returns after an absence, one each, also those taken up at once; and losses while the target was in view."""
+    """Returns after an absence, also immediate ones, and losses while the target was in view."""
     returns, losses = [], []
     for start, end in _stretches(said.present):
         bad = _stretches(~said.on_target[start:end])
@@ -110,7 +110,7 @@ def _events(said: Said) -> tuple[list[_Event], list[_Event]]:
 
 
 def _decided(events: Iterable[_Event]) -> list[bool]:
-    """Whether each event ended in time, of those that had the time to."""
+    """Whether each event ended in time, without the events that had too little time."""
     return [e.recovered and e.frames <= SOON for e in events if e.recovered or e.frames > SOON]
 
 

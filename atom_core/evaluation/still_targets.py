@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Targets in still images, of several kinds, chosen in the same way each time.
+"""Targets in still images, of several kinds; the choice is deterministic.
 
 Kinds: the annotated box (`whole`), a half, a quarter or the head of it (`part`), an annotated face (`face`), a region
 of texture that nobody annotated (`texture`), the annotated box made longer by a fifth on each axis (`loose`).
@@ -123,7 +123,7 @@ def _of_kind(kind: str, images: Iterable[_Image], count: int) -> list[StillTarge
 
 
 def _uniform_log(kind: str, image: _Image, index: int) -> float:
-    """-log of a number in (0, 1) that depends on nothing but the names."""
+    """-log of a number in (0, 1) that depends on the names only."""
     return -math.log((_digest(kind, image, index) % 2**32 + 0.5) / 2**32)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Finished runs on disk, one file each, so that an evaluation that was ended goes on where it was."""
+"""Finished runs on disk, one file each, so that an interrupted evaluation can be resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MISSING = object()
 
 
 class OtherSettingsError(ValueError):
-    """Runs in the folder were made with other settings than the present ones; the message names them."""
+    """Runs in the folder have other settings than the present ones; the message names them."""
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,12 @@ class ImageInput:
 
     @property
     def qos(self) -> QoSProfile:
-        """Of the subscription as it is now."""
+        """Of the present subscription."""
         return self._current().qos_profile
 
     @property
     def reliability(self) -> ReliabilityPolicy:
-        """Of the subscription as it is now."""
+        """Of the present subscription."""
         return self._current().qos_profile.reliability
 
     def _current(self) -> Subscription:

@@ -72,8 +72,8 @@ class Viewport:
     def to_image(self, u: float, v: float) -> Point:
         """The image point under the middle of canvas pixel (u, v).
 
-        Beside the shown image it is the nearest point of the image's border: who drags out of the picture means the
-        target to reach up to there.
+        Beside the shown image it is the nearest point of the image's border, so dragging out of the picture selects up
+        to the border.
         """
         return (
             _scaled(u - self.left, self.width, self.image_width),

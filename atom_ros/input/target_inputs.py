@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Targets that come by topic rather than by service: clicks in rqt_image_view, regions of interest, detections.
+"""Targets by topic: clicks in rqt_image_view, regions of interest, detections.
 
-Each becomes the same request as a call of the service set_target, and is refused for the same reasons; the refusal is a
-line in the log, since nobody waits for an answer.
+Each becomes the same request as a call of the service set_target, and can be refused for the same reasons; the log has
+the refusal, since nobody waits for an answer.
 """
 
 from __future__ import annotations
@@ -112,14 +112,14 @@ class BoxOrder:
     stamp: int  # ns; 0 for the newest image
     source: str  # topic or parameter
     class_id: str = ""  # as a detector calls it
-    retries: int = 0  # on later images; a camera's first ones may be spoilt
+    retries: int = 0  # on later images; a camera's first ones may be damaged
 
 
 class TargetInputs:
     """The subscriptions, from the node's activation to `destroy`.
 
-    While the tracker learns one target, as many wait as it may follow, and a newer one takes the oldest one's place: a
-    detector that publishes faster than the tracker learns neither fills the memory nor keeps it on old places.
+    While the tracker learns one target, up to `max_targets` others wait, and a newer one replaces the oldest: a
+    detector that publishes faster than the tracker learns neither fills the memory nor makes it learn outdated boxes.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class TargetInputs:
         self._set_target = set_target
         self._first = None if box is None else BoxOrder(box, 0, "the parameter box", retries=_RETRIES)
         self._clicks = Clicks()
-        self._lock = threading.Lock()  # guards what follows: an answer comes in the tracker's thread
+        self._lock = threading.Lock()  # guards the fields below: answers come in the tracker's thread
         self._waiting: deque[BoxOrder] = deque()
         self._is_busy = False
         self._logged: dict[tuple[str, str], float] = {}  # (kind, source): time.monotonic() of its last log message
@@ -159,7 +159,7 @@ class TargetInputs:
         self._subscriptions.clear()
 
     def image_arrived(self) -> None:
-        """To be called when an image is there to set a target on."""
+        """Sets the box of the parameter; call it with each image."""
         if self._first is not None:
             order, self._first = self._first, None
             self.order(order)

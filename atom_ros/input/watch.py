@@ -36,7 +36,7 @@ class Input:
         topic: full name.
         message_type: that is expected.
         received: gives the number of messages up to now.
-        is_wanted: whether somebody misses it. Where not, only what is published and cannot be used is a fault.
+        is_wanted: whether an output needs it now. If not, only an unusable publisher is a fault.
         qos: of the node's subscription; None where it fits every publisher.
     """
 
@@ -62,7 +62,7 @@ def camera_info_topic(node: Node, image: str) -> str:
 
 
 class InputWatch:
-    """Looks at the node's inputs now and then, from its construction on."""
+    """Checks the node's inputs from time to time."""
 
     def __init__(self, node: Node, inputs: Sequence[Input], clock: Callable[[], float] = time.monotonic) -> None:
         """Args: `clock` gives seconds and never goes back."""
@@ -74,9 +74,9 @@ class InputWatch:
         self._begun = dict(self._counts)
 
     def check(self) -> dict[str, str]:
-        """What is wrong with each input, "" where nothing is.
+        """The fault of each input, "" without one.
 
-        What never came is logged, too: once, and again only when the reason is another.
+        A missing input is also logged: once, and again only when the reason changes.
         """
         return {entry.name: self._check(entry) for entry in self._inputs}
 
@@ -103,7 +103,7 @@ class InputWatch:
 
 
 def explain(entry: Input, offers: Sequence[Offer], topics: Mapping[str, Sequence[str]]) -> str:
-    """Why nothing comes from an input, and what to change.
+    """Why an input gets no messages, and what to change.
 
     Args:
         entry: the input.

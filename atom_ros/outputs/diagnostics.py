@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node counts, and the DiagnosticArray that it makes of it once a second."""
+"""The node's counters, and the DiagnosticArray made from them once a second."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Snapshot:
 
     received: int
     processed: int
-    paused: int  # passed over during a pause
-    dropped: int  # arrived, and never looked at because a newer one was there
+    paused: int  # skipped during a pause
+    dropped: int  # arrived, but skipped for a newer one
     lost: int  # on the way to the node, as far as the middleware tells
     failed: int  # wrong images, and failures of the tracker
     duplicates: int  # ignored: the stamp of the image before
@@ -64,12 +64,12 @@ class Statistics:
             self._out_of_order += arrival is Arrival.OUT_OF_ORDER
 
     def count_lost(self, count: int) -> None:
-        """So many images never arrived."""
+        """Counts images that never arrived."""
         with self._lock:
             self._lost += count
 
     def count_processed(self, dropped: int, processing_ms: float) -> None:
-        """An image was processed, and `dropped` before it were not."""
+        """Counts a processed image, and `dropped` skipped ones before it."""
         with self._lock:
             self._processed += 1
             self._dropped += dropped
@@ -78,12 +78,12 @@ class Statistics:
                 self._processing_ms.append(processing_ms)
 
     def count_paused(self, count: int) -> None:
-        """So many images were passed over, since the tracker is paused."""
+        """Counts images that were skipped because the tracker is paused."""
         with self._lock:
             self._paused += count
 
     def count_failed(self, dropped: int, error: str) -> None:
-        """An image could not be processed, and `dropped` before it were not looked at."""
+        """Counts an image that could not be processed, and `dropped` skipped ones before it."""
         with self._lock:
             self._failed += 1
             self._dropped += dropped
@@ -101,7 +101,7 @@ class Statistics:
             return self._fps()
 
     def snapshot(self) -> Snapshot:
-        """Reads everything, and starts a new period for the rates."""
+        """Returns all counts, and starts a new period for the rates."""
         with self._lock:
             now = self._clock()
             period = max(now - self._since, 1e-9)
@@ -161,7 +161,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
     Args:
         stamp: the node's time.
         name: the node's full name.
-        condition: how the node is.
+        condition: the node's present condition.
         snapshot: the counts.
     """
     level, message = _judge(condition, snapshot)

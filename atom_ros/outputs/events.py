@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The log of what happens to the targets: a line for each change of state, none for an image.
+"""The log of the targets' state changes: a line for each change, none for an image.
 
-A state that flickers, or a detector that sets a new target many times a second, does not fill the log: what is more
-than ten lines in ten seconds is counted, and the states are written once when there is room again.
+A flickering state, or a detector that sets a new target many times a second, does not fill the log: beyond ten lines in
+ten seconds, changes are only counted, and the states are written once when there is room again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 
 from atom_ros.report import Report, Status
 
-_LINES, _SECONDS = 10, 10.0  # at most so many lines in so much time
+_LINES, _SECONDS = 10, 10.0  # at most this many lines within this many s
 
 
 class StateLog:
-    """Knows each target's state and writes its changes. Safe to use from several threads."""
+    """Keeps each target's state and logs its changes. Safe to use from several threads."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         """Args: `write` takes one line; `clock` gives seconds and never goes back."""
@@ -53,7 +53,7 @@ class StateLog:
                 self._write(f"{count} changes of state are not shown; now {summary(self._states)}")
 
     def forget(self, target_id: int | None = None) -> None:
-        """A target, or all, was removed by a request: the next image may be long in coming."""
+        """Logs that a request removed a target, or all, without waiting for the next image."""
         with self._lock:
             gone = list(self._states) if target_id is None else self._states.keys() & {target_id}
             for number in gone:

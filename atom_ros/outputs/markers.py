@@ -18,7 +18,7 @@ from atom_ros.outputs.drawing import COLORS
 from atom_ros.report import Report
 
 NAMESPACES = ("bearing", "outline", "label")  # of a target's markers, whose id is the target's
-_LIFETIME = Duration(sec=1)  # a viewer drops what is not renewed, also when the node or the camera has died
+_LIFETIME = Duration(sec=1)  # a viewer drops markers that are not renewed, also after the node or the camera has died
 _MIN_FORWARD = 0.05  # z of a unit vector; a box that reaches further to the side is drawn on a sphere
 
 # A digit's strokes in a cell that is half as wide as high: the seven segments of a display.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reports to messages. Every output carries the header of the image that it is about."""
+"""Converts reports to messages. Every output carries its image's header."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = (2**31 - 1) * 1_000_000_000  # ns that a Duration can hold
 def track_message(report: Report, now: int) -> Track:
     """Makes the Track message of a report; `now` is the node's time in nanoseconds, for the latency.
 
-    An image stamped before 1970 may be older than a Duration can tell: its latency is then the longest there is.
+    The latency of an image stamped before 1970 may exceed a Duration: then it is the longest Duration.
     """
     message = Track(header=report.frame.message.header, target_id=report.target_id, status=int(report.status))
     message.x, message.y, message.width, message.height = map(float, report.box or _NO_BOX)

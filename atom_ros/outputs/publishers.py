@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's publishers of what was found in an image."""
+"""The node's publishers of the results in an image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from atom_tracker.msg import Track, TrackArray
 
 _RELIABLE = QoSProfile(depth=10)
 _DEBUG_IMAGE = QoSProfile(depth=1)
-_CLASSES_KEPT = 1000  # of so many targets; older ones are gone, or are called "target" again
+_CLASSES_KEPT = 1000  # targets; older ones are gone, or have the class "target" again
 
 
 class Outputs:
@@ -101,7 +101,7 @@ class Outputs:
         return any(p.get_subscription_count() > 0 for p in (self._debug_image, self._compressed))
 
     def start(self, image: str) -> None:
-        """Subscribes to what tells where the targets are in space; to be called when the node is activated.
+        """Subscribes to calibration and depth; call it when the node is activated.
 
         Args:
             image: full name of the image's topic.
@@ -109,13 +109,13 @@ class Outputs:
         self.spatial.start(image)
 
     def stop(self) -> None:
-        """Unsubscribes, and deletes what is shown of the targets, unless Ctrl-C has ended all publishing."""
+        """Unsubscribes, and deletes the targets' markers, unless Ctrl-C has ended all publishing."""
         if self._node.context.ok():
             self.forget()
         self.spatial.stop()
 
     def forget(self, target_id: int | None = None) -> None:
-        """Deletes what is shown of a target, or of all; does not wait for the next image."""
+        """Deletes the markers of a target, or of all, without waiting for the next image."""
         self.spatial.forget(target_id)
         if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
             self._publish_lines(Header(), (), (1, 1))

@@ -22,7 +22,7 @@ from atom_ros.programs.bag_reader import BagReader
 from atom_ros.programs.bag_rows import BagMessage
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_FPS = 30.0  # of the annotated video, where the bag does not tell
+_FPS = 30.0  # of the annotated video, where the bag does not determine it
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class BagImages:
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with the bag, so far as it was read."""
+        """The damage found in the part of the bag read so far."""
         return self._bag.damage
 
     def __len__(self) -> int:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of a rosbag2, also of one whose recorder was killed or whose file is damaged. No ROS is needed.
 
-`rosbags` reads the storages. It refuses a file without its proper end and one with a topic whose encoding it does not
-know, and ends at a damaged place. There `bag_rows` goes on, record by record.
+`rosbags` reads the storages. It refuses a file without its proper end or with a topic of unknown encoding, and stops at
+a damaged place. From there `bag_rows` reads on, record by record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BagReader:
         path: of the bag.
         storage: "sqlite3" or "mcap".
         connections: topics with their types; `msgcount` is 0 where the bag is damaged and does not tell.
-        damage: what is wrong with the bag, None so far as nothing is.
+        damage: the first damage found, None so far without one.
     """
 
     def __init__(self, path: Path) -> None:

@@ -228,7 +228,7 @@ class McapRows:
 
 
 def _strings(content: bytes, place: int, count: int) -> list[str]:
-    """Strings, one behind the other, each behind its length."""
+    """Strings in a row, each preceded by its length."""
     found = []
     for _ in range(count):
         (length,) = struct.unpack_from("<I", content, place)

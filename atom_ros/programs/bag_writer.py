@@ -26,7 +26,7 @@ from atom_ros.programs.bag_images import BagFrame, BagImages
 from atom_ros.programs.bag_rows import BagMessage
 
 TRACK_TYPE = "atom_tracker/msg/Track"
-_VERSION: Final = 8  # of the bag; newer versions tell the quality of service in a way that older readers do not know
+_VERSION: Final = 8  # of the bag; newer versions write the quality of service in a way that older readers do not know
 _NO_BOX = (math.nan,) * 4
 
 

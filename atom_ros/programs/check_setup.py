@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker check_setup`: what the node would run on, with the Python that the node has.
+"""`ros2 run atom_tracker check_setup`: checks what the node runs on, in the node's own Python.
 
 Loads a network, follows a target through a few images, and shows the device, the engine and what is missing for speed.
 The exit status is 0 if the tracker works and uses what the machine has, 1 otherwise.
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
         tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device)
         milliseconds = _follow(tracker)
-    except Exception as error:  # the boundary: whatever is missing or does not fit is what the user asks for
+    except Exception as error:  # the boundary: the user wants to know whatever is missing or does not fit
         print(f"does not work: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     import torch
@@ -52,11 +52,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def advice(asked: str, used: str, cuda: str | None, signs: tuple[str, ...] = _GPU_SIGNS) -> list[str]:
-    """What to do where the machine could do better.
+    """Advice where the machine could do better.
 
     Args:
         asked: device that was asked for.
-        used: "cuda" or "cpu", what was taken for it.
+        used: "cuda" or "cpu", the device in use.
         cuda: the version that PyTorch was built for, None where for none.
         signs: files by which a GPU's driver is known.
     """

@@ -1,8 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker follow_target`: an example. Turns Tracks into velocities, so that a robot goes after a target.
+"""`ros2 run atom_tracker follow_target`: an example.
 
-Copy it and make it your robot's: see docs/follower.md.
+Turns Tracks into velocities, so that a robot follows a target. Copy it and adapt it to your robot: see
+docs/follower.md.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class TargetFollower(Node):
         self._commands.publish(Twist())
 
     def wait_until_heard(self) -> None:
-        """Gives the robot a second to receive the last command, which would go with this process otherwise."""
+        """Gives the robot a second to receive the last command before this process ends."""
         self._commands.wait_for_all_acked(Duration(seconds=1))
 
 

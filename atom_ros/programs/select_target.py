@@ -3,7 +3,7 @@
 """`ros2 run atom_tracker select_target`: draw a box around the target in the live image, and the tracker follows it.
 
 Press the mouse button in one corner of the target, drag to the opposite one, release, and press ENTER. The image
-stands still from the press on, so that a moving target can be drawn around in peace: the box is sent with the stamp of
+freezes when you press, so that you can draw a box around a moving target: the window sends the box with the stamp of
 that image, and the tracker catches up from there. ESC cancels, c clears the targets, q quits.
 """
 
@@ -64,7 +64,7 @@ class Phase(Enum):
     """The window's state."""
 
     LIVE = auto()  # shows the newest image
-    DRAWING = auto()  # the button is down; the image stands still
+    DRAWING = auto()  # the button is down; the image is frozen
     DRAWN = auto()  # a box waits for ENTER
     SENDING = auto()  # the tracker learns it
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker simulated_robot`: a robot with a drawn camera, which drives as it is told.
+"""`ros2 run atom_tracker simulated_robot`: a simulated robot with a drawn camera.
 
-For trying out what goes after a target, without a robot and without a simulator: see docs/follower.md. There is a
-plane, a round wall with a pattern far away, and a target that walks in a circle as soon as the robot moves.
+It obeys cmd_vel, to try out a follower without a robot or a simulator: see docs/follower.md. There is a plane, a round
+wall with a pattern far away, and a target that walks in a circle as soon as the robot moves.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class World:
             x, y, width, height = self.box
             left, right = max(0, math.ceil(x)), min(WIDTH, math.ceil(x + width))
             top, bottom = max(0, math.ceil(y)), min(HEIGHT, math.ceil(y + height))
-            # Pixel by pixel what of the target is there, since its box begins anywhere between two pixels.
+            # The share of each pixel that the target covers, since its box begins anywhere between two pixels.
             columns = (np.arange(left, right, dtype=np.float32) - x) / width * self._target.shape[1] - 0.5
             rows = (np.arange(top, bottom, dtype=np.float32) - y) / height * self._target.shape[0] - 0.5
             if columns.size and rows.size:
@@ -224,7 +224,7 @@ def main(args: list[str] | None = None) -> int:
     """Drives until Ctrl-C; returns the exit status of the process."""
     ending = Ending()
     if wants_help(args):
-        text = "A robot with a drawn camera, which drives as it is told (cmd_vel) and sees a target that walks."
+        text = "A simulated robot with a drawn camera, which obeys cmd_vel and sees a walking target."
         print(help_text("simulated_robot", text, PARAMETERS, ["camera/image_raw", "cmd_vel"]))
         return 0
     return run_program("simulated_robot", SimulatedRobot, args, ending)

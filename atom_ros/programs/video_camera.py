@@ -39,7 +39,7 @@ _RETRY = 1.0  # s between two attempts to open a camera that was pulled out
 
 
 def open_video_source(name: str) -> CameraSource | FolderSource | VideoSource:
-    """Opens what `name` tells.
+    """Opens a source of frames.
 
     Args:
         name: a camera's index or device (0, /dev/video0), or the path of a video file or a folder of images.
@@ -99,7 +99,7 @@ class VideoCamera(LoopNode):
             if self._stopped.wait(max(0.0, due - time.monotonic())):
                 return
             self._publish(frame)
-            due = max(due, time.monotonic() - period) + period  # what was late is not caught up with in a burst
+            due = max(due, time.monotonic() - period) + period  # late frames are not published in a burst
         if self._source.damage is not None:
             self.get_logger().warning(self._source.damage, throttle_duration_sec=10.0)
 

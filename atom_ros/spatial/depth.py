@@ -18,7 +18,7 @@ _SAMPLES = 96  # along a box's longer side, at most; more of a large box would t
 _WEIGHT_SIGMA = 0.25  # of the box's sides: the middle of a box is the target, its rim the background
 _BIN = math.log(1.05)  # depths within 5 % of one another share a bin: noise grows with the distance
 _EMPTY_BIN = 0.01  # a bin with less than this share of the weight separates two surfaces
-_MIN_VALID = 0.05  # of a box's weight; with less there is no telling whether it is the target's
+_MIN_VALID = 0.05  # of a box's weight; with less, the depth may not be the target's
 _MIN_PIXELS = 4
 _ASPECT_TOLERANCE = 0.01  # cameras' sizes are whole pixels: 848 x 480 is taken for 16 to 9
 
@@ -56,8 +56,8 @@ def distance(depth: np.ndarray, metres: float, box: Box) -> float | None:
     """The depth (z) in metres of the target in a box; None where too little of the box has a valid depth.
 
     A plain median fails when the target fills less than half of its box, the most frequent depth when a flat wall
-    stands behind a target that is spread in depth. So the depths, the middle of the box counting more than its rim,
-    are split into surfaces where a gap of some 5 % separates them; of the weightiest surface the median is taken.
+    stands behind a target that is spread in depth. So the depths, the middle of the box weighted more than its rim, are
+    split into surfaces at gaps of some 5 %; the result is the median of the surface with the most weight.
 
     Args:
         depth: (height, width) in units; 0, negative and non-finite values are invalid.

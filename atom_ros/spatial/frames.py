@@ -20,7 +20,7 @@ _HISTORY = Duration(seconds=10)  # of transforms; the tracker is this late at mo
 
 
 class Frames:
-    """Hears the transforms, from its construction to `destroy`."""
+    """Subscribes to the transforms, from its construction to `destroy`."""
 
     def __init__(self, node: Node) -> None:
         """Subscribes to /tf and /tf_static; needs tf2_ros."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a pixel to the ray that it was seen along: the camera's calibration, as CameraInfo tells it.
+"""From a pixel to its viewing ray, by the camera's calibration in a CameraInfo.
 
 Rays are unit vectors in the optical frame (REP 103): x to the right in the image, y down, z forward. Points are
 (x, y) in image px, the first pixel's centre at (0, 0), as in `atom_core.boxes`.

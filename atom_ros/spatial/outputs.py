@@ -54,7 +54,7 @@ class _Result:
     frame: Frame
     sightings: list[PlacedTarget]
     image_size: tuple[int, int]
-    first_id: int  # the target that the topics without ids are about
+    first_id: int  # the target of the topics without ids
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Waiting:
 
 
 class SpatialOutputs:
-    """Publishers of bearings, positions, markers and transforms. What nobody subscribes to is not computed.
+    """Publishers of bearings, positions, markers and transforms. Outputs without a subscriber are not computed.
 
     A depth image belongs to an image when their stamps differ by no more than the tolerance. Where it comes after the
     tracker's result, that result waits for it, until the next one. A position in another frame waits for the transform
@@ -119,8 +119,8 @@ class SpatialOutputs:
         create = self._node.create_subscription
         self._subscriptions = [
             create(CameraInfo, self._topics["camera_info"], self._on_camera_info, qos_profile_sensor_data),
-            # One that was sent before, and kept for latecomers, reaches only who asks for it; such a subscription hears
-            # no other publisher. Where both hear the same, the second is no news.
+            # A latched calibration reaches only a transient-local subscription, and such a subscription
+            # gets no volatile publisher's. Where both get the same message, the second is ignored.
             create(CameraInfo, self._topics["camera_info"], self._on_camera_info, _LATCHED),
             create(Image, self._topics["depth"], self._on_depth, qos_profile_sensor_data),
         ]
@@ -168,7 +168,7 @@ class SpatialOutputs:
             return words
 
     def stop(self) -> None:
-        """Unsubscribes and deletes what is shown."""
+        """Unsubscribes and deletes the markers."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
@@ -212,7 +212,7 @@ class SpatialOutputs:
             self._locate(wait=self._expects_depth(frame))
 
     def forget(self, target_id: int | None = None) -> None:
-        """Deletes what is shown of a target, or of all; what waits for its depth or transform is not published."""
+        """Deletes the markers of a target, or of all, and drops results that wait for depth or transforms."""
         with self._lock:
             self._waiting = None
             self._late.clear()
@@ -248,7 +248,7 @@ class SpatialOutputs:
     # Places
 
     def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
-        """The bearings of what is seen; none without a calibration that fits."""
+        """The bearings of the visible targets; none without a calibration that fits."""
         camera = self._camera
         if camera is None:
             return []
@@ -266,7 +266,7 @@ class SpatialOutputs:
         return sightings
 
     def _locate(self, wait: bool) -> None:
-        """Publishes what waits, with its positions if there is a depth image for it; without one it may `wait` on."""
+        """Publishes the waiting result, with positions if its depth image is there; without one it may `wait` on."""
         if self._waiting is None:
             return
         result = self._waiting
@@ -350,7 +350,7 @@ class SpatialOutputs:
         self._transforms.publish(TFMessage(transforms=[transform]))
 
     def _depth_of(self, frame: Frame) -> Image | None:
-        if frame.stamp == 0:  # cameras that send no stamps: nothing tells which depth is whose
+        if frame.stamp == 0:  # cameras that send no stamps: depth and image cannot be matched
             return None
         try:
             return self._depths.at(frame.stamp, round(self._settings.depth_tolerance * NANOSECONDS)).message
@@ -380,7 +380,7 @@ class SpatialOutputs:
         self._shown -= target_ids
 
     def _complain(self, subject: str, trouble: ValueError | cv2.error | str) -> None:
-        """Logs what is wrong with an input: once, and at most at a fixed rate where the reason changes."""
+        """Logs an input's fault: once, and at a limited rate if the reason changes."""
         now = time.monotonic()
         text, since = self._complaints.get(subject, ("", -_LOG_INTERVAL))
         if text != str(trouble) and now - since >= _LOG_INTERVAL:

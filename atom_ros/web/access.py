@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who may talk to the server: host names, origins, the token, and how often."""
+"""Access to the server: host names, origins, the token, and rate limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_local(address: str) -> bool:
 
 
 def new_token() -> str:
-    """A token that nobody guesses: 128 bits."""
+    """A random token of 128 bits."""
     return secrets.token_urlsafe(16)
 
 
@@ -49,8 +49,8 @@ class Access:
     def obstacle(self, host: str, origin: str | None) -> str:
         """Why a WebSocket of these headers is refused; empty where it is not.
 
-        Another site's page in the same browser may open WebSockets to here, and says so in Origin. And its owner may
-        give its name this machine's address (DNS rebinding), which Host then tells.
+        Another site's page in the same browser may open WebSockets to this server; Origin reveals it. Its owner may
+        also give its name this machine's address (DNS rebinding); Host reveals that.
         """
         if self._is_local and _host_name(host) not in _LOCAL_NAMES:
             return f"Host is {host!r}; this server is for its own machine only: open http://localhost:<port>"
@@ -59,7 +59,7 @@ class Access:
         return ""
 
     def accepts(self, token: str) -> bool:
-        """Whether this is the token; the time that it takes tells nothing."""
+        """Whether this is the token; compares in constant time."""
         return not self._token or hmac.compare_digest(token.encode(), self._token.encode())
 
 
@@ -71,7 +71,7 @@ def _host_name(host: str) -> str:
 
 
 class RateLimit:
-    """So many events a second, and a burst of them at once."""
+    """Limits events to a number a second, with a burst of as many at once."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate

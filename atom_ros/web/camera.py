@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page's own subscription to a camera, and which cameras there are."""
+"""The page's own subscription to a camera, and the list of cameras."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _Key: TypeAlias = tuple[str, type, ReliabilityPolicy]  # what a subscription is 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What there is in the network."""
+    """The network's cameras and the shown topic."""
 
-    camera: str = ""  # topic that is shown, or would be
+    camera: str = ""  # the shown topic
     cameras: tuple[str, ...] = ()  # topics on which somebody publishes images
 
 
 class Camera:
-    """Subscribes while it is asked to. Its methods may be called from any thread; the executor's does the work."""
+    """Subscribes on request. Its methods may be called from any thread; the executor's thread does the work."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Camera:
         self._on_look(Surroundings(self.topic, tuple(sorted(cameras))))
 
     def _wanted(self, types: list[str]) -> _Key | None:
-        """What to subscribe to; None where no camera is there, or this one already is what is subscribed to."""
+        """The topic to subscribe to; None without a camera, or if it is subscribed already."""
         found = [_TYPES[name] for name in types if name in _TYPES]
         reliability = offered_reliability(self._node, self.topic)
         if not found or reliability is None:  # it may come back: the subscription that there is stays

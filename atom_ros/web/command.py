@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 run atom_tracker web`: a page with the tracker's live picture, in which to point at targets.
 
-Open http://localhost:8080. Other computers reach it only where --host says so, for instance --host 0.0.0.0; then the
-page asks for a token, which is in the log, or is the one of the environment variable ATOM_TRACKER_WEB_TOKEN.
+Open http://localhost:8080. Other computers can reach it only with --host, for instance --host 0.0.0.0; then the page
+asks for a token, which is in the log or comes from the environment variable ATOM_TRACKER_WEB_TOKEN.
 """
 
 from __future__ import annotations

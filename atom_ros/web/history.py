@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What became of each target in the last minute."""
+"""Each target's states and confidences over the last minute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HistorySample = tuple[int, float, int, int, float | None]
 
 
 class History:
-    """Samples of the Tracks, numbered from 1, so that whoever has some asks for those after them."""
+    """Samples of the Tracks, numbered from 1, so that a client can ask for those after its last one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

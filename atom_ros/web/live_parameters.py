@@ -69,7 +69,7 @@ class LiveParameters:
 
 
 def is_live(descriptor: ParameterDescriptor) -> bool:
-    """Whether this is a parameter of the tracker's own that can be changed at any time, of a type that can be shown."""
+    """Whether the page can show and change this parameter: one of the tracker's own, live, of a known type."""
     fixed = descriptor.read_only or ONLY_WHILE in descriptor.additional_constraints
     return not fixed and descriptor.type in _KINDS and bool(descriptor.description)
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which image is shown, and with which Tracks: those that carry its stamp.
+"""Pairs each shown image with the Tracks of its stamp.
 
-The tracker answers after it has computed, and skips images while it does. So an image waits for its Tracks, and one
-that the tracker skips is not shown. Where no Tracks come for a while (no tracker, a pause, a target that is being
-learned), images are shown as they come, without boxes. What is shown never goes back to an image that came before.
+The tracker publishes after computing, and skips images meanwhile. So an image waits for its Tracks, and images that the
+tracker skips are not shown. Where no Tracks come for a while (no tracker, a pause, a target that is being learned),
+images are shown as they come, without boxes. The page never goes back to an earlier image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class Shown:
-    """An image to show, and the Tracks of this very image: None where they have not come."""
+    """An image to show, and its Tracks: None if they have not arrived."""
 
     image: ImageMessage
     tracks: Sequence[Track] | None
@@ -49,7 +49,7 @@ class Pairing:
         self._bare: _Stamp | None = None  # the image shown last, if its Tracks are still missing
 
     def add_image(self, image: ImageMessage) -> Shown | None:
-        """Takes an image; returns what is to be shown now, if anything."""
+        """Takes an image; returns what to show now, if anything."""
         now, stamp = self._clock(), _stamp(image)
         array = self._arrays.pop(stamp, None) if stamp != (0, 0) else None
         if array is not None:

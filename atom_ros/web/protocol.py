@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What page and server say to each other over the WebSocket: see docs/web.md for the table of messages.
+"""The messages between page and server over the WebSocket: docs/web.md lists them.
 
 The page sends JSON objects. The server sends JSON objects too, and each picture as one binary message.
 """
@@ -26,7 +26,7 @@ _HEADER = struct.Struct("<I")  # bytes of the JSON before a picture's jpeg
 
 
 class ProtocolError(ValueError):
-    """A message that cannot be used; whoever sent it is told why, and nothing else happens."""
+    """An invalid message; its sender gets the reason, and nothing else happens."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def parse(text: str) -> Command:
 
 
 def reply_id(text: str) -> int:
-    """The id of a message that cannot be used, as far as it can be told: 0 otherwise."""
+    """The id of an invalid message; 0 if it has none."""
     try:
         number = json.loads(text)["id"]
     except (ValueError, TypeError, KeyError, RecursionError):

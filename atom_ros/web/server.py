@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page's HTTP server: static files and one WebSocket for each browser.
 
-It knows no ROS: what it asks of the tracker goes through a `TrackerLink` (tracker_link.py), or a test's stand-in.
+It does not know ROS: it reaches the tracker through a `TrackerLink` (tracker_link.py), or a test's stand-in.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _HEARTBEAT = 15.0  # s
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """Bounds of what clients may ask for."""
+    """Limits on clients."""
 
     clients: int = 8
-    messages: float = 100.0  # a second from each client; what is more waits
-    commands: float = 10.0  # a second from each client; what is more is refused
+    messages: float = 100.0  # a second from each client; more have to wait
+    commands: float = 10.0  # a second from each client; more are refused
     pending: int = 8  # commands of a client that wait for the tracker
     pictures: float = 30.0  # a second
     quality: int = 80  # of the jpegs
@@ -195,7 +195,7 @@ class Server:
         messages = RateLimit(self._limits.messages, round(self._limits.messages))
         commands = RateLimit(self._limits.commands, round(2 * self._limits.commands))
         async for message in socket:
-            # Not read before it is due: who sends too much has to wait, and costs no more than others.
+            # Messages beyond the rate stay unread: a client that sends too many waits, and costs no more than others.
             await asyncio.sleep(messages.delay())
             if message.type != WSMsgType.TEXT:
                 session.say({"type": "error", "message": "a binary message; expected text"})
@@ -217,7 +217,7 @@ class Server:
     # Commands
 
     def _at_once(self, session: Session, command: Command) -> bool:
-        """Does what needs no answer; returns whether the command is of that kind."""
+        """Handles a command that needs no answer; returns whether it is of that kind."""
         if command.type == "ack":
             session.confirm(command.fields["sequence"])
             self._wake.set()
@@ -232,7 +232,7 @@ class Server:
             session.say(_answer(command, True, result))
         except (TimeoutError, RuntimeError, ValueError, LookupError, OSError) as error:
             session.say(_answer(command, False, str(error) or "no answer in time"))
-        except Exception as error:  # the boundary: whoever asked is told
+        except Exception as error:  # the boundary: the page gets the reason
             self._log.error(f"Request {command.type} failed: {type(error).__name__}: {error}")
             session.say(_answer(command, False, f"the server failed: {type(error).__name__}; its log tells more"))
 

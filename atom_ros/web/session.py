@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One browser at the page: what waits to be sent to it, and how much it can take.
+"""One browser at the page: its waiting messages, and flow control.
 
 A picture is sent only while fewer than two are on their way, unconfirmed; of those that come meanwhile the newest
-waits and takes the place of the one before. So a slow client gets fewer pictures, and never an old one. Nobody waits
-for it: each session sends in a task of its own.
+waits and takes the place of the one before. So a slow client gets fewer pictures, and never an old one. It delays
+nobody: each session sends in a task of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATIENCE = 20.0  # s for one message to leave
 
 
 class Socket(Protocol):
-    """What a session needs of aiohttp's WebSocketResponse."""
+    """The part of aiohttp's WebSocketResponse that a session needs."""
 
     async def send_str(self, data: str) -> None:
         """Sends a text; returns when the network has room for more."""
@@ -57,8 +57,8 @@ class Session:
         self._delays: deque[float] = deque(maxlen=30)
         self._wake = asyncio.Event()
         self.is_watching = True
-        self._last = 0  # number of the last picture that was sent; 0: begin anew
-        self.skipped = 0  # pictures that this client has not had, since it could not take more
+        self._last = 0  # number of the last picture sent; 0 at the beginning
+        self.skipped = 0  # pictures that this client had to skip
         self.samples = 0  # number of the last sample of the history that was sent
 
     @property
@@ -72,13 +72,13 @@ class Session:
         return statistics.median(self._delays) if self._delays else None
 
     def offer(self, picture: Picture) -> None:
-        """Has a picture sent as soon as the client can take it, unless a newer one comes before."""
+        """Sends a picture as soon as the client can take it, unless a newer one comes first."""
         if self.is_watching:
             self._waiting = picture
             self._wake.set()
 
     def confirm(self, sequence: int) -> None:
-        """The page has shown the picture of this number, and with it all before."""
+        """Confirms the picture of this number and all before it."""
         while self._on_the_way and self._on_the_way[0].sequence <= sequence:
             picture = self._on_the_way.popleft()
             if picture.sequence == sequence:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page's side towards ROS: camera, Tracks, services and parameters of one tracker.
 
-Two threads meet here. The executor's thread has the node: it subscribes, and hands each message over. Everything else
-runs in the event loop's thread, that of the server; what is public is to be called there.
+Two threads meet here. The executor's thread runs the node: it subscribes, and hands each message over. Everything else
+runs in the server's event loop; call the public methods there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FIGURES = {  # keys of /diagnostics, and what the page calls them
 
 
 class TrackerLink:
-    """What the server asks and hears of a tracker."""
+    """The server's connection to a tracker."""
 
     def __init__(self, node: Node, executor: Executor, tracker: str = "tracker", camera: str = "") -> None:
         """Connects to a tracker, which need not be there yet; to be called while the event loop runs.
@@ -104,7 +104,7 @@ class TrackerLink:
         return self._parameters.rows
 
     def watch(self, on: bool) -> None:
-        """Whether anybody looks: nobody's images are not taken from the network."""
+        """Sets whether any page is visible; without one the node does not subscribe to images."""
         if on != self._watched:
             self._watched = on
             self._camera.take(on)
@@ -153,7 +153,7 @@ class TrackerLink:
         self._image_error = reason
 
     def state(self) -> Json:
-        """Everything that changes, for the page; a few hundred bytes."""
+        """The state for the page; a few hundred bytes."""
         now = time.monotonic()
         came, message, values = self._diagnosis
         figures = {name: values.get(key) for key, name in _FIGURES.items()} if now - came < _OLD else {}
@@ -253,7 +253,7 @@ class TrackerLink:
             self._poll_now.clear()
 
     async def _poll(self) -> None:
-        """Asks what is not published: targets that changed without an image, whether it pauses, and parameters."""
+        """Polls what the tracker does not publish: changes of the targets without an image, the pause, parameters."""
         try:
             answer = await self.ask(self._list, ListTargets.Request())
             if answer.success:
@@ -273,7 +273,7 @@ class TrackerLink:
         return node.create_client(service_type, f"{tracker}/{name}")
 
     def _hand_over(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """What the executor is to call: it has the event loop call `callback`."""
+        """A callback for the executor, which calls `callback` in the event loop."""
 
         def hand_over(*arguments: Any) -> None:
             self._loop.call_soon_threadsafe(callback, *arguments)

@@ -28,13 +28,13 @@ _FOLLOW = 9  # frames over which the camera's following is smoothed, on each sid
 
 @dataclass
 class Draft:
-    """What is decided of a scene so far.
+    """The parts of a scene decided so far.
 
     Attributes:
         background: of the world in a frame, see `Scene`.
         world: its size (width, height).
         paths: (N, 4) the target's box, world px.
-        rng: of all that is still to be decided.
+        rng: for all further decisions.
         look_alikes: draws a picture like the target's, see `Sprite`.
         pictures: of the target itself, if it is pasted into the background.
         which: (N,) the picture of each frame.

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short clips of 30 frames to check drift, and long ones in which the target leaves and returns.
 
-A clip is determined by the material and its seed. Long clips of odd seeds are put aside: nothing is chosen by them.
+A clip is determined by the material and its seed. Long clips of odd seeds are put aside for a final measurement; no
+setting is chosen by them.
 """
 
 from __future__ import annotations

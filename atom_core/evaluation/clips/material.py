@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What clips are made of: targets in still images, cut-out objects, sequences, backgrounds."""
+"""The material of clips: targets in still images, cut-out objects, sequences, backgrounds."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ClipFrames:
 
 
 def clip_seeds(count: int, put_aside: bool = False) -> list[int]:
-    """The seeds of clips: even ones, or the odd ones that are put aside for a last measurement."""
+    """The seeds of clips: even ones, or the odd ones that are put aside for a final measurement."""
     return [2 * index + put_aside for index in range(count)]
 
 
@@ -48,7 +48,7 @@ def make_clips(folders: Sequence[Path], kind: str, count: int, put_aside: bool =
         folders: of still images and, for long clips, sequences.
         kind: a key of CLIPS.
         count: how many.
-        put_aside: those that nothing may be chosen by.
+        put_aside: the clips for a final measurement, by which no setting may be chosen.
 
     Raises:
         ValueError: if the kind is unknown, or the folders hold nothing that clips can be made of.
