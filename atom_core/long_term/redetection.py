@@ -23,6 +23,7 @@ from atom_core.long_term.search import (
     is_same,
     is_surely_found,
     judge_search,
+    jump_margin,
     match_score,
     plan_search,
     reaches_thresholds,
@@ -99,7 +100,9 @@ class Redetection:
         if not is_lost:
             self.frames_uncompared, self.last_similarity = 0, similarity
         candidate = candidate._replace(similarity=similarity)
-        return candidate._replace(is_recognised=is_sure_score or is_recognised(candidate, self.baseline, config))
+        margin = 0.0 if is_same(region.expected, candidate.box) else jump_margin(candidate)
+        is_target = is_sure_score or is_recognised(candidate, self.baseline, config, margin)
+        return candidate._replace(is_recognised=is_target)
 
     def judge(self, place: Box, candidates: Sequence[Candidate], config: TrackerConfig) -> Decision:
         """While the target is lost, the search's outcome; else the one candidate."""
@@ -125,11 +128,14 @@ class Redetection:
     def _doubt(self, place: Box, candidate: Candidate, config: TrackerConfig) -> Decision:
         """The candidate at the target's place does not match the target."""
         is_like = candidate.similarity >= DOUBT_SIMILARITY and candidate.score >= DOUBT_SCORE
-        if not is_like or candidate.iou < DOUBT_IOU or not is_same(place, candidate.box):
+        has_jumped = not is_same(place, candidate.box)
+        if not is_like or candidate.iou < DOUBT_IOU or has_jumped:
             self.doubtful_frames = 0
             if config.redetection:
                 # As if one frame had passed: what takes its place now has to be recognised by the stricter measure.
-                self.search = Search(place, self.baseline, missed=2, hypothesis=Hypothesis(candidate.box))
+                # What jumped is another thing rather than the target, which is still where it was.
+                hypothesis = None if has_jumped else Hypothesis(candidate.box)
+                self.search = Search(place, self.baseline, missed=2, hypothesis=hypothesis)
             return Decision(TrackResult(place, candidate.score, 0.0, TrackState.LOST), 0)
         self.doubtful_frames += 1
         state = TrackState.UNCERTAIN
