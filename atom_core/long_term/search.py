@@ -39,8 +39,6 @@ SCALES = (1.0, 1.4, 1 / 1.4)  # of the target; the whole grid for one after the 
 _SHORT_LOSS = 1  # frames after the loss in which the last place needs no proof
 _RECENT_LOSS = 30  # frames after the loss in which a target at the last place is re-detected once it is recognised
 _RECENT_MARGIN = 0.1  # required beyond TrackerConfig.recognition then
-_JUMP_MARGIN = 0.2  # required of what is not where the target was a frame before: another thing more often than not
-_UNCERTAIN_JUMP_MARGIN = 0.35  # the same where there is a second peak, which may be the target
 _SCORE_WEIGHT = 0.6  # of the score beside the similarity in `match_score`
 _SURE_SCORE = 0.7  # from which a candidate in the target's place is the target, whatever it looks like
 _RECENT_MATCH = 0.65  # match score required then in any case
@@ -49,6 +47,8 @@ _FOLLOWED_FRAMES = 10  # in a row, after which such a candidate is the target if
 _FOLLOWED_MEAN_SCORE = 0.5  # its score,
 _FOLLOWED_MEAN_SIMILARITY = 0.66  # its similarity
 _FOLLOWED_MEAN_IOU = 0.75  # and its predicted IoU are as high as these
+_UNBROKEN_MEAN_IOU = 0.85  # the same for a candidate that was never out of sight: a target that changed its shape
+_UNBROKEN_MEAN_SIMILARITY = 0.4
 _SURE_FRAMES = 20  # in a row, after which such a candidate is the target if on average
 _SURE_MEAN_SCORE = 0.75  # its score alone is as high, and its predicted IoU as above: it may look quite different
 _CONVINCING_SHARE = 0.9  # of the match score before the loss, that convinces like the similarity that is set
@@ -67,6 +67,7 @@ class Hypothesis:
     score: float = 0.0  # means over them, or over about the last `_FOLLOWED_FRAMES`
     similarity: float = 0.0
     iou: float = 0.0
+    is_unbroken: bool = False  # it goes on from where the target was lost, and was seen in every frame since
 
     def seen(self, candidate: Candidate, is_convincing: bool) -> Hypothesis:
         """The same place after one more frame in which it was found."""
@@ -79,6 +80,7 @@ class Hypothesis:
             self.score + weight * (candidate.score - self.score),
             self.similarity + weight * (candidate.similarity - self.similarity),
             self.iou + weight * (candidate.iou - self.iou),
+            self.is_unbroken,
         )
 
     def is_target(self, config: TrackerConfig) -> bool:
@@ -87,6 +89,8 @@ class Hypothesis:
             return True
         if self.frames < _FOLLOWED_FRAMES or self.iou < _FOLLOWED_MEAN_IOU:
             return False
+        if self.is_unbroken and self.iou >= _UNBROKEN_MEAN_IOU and self.similarity >= _UNBROKEN_MEAN_SIMILARITY:
+            return True
         looks_like_it = self.score >= _FOLLOWED_MEAN_SCORE and self.similarity >= _FOLLOWED_MEAN_SIMILARITY
         return looks_like_it or (self.frames >= _SURE_FRAMES and self.score >= _SURE_MEAN_SCORE)
 
@@ -241,13 +245,12 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
     if search.is_short_loss and first.state.is_visible and first.is_recognised:
         return SearchOutcome(None, 0)
     is_found = first.state is TrackState.TRACKING
-    margin = _RECENT_MARGIN if is_same(search.place, first.box) else jump_margin(first)
     if (
         search.is_recent_loss
         and is_found
         and _is_near(search.place, first.box, config)
         and match_score(first) >= _RECENT_MATCH
-        and is_recognised(first, search.baseline, config, margin)
+        and is_recognised(first, search.baseline, config, _RECENT_MARGIN)
     ):
         return SearchOutcome(None, 0, was_away=True)
     best = _best_place(search, candidates, config)
@@ -315,11 +318,6 @@ def is_recognised(candidate: Candidate, baseline: float, config: TrackerConfig, 
     """
     required = (config.recognition + margin) * baseline
     return not candidate.state.is_visible or match_score(candidate) >= required
-
-
-def jump_margin(candidate: Candidate) -> float:
-    """What is required beyond the share of the baseline of a candidate away from the target's last place."""
-    return _UNCERTAIN_JUMP_MARGIN if candidate.state is TrackState.UNCERTAIN else _JUMP_MARGIN
 
 
 def match_score(candidate: Candidate) -> float:
