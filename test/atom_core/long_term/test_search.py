@@ -342,6 +342,18 @@ def test_what_matches_nearly_as_before_the_loss_convinces(score, convincing) -> 
     assert is_convincing(candidate, 1.4, CONFIG) is convincing
 
 
+@pytest.mark.parametrize(
+    ("is_unbroken", "similarity", "iou", "taken"),
+    [(True, 0.41, 0.86, True), (False, 0.41, 0.86, False), (True, 0.39, 0.86, False), (True, 0.41, 0.84, False)],
+)
+def test_what_was_never_out_of_sight_is_the_target_in_another_shape(is_unbroken, similarity, iou, taken) -> None:
+    search = Search(LAST, 1.4, 2, hypothesis=Hypothesis(LAST, is_unbroken=is_unbroken))
+    candidate = Candidate(LAST, 0.4, iou, NORMAL, similarity=similarity)
+    for _ in range(9):
+        search = judge_search(search, [candidate, nothing()], CONFIG).search
+    assert (judge_search(search, [candidate, nothing()], CONFIG).search is None) is taken
+
+
 @pytest.mark.parametrize(("dx", "frames"), [(39.0, 4), (41.0, 1)])
 def test_a_hypothesis_may_move_by_two_of_its_sides(dx, frames) -> None:
     search = Search(LAST, 2.0, 50, hypothesis=Hypothesis(ELSEWHERE, 0, 3, 0.6, 0.6, 0.8))
