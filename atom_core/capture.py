@@ -32,6 +32,8 @@ MODES = ("auto", "graph", "inductor", "off")
 _REPLAYS = 3  # Inductor records its graphs at the second run of a compiled function, and replays them from the third on
 _WARM_UPS = 3  # runs before a graph is recorded, in which libraries choose kernels and allocate their buffers
 
+# A recording waits for the whole device before it begins, which is an error while another thread records.
+_recording = threading.Lock()
 _constants: list[Callable[..., Any]] = []
 
 
@@ -224,7 +226,7 @@ def compile_by_inductor(function: Callable[..., Any], example: Callable[[], Sequ
 
 
 def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[Any]]) -> Replay:
-    """The kernels that a run of the function launches, recorded as one CUDA graph.
+    """The kernels that a run of the function launches, recorded as one CUDA graph; by one thread at a time.
 
     A replay copies its arguments' tensors to where the recorded run found its own, and returns the tensors that the
     recorded run returned, with new contents.
@@ -239,7 +241,7 @@ def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[An
     torch.cuda.current_stream(stream.device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     # Other threads of the process may use the GPU meanwhile.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+    with _recording, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = function(*arguments)
 
     def replay(*given: Any) -> Any:

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import shutil
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from atom_core import AtomTracker, MultiTracker, TrackerConfig, TrackState
 from atom_core.benchmark.scene import DrawnScene
 from atom_core.candidate import SearchRegion
-from atom_core.capture import Captured, Execution
+from atom_core.capture import Captured, Execution, record_graph
 from atom_core.classifier.target_model import Classifier, SampleMemory, TargetModel, improve_filter
 from atom_core.crop import gather
 from atom_core.model import Model
@@ -440,3 +441,32 @@ def test_a_graph_that_cannot_be_recorded_is_told(graphs, monkeypatch) -> None:
     assert model.execution.state.startswith("eager: capturing failed with TypeError")
     with torch.no_grad():
         assert_same(model, *frame(1, BOXES[0]))
+
+
+def test_one_thread_at_a_time_records(graphs, monkeypatch) -> None:
+    """A second recording begins when the first is over: CUDA refuses two at once."""
+    recording, most = [], []
+    record = torch.cuda.graph
+
+    @contextlib.contextmanager
+    def slow(made, stream, capture_error_mode):
+        recording.append(made)
+        most.append(len(recording))
+        time.sleep(0.05)
+        with record(made, stream=stream, capture_error_mode=capture_error_mode):
+            yield
+        recording.remove(made)
+
+    monkeypatch.setattr(torch.cuda, "graph", slow)
+
+    def double(tensor: torch.Tensor) -> torch.Tensor:
+        return 2 * tensor
+
+    threads = [
+        threading.Thread(target=record_graph, args=(double, lambda: (torch.ones(3),)), name=str(i)) for i in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]

@@ -7,7 +7,7 @@ The drawn video has a loss, a look-alike and a return in it: 200 frames on a GPU
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_another_thread_may_track(device, config, images, record_property) -> No
     tracker = make(device, config)
     tracker.warm_up()
     results: list[TrackResult] = []
-    in_thread(lambda: results.extend(follow(tracker, few(images))))
+    in_threads([lambda: results.extend(follow(tracker, few(images)))])
     assert tracker.execution == expected_capture(device)
     assert_agree(results, expected, "float32", record_property)
 
@@ -156,17 +156,13 @@ def test_another_stream_may_be_current(device, config, images, capture, record_p
 
 
 def test_two_trackers_in_two_threads(device, config, images, record_property) -> None:
+    """Each captures at its first target, at the same time."""
     expected = follow(make(device, config), few(images))
-    results: list[list[TrackResult]] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(follow(make(device, config), few(images)))) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 2
-    for one in results:
+    trackers = [make(device, config) for _ in range(2)]
+    results: list[list[TrackResult]] = [[], []]
+    in_threads([lambda i=i: results[i].extend(follow(trackers[i], few(images))) for i in range(2)])
+    for tracker, one in zip(trackers, results, strict=True):
+        assert tracker.execution == expected_capture(device)
         assert_agree(one, expected, "float32", record_property)
 
 
@@ -226,18 +222,20 @@ def computing(device: torch.device) -> Iterator[list[float]]:
         thread.join()
 
 
-def in_thread(action: Callable[[], object]) -> None:
-    """Runs it in another thread; what it raises is raised here."""
+def in_threads(actions: Sequence[Callable[[], object]]) -> None:
+    """Runs each in a thread of its own; what the first one raises is raised here."""
     errors: list[BaseException] = []
 
-    def run() -> None:
+    def run(action: Callable[[], object]) -> None:
         try:
             action()
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
+    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     if errors:
         raise errors[0]

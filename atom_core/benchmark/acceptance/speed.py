@@ -54,8 +54,10 @@ def _time_mode(sheet: Sheet, settings: Settings, mode: Mode, device: torch.devic
     initialize = video.initialize(3, meter)
     whole = [reading for _, reading in video.follow(frames, meter)]
     plain, update = (observe(video, kind, frames, meter).readings for kind in KINDS[:2])
-    seen = _median_profile(observe(video, KINDS[0], _PROFILED, partial(profiled, device=device)).readings)
     held = memory(device)
+    seen = None
+    with sheet.attempt(f"{mode.name}, profiler"):  # which drivers may forbid, and the times are there without it
+        seen = _median_profile(observe(video, KINDS[0], _PROFILED, partial(profiled, device=device)).readings)
     figures = {
         "load_s": loaded - started,
         "warm_up_s": warmed - loaded,
@@ -77,7 +79,7 @@ def _time_mode(sheet: Sheet, settings: Settings, mode: Mode, device: torch.devic
 
 def _judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Profile | None) -> None:
     """Bounds on an H100 or H200, figures on any other."""
-    rate, host = 1e3 / video_ms, seen.host_ms if seen else float("inf")
+    rate = 1e3 / video_ms
     counts = bool(_H100.search(gpu))
 
     def add(name: str, is_right: bool, text: str) -> None:
@@ -85,7 +87,9 @@ def _judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Pr
         sheet.add(f"{mode.name}, {name}", status, f"{text} on {gpu}")
 
     add("rate", rate >= TARGET, f"{rate:.0f} images a second; at least {TARGET:.0f} are wanted of an H100")
-    add("host", host <= HOST_TARGET, f"{host:.2f} ms of the host in a frame; at most {HOST_TARGET:.0f} is wanted")
+    if seen:
+        text = f"{seen.host_ms:.2f} ms of the host in a frame; at most {HOST_TARGET:.0f} is wanted"
+        add("host", seen.host_ms <= HOST_TARGET, text)
 
 
 class Clocks(NamedTuple):

@@ -93,17 +93,18 @@ def track_modes(
             sheet.add(mode.name, Status.SKIPPED, reason)
             continue
         with sheet.attempt(mode.name):
-            tracker = mode.build(settings)
-            runs = [_run(tracker, mode, sequence) for sequence in sequences]
+            tracker = _warm(mode, settings)
+            runs = [run_sequence(mode.name, tracker, sequence) for sequence in sequences]
             _judge(sheet, mode, agree(runs, expected, sequences))
 
 
-def _run(tracker: AtomTracker, mode: Mode, sequence: Sequence) -> Run:
-    """One sequence; raises RuntimeError if what is to be captured is not."""
+def _warm(mode: Mode, settings: Settings) -> AtomTracker:
+    """A tracker that is ready; raises RuntimeError if what is to be captured is not."""
+    tracker = mode.build(settings)
     tracker.warm_up()
     if mode.capture != "off" and tracker.execution != "captured":
         raise RuntimeError(f"not captured: {tracker.execution}")
-    return run_sequence(mode.name, tracker, sequence)
+    return tracker
 
 
 def agree(runs: Listed[Run], expected: Listed[Run], sequences: Listed[Sequence]) -> Agreement:

@@ -32,6 +32,14 @@ def test_the_targets_are_those_of_an_h100(tmp_path, gpu, video_ms, host_ms, stat
     assert [line.name for line in sheet.lines()] == ["float32 captured, rate", "float32 captured, host"]
 
 
+def test_without_a_profile_the_rate_is_judged(tmp_path) -> None:
+    sheet = Sheet("speed", tmp_path / "lines")
+    speed._judge_targets(sheet, Mode("float16", "graph"), H100, 5.0, None)
+    (line,) = sheet.lines()
+    assert (line.name, line.status) == ("float16 captured, rate", Status.PASSED)
+    assert line.text.startswith("200 images a second; at least 150")
+
+
 def test_both_clocks_tell_the_same_on_the_cpu() -> None:
     result, clocks = speed.clocked(lambda: time.sleep(0.05), torch.device("cpu"))
     assert result is None and 0.05 <= clocks.device <= clocks.wall
