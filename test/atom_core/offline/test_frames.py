@@ -104,6 +104,8 @@ def test_16_bit_video_keeps_its_range(tmp_path: Path) -> None:
     path = tmp_path / "thermal.mkv"
     options = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), 10, (64, 48), options)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV cannot write video of 16 bits")
     ramp = np.tile(np.arange(30000, 30064, dtype=np.uint16), (48, 1))
     writer.write(ramp)
     writer.release()
