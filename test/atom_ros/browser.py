@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ class Browser:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
+        os.environ.setdefault("SE_AVOID_STATS", "true")  # nothing that tests start reports anywhere
         options = webdriver.ChromeOptions()
         options.binary_location = _PROGRAMS["chromium"]
         for argument in (
