@@ -23,6 +23,7 @@ from atom_core.long_term.search import (
     is_same,
     is_surely_found,
     judge_search,
+    jump_margin,
     match_score,
     plan_search,
     reaches_thresholds,
@@ -38,8 +39,6 @@ DOUBT_SCORE = 0.3  # from which a candidate that does not look like the target i
 DOUBT_SIMILARITY = 0.3  # likewise
 DOUBT_IOU = 0.8  # likewise, predicted: another thing has seldom such clear borders where the target was
 DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
-# Required beyond `recognition` of one of two peaks that is not where the target was: the other one may be the target.
-JUMP_MARGIN = 0.35
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
 
 
@@ -101,7 +100,7 @@ class Redetection:
         if not is_lost:
             self.frames_uncompared, self.last_similarity = 0, similarity
         candidate = candidate._replace(similarity=similarity)
-        margin = JUMP_MARGIN if _is_uncertain_jump(region.expected, candidate) else 0.0
+        margin = jump_margin(region.expected, candidate)
         is_target = is_sure_score or is_recognised(candidate, self.baseline, config, margin)
         return candidate._replace(is_recognised=is_target)
 
@@ -133,9 +132,11 @@ class Redetection:
             self.doubtful_frames = 0
             if config.redetection:
                 # As if one frame had passed: what takes its place now has to be recognised by the stricter measure.
-                other = _is_uncertain_jump(place, candidate)  # the target is rather where it was
-                hypothesis = None if other else Hypothesis(candidate.box, is_unbroken=True)
-                self.search = Search(place, self.baseline, missed=2, hypothesis=hypothesis)
+                has_jumped = jump_margin(place, candidate) > 0
+                hypothesis: Hypothesis | None = Hypothesis(candidate.box, is_unbroken=not has_jumped)
+                if has_jumped and candidate.state is TrackState.UNCERTAIN:
+                    hypothesis = None  # of two peaks the target is rather the one where it was
+                self.search = Search(place, self.baseline, missed=2, hypothesis=hypothesis, has_jumped=has_jumped)
             return Decision(TrackResult(place, candidate.score, 0.0, TrackState.LOST), 0)
         self.doubtful_frames += 1
         state = TrackState.UNCERTAIN
@@ -162,11 +163,6 @@ class Redetection:
     def rescale(self, old_size: Size, new_size: Size) -> None:
         """Carries the search over to images of another size."""
         self.search = self.search and rescale(self.search, old_size, new_size)
-
-
-def _is_uncertain_jump(place: Box, candidate: Candidate) -> bool:
-    """Whether a candidate is away from the target's place while there is a second peak."""
-    return candidate.state is TrackState.UNCERTAIN and not is_same(place, candidate.box)
 
 
 def is_sure(result: TrackResult, config: TrackerConfig) -> bool:

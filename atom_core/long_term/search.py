@@ -39,6 +39,9 @@ SCALES = (1.0, 1.4, 1 / 1.4)  # of the target; the whole grid for one after the 
 _SHORT_LOSS = 1  # frames after the loss in which the last place needs no proof
 _RECENT_LOSS = 30  # frames after the loss in which a target at the last place is re-detected once it is recognised
 _RECENT_MARGIN = 0.1  # required beyond TrackerConfig.recognition then
+# Required beyond `TrackerConfig.recognition` of what is not where the target was: another thing more often than not.
+_JUMP_MARGIN = 0.2
+_UNCERTAIN_JUMP_MARGIN = 0.35  # the same where there is a second peak, which may be the target
 _SCORE_WEIGHT = 0.6  # of the score beside the similarity in `match_score`
 _SURE_SCORE = 0.7  # from which a candidate in the target's place is the target, whatever it looks like
 _RECENT_MATCH = 0.65  # match score required then in any case
@@ -104,6 +107,7 @@ class Search:
     missed: int = 1  # frames in a row without the target
     tiles: int = 0  # searched since the loss
     hypothesis: Hypothesis | None = None
+    has_jumped: bool = False  # it was lost since what was found was not where it had been, and another thing probably
 
     @property
     def is_short_loss(self) -> bool:
@@ -245,12 +249,13 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
     if search.is_short_loss and first.state.is_visible and first.is_recognised:
         return SearchOutcome(None, 0)
     is_found = first.state is TrackState.TRACKING
+    margin = max(_RECENT_MARGIN, jump_margin(search.place, first, 1 if search.has_jumped else search.missed))
     if (
         search.is_recent_loss
         and is_found
         and _is_near(search.place, first.box, config)
         and match_score(first) >= _RECENT_MATCH
-        and is_recognised(first, search.baseline, config, _RECENT_MARGIN)
+        and is_recognised(first, search.baseline, config, margin)
     ):
         return SearchOutcome(None, 0, was_away=True)
     best = _best_place(search, candidates, config)
@@ -318,6 +323,13 @@ def is_recognised(candidate: Candidate, baseline: float, config: TrackerConfig, 
     """
     required = (config.recognition + margin) * baseline
     return not candidate.state.is_visible or match_score(candidate) >= required
+
+
+def jump_margin(place: Box, candidate: Candidate, frames: int = 1) -> float:
+    """What is required beyond the share of the baseline; 0 where the target may be so many frames later."""
+    if is_same(place, candidate.box, frames * _SAME_PLACE):
+        return 0.0
+    return _UNCERTAIN_JUMP_MARGIN if candidate.state is TrackState.UNCERTAIN else _JUMP_MARGIN
 
 
 def match_score(candidate: Candidate) -> float:
