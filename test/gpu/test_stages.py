@@ -116,7 +116,7 @@ def test_modulation_and_boxes(device, config, street, precision, networks_on, re
     record_property("IoU", float((other_predicted - predicted).abs().max() / 2))
     assert share(vectors, expected) <= SHARES[precision]
     assert float((other - boxes).abs().max()) <= PIXELS[precision] * size / 288
-    assert float((other_predicted - predicted).abs().max() / 2) <= 0.5 * SHARES[precision] + 0.01
+    assert float((other_predicted - predicted).abs().max() / 2) <= 0.75 * SHARES[precision] + 0.01
     assert float((boxes - box - shifts).abs().max()) > 0.2 * size / 288  # the ascent moved them
 
 
