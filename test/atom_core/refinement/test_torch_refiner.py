@@ -80,7 +80,7 @@ def test_a_long_target_needs_the_whole_maps(scene, refine):
         torch.testing.assert_close(cut, wanted[0], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("length", [60.0, -60.0, 1e30, float("nan")])
+@pytest.mark.parametrize("length", [40.0, -40.0, 1e30, float("nan")])
 def test_boxes_that_run_away_do_so_as_with_the_whole_network(scene, length):
     """OpenVINO's window is left in the first step, or not to be had."""
     refine, (_, features, modulation) = make("openvino", scene[0]), scene
