@@ -37,8 +37,9 @@ test-fast: env  ## run the quick tests: no processes, no nodes, no training, no 
 oldest:  ## run a part of the tests with the oldest NumPy, OpenCV and PyTorch supported, in .venv-oldest
 	@$(or $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null),$(PYTHON)) tools/oldest.py $(ARGS)
 
-lint: env  ## check the style and the types
-	@$(OPEN) ruff check . && ruff format --check . && mypy
+lint: env  ## check the style, the types, and the documentation's links
+	@$(OPEN) ruff check . && ruff format --check . && mypy && \
+	  python -m pytest --quiet --no-header test/test_documentation.py
 
 gpu: env  ## check that the tracker works on a CUDA device as on the CPU, and how fast; writes accept_output/
 	@$(OPEN) python -m atom_core.benchmark.command accept --device cuda $(ARGS)

@@ -36,6 +36,7 @@ SLOW = {
         "atom_ros/test_tracker_node.py",
         "atom_ros/test_weights.py",
         "demo/test_processes.py",
+        "examples",
         "test_packaging.py",
     ),
     "node": (  # ROS nodes in the test's process, over DDS
@@ -66,6 +67,7 @@ SLOW = {
         "atom_core/test_multi_tracker.py",
         "atom_core/test_target.py",
         "atom_core/test_tracker.py",
+        "examples",
         "gpu/test_tracking.py",
     ),
 }

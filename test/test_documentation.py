@@ -81,12 +81,20 @@ def test_the_site_has_every_page_once():
     assert set(listed) - outside == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
-@pytest.mark.skipif(shutil.which("mkdocs") is None, reason="pip install -r requirements/docs.txt")
+@pytest.mark.skipif(
+    shutil.which("mkdocs") is None, reason="MkDocs is not installed: pip install -r requirements/docs.txt"
+)
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
     command = ["mkdocs", "build", "--quiet", "--strict", "--site-dir", tmp_path]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "first_steps" / "index.html").is_file()
+
+
+def test_make_lint_checks_the_links_and_the_site():
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    assert "test/test_documentation.py" in recipe, "this file"
 
 
 def test_workflow_runs_what_make_has():

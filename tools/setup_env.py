@@ -29,7 +29,7 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / "installed.json"  # written when every package is in place
 BUILT = ROOT / "install" / "built.sha256"  # written when the workspace is built
-REQUIREMENTS = [ROOT / "requirements" / name for name in ("core.txt", "ros.txt", "dev.txt")]
+REQUIREMENTS = [ROOT / "requirements" / name for name in ("core.txt", "ros.txt", "dev.txt", "docs.txt")]
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 NO_DEPS = ROOT / "requirements" / "no_deps.txt"
 
