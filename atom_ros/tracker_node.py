@@ -32,7 +32,7 @@ from atom_core.tracker import MultiTracker
 from atom_ros import parameters, run_tracker
 from atom_ros.answering import serve
 from atom_ros.bond import ManagerBond
-from atom_ros.frame_buffer import Arrival, FrameBuffer, to_nanoseconds
+from atom_ros.frame_buffer import FrameBuffer, to_nanoseconds
 from atom_ros.gpu import (
     GPU_ERRORS,
     describe,
@@ -42,7 +42,6 @@ from atom_ros.gpu import (
     process_megabytes,
     release_loaded,
 )
-from atom_ros.images import ImageMessage
 from atom_ros.input.image_input import ImageInput
 from atom_ros.input.target_inputs import TargetInputs
 from atom_ros.input.watch import COMPRESSED, IMAGE, Input, InputWatch
@@ -189,7 +188,14 @@ class TrackerNode(ManagedNode):
         # Requests for images that do not come are answered also while none comes, and goals end.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._check_times, clock=clock)
-        self._images = ImageInput(self, self._image_topic(), settings, self._on_image, self._statistics.count_lost)
+        self._images = ImageInput(
+            self,
+            self._image_topic(),
+            settings,
+            self._worker.put_image,
+            on_new=self._inputs.image_arrived,
+            on_lost=self._statistics.count_lost,
+        )
         self._bond = ManagerBond(self)
         self._watch = self._watch_inputs(self._images, outputs)
         self.get_logger().info(f"Active on {self._image_topic()}; waiting for a target")
@@ -331,19 +337,6 @@ class TrackerNode(ManagedNode):
             qos=lambda: images.qos,
         )
         return InputWatch(self, [image, *outputs.spatial.inputs()])
-
-    def _on_image(self, message: ImageMessage) -> None:
-        if self._worker is None or self._buffer is None or self._inputs is None:
-            return
-        arrival, frame = self._buffer.add(message)
-        self._statistics.count_received(arrival)
-        if arrival is Arrival.RESTART:
-            self.get_logger().info(
-                "The images' stamps jumped back: older images forgotten", throttle_duration_sec=_LOG_INTERVAL
-            )
-        if frame is not None:
-            self._worker.put_frame(frame)
-            self._inputs.image_arrived()
 
     def _check_times(self) -> None:
         if self._worker is not None:

@@ -30,9 +30,9 @@ from atom_core.boxes import Box
 from atom_core.data.images import PixelRange
 from atom_core.result import TrackState
 from atom_core.tracker import MultiTracker, check_box
-from atom_ros.frame_buffer import NANOSECONDS, Frame, FrameBuffer, NotArrivedError
+from atom_ros.frame_buffer import NANOSECONDS, Arrival, Frame, FrameBuffer, NotArrivedError
 from atom_ros.gpu import GPU_ERRORS, describe
-from atom_ros.images import check, to_rgb
+from atom_ros.images import ImageMessage, check, to_rgb
 from atom_ros.mailbox import Mailbox
 from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.parameters import Settings
@@ -97,8 +97,8 @@ class Worker:
 
         Args:
             tracker: nobody else may use it until `stop` has returned.
-            buffer: holds every frame that is put here, and older ones.
-            statistics: counts every frame.
+            buffer: of the recent images.
+            statistics: counts every image.
             settings: the node's parameters.
             logger: of the node.
             publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE
@@ -111,6 +111,7 @@ class Worker:
         """
         self._tracker: MultiTracker | None = tracker  # None after the GPU has failed, until the worker is stopped
         tracker.config = settings.tracker  # it may have been changed since the tracker was loaded
+        self._learned_ids = set(tracker.target_ids)  # the tracker's targets
         self._buffer = buffer
         self._statistics = statistics
         self._settings = settings
@@ -133,10 +134,19 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._thread.start()
 
-    def put_frame(self, frame: Frame) -> None:
-        """Offers the newest frame."""
+    def put_image(self, message: ImageMessage) -> bool:
+        """Offers the newest image; returns whether it is a new one, see `frame_buffer`."""
+        arrival, frame = self._buffer.add(message)
+        self._statistics.count_received(arrival)
+        if arrival is Arrival.RESTART:
+            self._logger.info(
+                "The images' stamps jumped back: older images forgotten", throttle_duration_sec=_LOG_INTERVAL
+            )
+        if frame is None:
+            return False
         self._mailbox.put_frame(frame)
         self.expire(frame.stamp)
+        return True
 
     def expire(self, newest_stamp: int = 0) -> None:
         """Continues requests whose images have arrived, or have not come in time; call it from time to time.
@@ -364,7 +374,7 @@ class Worker:
         image = self._decode(frame)
         start = time.perf_counter()
         # Those that the tracker has: a move to the CPU may cost one.
-        results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in t.target_ids]))
+        results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in self._learned_ids]))
         elapsed = _milliseconds_since(start) + self._waited_for_learning(frame)
         for number, result in results.items():
             target = targets[number]
@@ -447,6 +457,7 @@ class Worker:
         image = self._decode(order.frame)
         start = time.perf_counter()
         self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
+        self._learned_ids.add(target_id)
         report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
         self._targets.learned(order, target_id, report, self._settings.max_targets)
         if order.class_id:
@@ -477,6 +488,7 @@ class Worker:
         if self._tracker is not None:
             self._tracker.clear()
         self._tracker = None  # the memory of its networks is needed
+        self._learned_ids.clear()
         tracker = self._leave_gpu(reason)
         if tracker is None:
             self._targets.clear()
@@ -486,6 +498,7 @@ class Worker:
             frame, box = target.sure
             try:
                 tracker.add(self._decode(frame), box, target_id)
+                self._learned_ids.add(target_id)
             except Exception as error:  # the boundary: the other targets go on
                 self._targets.remove(target_id)
                 self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
@@ -494,8 +507,9 @@ class Worker:
         """Makes the tracker forget the targets that are not listed any more."""
         if self._tracker is None:
             return
-        for target_id in set(self._tracker.target_ids).difference(self._targets.ids):
+        for target_id in self._learned_ids.difference(self._targets.ids):
             self._tracker.remove(target_id)
+            self._learned_ids.remove(target_id)
 
     def _configure(self, settings: Settings) -> None:
         if self._tracker is not None:

@@ -45,7 +45,8 @@ class ImageInput:
         node: Node,
         topic: str,
         settings: Settings,
-        on_image: Callable[[ImageMessage], None],
+        on_image: Callable[[ImageMessage], bool],
+        on_new: Callable[[], None],
         on_lost: Callable[[int], None],
     ) -> None:
         """Subscribes.
@@ -54,13 +55,15 @@ class ImageInput:
             node: whose subscription it is.
             topic: full name.
             settings: the node's parameters.
-            on_image: called with each image.
+            on_image: called with each image; returns whether it is a new one, neither a duplicate nor out of order.
+            on_new: called after each new image.
             on_lost: called with the number of images lost on the way, where the middleware tells.
         """
         self._node = node
         self._topic = topic
         self._settings = settings
         self._on_image = on_image
+        self._on_new = on_new
         self._on_lost = on_lost
         self._type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription: Subscription | None = None
@@ -139,7 +142,8 @@ class ImageInput:
                 if stamp and stamp == self._newest_stamp:
                     return  # both subscriptions had it
             self._newest_stamp = stamp
-        self._on_image(message)
+        if self._on_image(message):
+            self._on_new()
 
     def _on_message_lost(self, status: Any) -> None:
         self._on_lost(status.total_count_change)

@@ -25,6 +25,13 @@ from atom_ros.report import Report, Status
 from atom_ros.worker import Worker
 
 
+def image_of(number: int, encoding: str = "mono8") -> Image:
+    """The image of this number: its first pixel's value, and its stamp in seconds."""
+    message = Image(height=2, width=2, step=2, encoding=encoding, data=array.array("B", [number] * 4))
+    message.header.stamp.sec = number
+    return message
+
+
 class Rig:
     """A worker and what goes in and comes out."""
 
@@ -58,11 +65,7 @@ class Rig:
     def put(self, encoding: str = "mono8") -> int:
         """Sends the next image; its stamp is its number in seconds."""
         self.count += 1
-        message = Image(height=2, width=2, step=2, encoding=encoding, data=array.array("B", [self.count] * 4))
-        message.header.stamp.sec = self.count
-        arrival, frame = self.buffer.add(message)
-        self.statistics.count_received(arrival)
-        self.worker.put_frame(frame)
+        self.worker.put_image(image_of(self.count, encoding))
         return self.count
 
     def show(self, count: int = 1) -> None:
@@ -108,6 +111,13 @@ def test_idle_reports_have_no_box_and_cost_no_decoding(rig: Rig) -> None:
     assert rig.reports[0].box is None and rig.reports[0].target_id == 0
     assert rig.images == [None, None]
     assert rig.tracker.tracked == []
+
+
+def test_an_image_is_new_unless_it_is_a_duplicate_or_out_of_order(rig: Rig) -> None:
+    assert [rig.worker.put_image(image_of(number)) for number in (5, 5, 4, 6)] == [True, False, False, True]
+    assert rig.worker.put_image(image_of(4)), "two seconds back: the camera was restarted"
+    counts = rig.statistics.snapshot()
+    assert (counts.received, counts.duplicates, counts.out_of_order) == (5, 1, 1)
 
 
 def test_what_a_frame_leaves_to_learn_is_learned_when_its_report_is_out(rig: Rig) -> None:

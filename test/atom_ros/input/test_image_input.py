@@ -38,13 +38,14 @@ class Rig:
         for node in (self.node, self.cameras):
             self.executor.add_node(node)
         self.stamps: list[int] = []
+        self.new: list[int] = []  # stamps of the images that were new
         self.lost = 0
 
     def input(self, reliability: str, depth: int = 1) -> ImageInput:
         values = {spec.name: spec.default for spec in TABLE}
         values |= {"qos.reliability": reliability, "qos.depth": depth}
         settings = Settings.from_values(values)
-        return ImageInput(self.node, TOPIC, settings, lambda m: self.stamps.append(m.header.stamp.sec), self._on_lost)
+        return ImageInput(self.node, TOPIC, settings, self._on_image, self._on_new, self._on_lost)
 
     def camera(self, reliability: ReliabilityPolicy) -> Publisher:
         return self.cameras.create_publisher(Image, TOPIC, QoSProfile(depth=10, reliability=reliability))
@@ -60,6 +61,13 @@ class Rig:
             return bool(condition())
 
         wait_until(is_true, what)
+
+    def _on_image(self, message: Image) -> bool:
+        self.stamps.append(message.header.stamp.sec)
+        return self.stamps.count(message.header.stamp.sec) == 1
+
+    def _on_new(self) -> None:
+        self.new.append(self.stamps[-1])
 
     def _on_lost(self, count: int) -> None:
         self.lost += count
@@ -114,6 +122,16 @@ def test_an_image_that_both_subscriptions_bring_counts_once(rig: Rig) -> None:
     _deliver(rig, camera, 1)
     _deliver(rig, camera, 2)
     assert rig.stamps == [1, 2]
+
+
+def test_only_new_images_count_as_new(rig: Rig) -> None:
+    camera = rig.camera(RELIABLE)
+    rig.input("reliable")
+    rig.until(camera.get_subscription_count, "the subscription")
+    for count, stamp in enumerate((1, 1, 2), 1):
+        rig.send(camera, stamp)
+        rig.until(lambda count=count: len(rig.stamps) == count, f"image {count}")
+    assert rig.stamps == [1, 1, 2] and rig.new == [1, 2]
 
 
 def test_what_the_parameter_says_is_kept(rig: Rig) -> None:
