@@ -82,6 +82,12 @@ class TrackerConfig:
     update_interval: int = _setting(
         10, "Images between two updates of the target's model.", (1, 1_000_000), parameter=LIVE
     )
+    update_spread: int = _setting(
+        6,
+        "Images over which an update is spread, so that none takes much longer (on the CPU); 1: at once.",
+        (1, 100),
+        parameter=LIVE,
+    )
     update_cg_iterations: int = _setting(5, "Conjugate-gradient iterations of an update.", (0, 100))
     hard_negative_cg_iterations: int = _setting(
         5, "Conjugate-gradient iterations of an update after a hard negative.", (0, 100)

@@ -29,7 +29,7 @@ def follow(image: Tensor, targets: Sequence[Target], model: Model, config: Track
 
     The filters' updates are left for the time after the result, see `finish_updates`.
     """
-    finish_updates(targets, model)
+    finish_updates(targets, model, config)
     regions = plan(targets, (image.shape[1], image.shape[0]), config)
     queries = [make_query(t, region) for t, own in zip(targets, regions, strict=True) for region in own]
     observation = observe(image, queries, model)
@@ -86,6 +86,7 @@ def learn(target: Target, decision: Decision, region: SearchRegion, sample: Tens
     """
     result = decision.result
     target.frame += 1
+    target.has_pending_share = True
     if result.state is TrackState.SEARCHING:
         return
     if result.state.is_visible:  # a foreign image, perhaps a small one, must not move the place
@@ -101,13 +102,31 @@ def learn(target: Target, decision: Decision, region: SearchRegion, sample: Tens
         target.pending_update, target.has_new_samples = config.update_cg_iterations, False
 
 
-def finish_updates(targets: Sequence[Target], model: Model) -> None:
-    """Runs the filters' updates that the last frame left pending."""
+def finish_updates(targets: Sequence[Target], model: Model, config: TrackerConfig) -> None:
+    """Does the last frame's share of the filters' updates.
+
+    An update is spread over `config.update_spread` frames, but at most over those until the next one. Captured, it is
+    one launch, and done at once.
+    """
+    frames = min(config.update_spread, config.update_interval)
     with torch.no_grad():
         for target in targets:
-            if target.pending_update:
-                target.classifier.update(target.pending_update, model.improve)
-                target.pending_update = 0
+            if target.has_pending_share:
+                _do_share(target, 1 if model.execution.can_replay else frames, model)
+                target.has_pending_share = False
+
+
+def _do_share(target: Target, frames: int, model: Model) -> None:
+    """A frame's share of the target's update; a pending one begins when the one before is done."""
+    classifier, iterations = target.classifier, target.pending_update
+    if classifier.is_updating:
+        classifier.advance_update()
+        return
+    target.pending_update = 0
+    if iterations and frames == 1:
+        classifier.update(iterations, model.improve)
+    elif iterations:
+        classifier.begin_update(iterations, frames)
 
 
 def capture(image: Tensor, target: Target, model: Model, config: TrackerConfig) -> None:

@@ -40,7 +40,8 @@ class Target:
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     has_new_samples: bool = False  # the memory holds samples that the filter has not seen
-    pending_update: int = 0  # iterations of an update that the last frame left to be done
+    pending_update: int = 0  # iterations of an update that has yet to begin
+    has_pending_share: bool = False  # the last frame's share of an update is yet to be done
 
     def next_jitter(self) -> np.ndarray:
         """Random numbers drawn once for many frames."""

@@ -175,11 +175,11 @@ class MultiTracker:
         return dict(zip(chosen, results, strict=True))
 
     def finish_frame(self) -> None:
-        """Runs the filters' updates that the last frame left pending; they take longer than the frame.
+        """Does what the last frame has left to be learned: its share of the filters' updates.
 
         Call this after publishing the results; otherwise the next `track` does it.
         """
-        finish_updates(list(self._targets.values()), self._model)
+        finish_updates(list(self._targets.values()), self._model, self.config)
 
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first frame is not slower. Targets are kept.
@@ -337,7 +337,7 @@ class AtomTracker:
         return self._tracker.track(image)[target_id]
 
     def finish_frame(self) -> None:
-        """Runs the filter's update that the last frame left pending, see `MultiTracker.finish_frame`."""
+        """Does what the last frame has left to be learned, see `MultiTracker.finish_frame`."""
         self._tracker.finish_frame()
 
     def warm_up(self) -> None:

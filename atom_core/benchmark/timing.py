@@ -52,6 +52,8 @@ STAGES = (
     Stage("memory", SampleMemory, "insert"),
     Stage("learning", TargetModel, "learn_first_frame"),
     Stage("learning", TargetModel, "update"),
+    Stage("learning", TargetModel, "begin_update"),
+    Stage("learning", TargetModel, "advance_update"),
 )
 
 

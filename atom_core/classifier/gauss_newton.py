@@ -104,36 +104,61 @@ def conjugate_gradient(
 ) -> Tensor:
     """Solve A x = b from x = 0 by preconditioned conjugate gradient, A symmetric and positive semi-definite.
 
-    Written for few device operations: the direction is kept divided by rho = <r, z>, so that a step's length and the
-    next direction need no factor of their own. With A and M fixed, the formulas of Fletcher-Reeves and of
-    Polak-Ribiere for the next direction are equal, and so is this one.
-
-    Once the residual has fallen to rounding error (at once if b = 0), further iterations change nothing.
-
     Args:
         apply_a: x -> A x.
         b: right-hand side (n,), in the range of A.
         iterations: number of iterations; always all of them, since stopping early would need a host read.
         preconditioner: the diagonal of M (n,), by which the residual is divided; None for M = I.
     """
-    x, r = torch.zeros_like(b), b
-    z = r if preconditioner is None else r / preconditioner
-    rho = torch.dot(r, z)
-    rounding_error, never = rho * torch.finfo(rho.dtype).eps ** 2, torch.full_like(rho, math.inf)
-    going_on = rho > rounding_error
-    p = z / torch.where(going_on, rho, never)
+    state = CGState.start(b, preconditioner)
     for iteration in range(iterations):
+        state = state.iterate(apply_a, preconditioner, is_last=iteration == iterations - 1)
+    return state.x
+
+
+class CGState(NamedTuple):
+    """Conjugate gradient between two iterations; x is the best solution so far. All are (n,) or ().
+
+    Written for few device operations: the direction is kept divided by rho = <r, z>, so that a step's length and the
+    next direction need no factor of their own. With A and M fixed, the formulas of Fletcher-Reeves and of
+    Polak-Ribiere for the next direction are equal, and so is this one.
+
+    Once the residual has fallen to rounding error (at once if b = 0), further iterations change nothing.
+    """
+
+    x: Tensor
+    residual: Tensor
+    direction: Tensor
+    going_on: Tensor  # bool, whether the residual is above rounding error
+    rounding_error: Tensor
+    never: Tensor  # infinity, by which what must not change is divided
+
+    @classmethod
+    def start(cls, b: Tensor, preconditioner: Tensor | None = None) -> CGState:
+        """Before the first iteration; see `conjugate_gradient` for the arguments."""
+        z = b if preconditioner is None else b / preconditioner
+        rho = torch.dot(b, z)
+        rounding_error, never = rho * torch.finfo(rho.dtype).eps ** 2, torch.full_like(rho, math.inf)
+        going_on = rho > rounding_error
+        direction = z / torch.where(going_on, rho, never)
+        return cls(torch.zeros_like(b), b, direction, going_on, rounding_error, never)
+
+    def iterate(
+        self, apply_a: Callable[[Tensor], Tensor], preconditioner: Tensor | None = None, is_last: bool = False
+    ) -> CGState:
+        """After one more iteration, with the same A and M as before; after the last one, only x is of use."""
+        x, r, p, going_on, rounding_error, never = self
         ap = apply_a(p)
         pap = torch.where(going_on, torch.dot(p, ap), never)
         x = torch.addcdiv(x, p, pap)
-        if iteration == iterations - 1:
-            break  # the next direction is not needed
+        if is_last:  # the next direction is not needed
+            return self._replace(x=x)
         r = torch.addcdiv(r, ap, pap, value=-1)
         z = r if preconditioner is None else r / preconditioner
         rho = torch.dot(r, z)
         going_on = rho > rounding_error
         p = torch.addcdiv(p, z, torch.where(going_on, rho, never))
-    return x
+        return CGState(x, r, p, going_on, rounding_error, never)
 
 
 def _differentiate(residuals: Callable[[Tensor], Params], w: Tensor) -> NormalEquations:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from atom_core import boxes
 from atom_core.classifier.correlation import Correlation, apply_filter, filter_to_taps, taps_to_filter
-from atom_core.classifier.gauss_newton import NormalEquations, minimize
+from atom_core.classifier.gauss_newton import CGState, NormalEquations, minimize
 from atom_core.config import TrackerConfig
 
 
@@ -113,7 +114,7 @@ class SampleMemory:
             slot = self.stored
             self.stored += 1
         else:
-            slot = n + int(weights[n:].argmin())
+            slot = n + int(self._least(1)[0])
         self.samples[slot] = sample[0]
         self.labels[slot] = label[0]
         weights[slot] = 0.0
@@ -123,13 +124,25 @@ class SampleMemory:
         weights[:n] = first / n
         _scale_to(weights[n:], 1.0 - first)
 
-    def upload(self, dtype: torch.dtype, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def _least(self, count: int) -> np.ndarray:
+        """Numbers, beyond the first frame's samples, of the `count` samples that are overwritten next."""
+        return self.weights[self.first_frame_samples : self.stored].argsort(kind="stable")[:count]
+
+    def upload(self, dtype: torch.dtype, whole: bool = False, insertions: int = 0) -> tuple[Tensor, Tensor]:
         """The stored samples (n, D, H, H), and the label and weight of each (n, 2 * H + 1) in a type.
 
-        Both are on the samples' device; `whole`: with all slots, also those of weight 0.
+        Args:
+            dtype: of labels and weights.
+            whole: with all slots, also those of weight 0.
+            insertions: how many more samples may come while these are in use: those that they overwrite have weight 0.
+
+        Returns:
+            both on the samples' device; the samples are the memory's own.
         """
         n = len(self.weights) if whole else self.stored
         numbers = np.column_stack((self.labels[:n].reshape(n, -1), self.weights[:n]))
+        overwritten = max(0, insertions - (len(self.weights) - self.stored))
+        numbers[self.first_frame_samples + self._least(overwritten), -1] = 0.0
         return self.samples[:n], torch.from_numpy(numbers).to(dtype).to(self.samples.device)  # no float64 reaches it
 
 
@@ -160,18 +173,26 @@ class Fit(NamedTuple):
         return self.correlation.surround(error), self.correlation.surround(weighted * slope)
 
 
+class FilterSystem(NamedTuple):
+    """The matrix of one Gauss-Newton step for the filter alone: J^T J at the taps where `curvature` was taken."""
+
+    correlation: Correlation
+    curvature: Tensor  # see `Fit.linearize`
+    regularization: float
+
+    def apply(self, p: Tensor) -> Tensor:
+        """J^T J p for p (K*K*D,)."""
+        p = p.view(self.correlation.k**2, -1)
+        weighted = self.curvature * self.correlation.responses(p)
+        return self.correlation.transposed_plus(weighted, p, self.regularization).flatten()
+
+
 def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEquations:
     """The Gauss-Newton system for the filter alone, taps (K*K*D,)."""
-    correlation = fit.correlation
-    shape = correlation.k**2, -1
-    error, curvature = fit.linearize(taps.view(shape))
-
-    def apply(p: Tensor) -> Tensor:
-        p = p.view(shape)
-        return correlation.transposed_plus(curvature * correlation.responses(p), p, regularization).flatten()
-
-    descent = correlation.transposed_plus(error, taps.view(shape), -regularization, sign=-1)
-    return NormalEquations(apply, descent.flatten())
+    shaped = taps.view(fit.correlation.k**2, -1)
+    error, curvature = fit.linearize(shaped)
+    descent = fit.correlation.transposed_plus(error, shaped, -regularization, sign=-1)
+    return NormalEquations(FilterSystem(fit.correlation, curvature, regularization).apply, descent.flatten())
 
 
 def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float, float]) -> NormalEquations:
@@ -221,13 +242,53 @@ Improve = Callable[[MakeBatch, int], Tensor]
 
 def improve_filter(batch: TrainingBatch, iterations: int) -> Tensor:
     """New taps (K*K, D) after one Gauss-Newton step of `iterations` conjugate-gradient iterations; no host read."""
+    equations = batch_equations(batch)
+    return minimize(equations, batch.taps.flatten(), steps=1, cg_iterations=iterations).view_as(batch.taps)
+
+
+def batch_equations(batch: TrainingBatch) -> Callable[[Tensor], NormalEquations]:
+    """The Gauss-Newton system of a batch, as a function of the taps (K*K*D,)."""
     labels = label_maps(batch.numbers[:, :-1].view(len(batch.samples), 2, -1))
     # float16 has too small a range for the products.
     products = torch.bfloat16 if batch.samples.dtype == torch.bfloat16 else batch.taps.dtype
     correlation = Correlation.over(batch.samples.to(products), batch.filter_size)
     fit = Fit(correlation, labels, batch.numbers[:, -1], batch.hinge_slope)
-    equations = partial(filter_equations, fit=fit, regularization=batch.regularization)
-    return minimize(equations, batch.taps.flatten(), steps=1, cg_iterations=iterations).view_as(batch.taps)
+    return partial(filter_equations, fit=fit, regularization=batch.regularization)
+
+
+@dataclass
+class GradualUpdate:
+    """`improve_filter` in parts, of which each frame does a share: linearizing is one, each iteration another.
+
+    What the iterations so far have found is used at once, so only the last of the gain comes late. The samples are
+    those of the memory itself: the caller gives weight 0 to those that it overwrites before the end.
+
+    Attributes:
+        taps: (K*K, D), the best so far.
+    """
+
+    taps: Tensor
+    _start: Tensor
+    _equations: NormalEquations
+    _state: CGState
+    _iterations_left: int
+
+    @classmethod
+    def begin(cls, batch: TrainingBatch, iterations: int) -> GradualUpdate:
+        """After the first part of 1 + iterations."""
+        equations = batch_equations(batch)(batch.taps.flatten())
+        return cls(batch.taps, batch.taps, equations, CGState.start(equations.descent), iterations)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all parts are done."""
+        return not self._iterations_left
+
+    def advance(self) -> None:
+        """Does one more part."""
+        self._iterations_left -= 1
+        self._state = self._state.iterate(self._equations.apply, is_last=self.is_done)
+        self.taps = self._start + self._state.x.view_as(self._start)
 
 
 class Classifier(NamedTuple):
@@ -261,6 +322,8 @@ class TargetModel:
         self.memory = memory
         self._taps = filter_to_taps(filter)
         self._config = config
+        self._update: GradualUpdate | None = None
+        self._parts_per_frame = 1
 
     @classmethod
     def learn_first_frame(
@@ -324,12 +387,45 @@ class TargetModel:
         make = self.training_batch
         self._taps = improve(make, iterations) if improve else improve_filter(make(), iterations)
 
-    def training_batch(self, whole: bool = False) -> TrainingBatch:
-        """The stored samples; `whole`: all slots of the memory, so that the shapes never change."""
+    @property
+    def is_updating(self) -> bool:
+        """Whether a gradual update is under way."""
+        return self._update is not None
+
+    def begin_update(self, iterations: int, frames: int) -> None:
+        """Begins an `update` that is spread over frames; `advance_update` does each frame's share of it.
+
+        Args:
+            iterations: how many.
+            frames: over which it is spread if the memory is full. With fewer samples each part is cheaper, so that a
+                frame's share is larger.
+        """
+        parts = 1 + iterations
+        memory = self.memory
+        self._parts_per_frame = max(1, math.ceil(parts / frames) * len(memory.weights) // memory.stored)
+        insertions = math.ceil(parts / self._parts_per_frame)
+        self._update = GradualUpdate.begin(self.training_batch(insertions=insertions), iterations)
+        self._advance(self._parts_per_frame - 1)
+
+    def advance_update(self) -> None:
+        """Does one frame's share of the update that is under way, if there is one."""
+        self._advance(self._parts_per_frame)
+
+    def _advance(self, parts: int) -> None:
+        for _ in range(parts):
+            if self._update is None:
+                return
+            self._update.advance()
+            self._taps = self._update.taps
+            if self._update.is_done:
+                self._update = None
+
+    def training_batch(self, whole: bool = False, insertions: int = 0) -> TrainingBatch:
+        """The stored samples, see `SampleMemory.upload`; `whole`: all slots, so that the shapes never change."""
         config = self._config
         return TrainingBatch(
             self._taps,
-            *self.memory.upload(self._taps.dtype, whole),
+            *self.memory.upload(self._taps.dtype, whole, insertions),
             filter_size=config.filter_size,
             hinge_slope=config.hinge_slope,
             regularization=config.filter_regularization,

@@ -107,6 +107,33 @@ def test_an_update_waits_until_the_result_is_out_and_makes_no_difference(network
     assert torch.equal(told.target.classifier.filter, other.target.classifier.filter)
 
 
+def test_an_update_of_a_full_memory_is_spread_over_frames(network, scene) -> None:
+    """The tenth frame begins with what is no iteration; five frames do one iteration each."""
+    changed = {}
+    for spread in (1, 6):
+        tracker = new_tracker(network, memory_size=31, update_spread=spread)
+        tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+        for i in range(1, 21):
+            before = tracker.target.classifier.filter
+            tracker.track(drawn(scene, (100 + 2 * i, 80)))
+            tracker.finish_frame()
+            changed.setdefault(spread, []).append(not torch.equal(tracker.target.classifier.filter, before))
+    assert [i for i, is_changed in enumerate(changed[1], 1) if is_changed] == [10, 20]
+    assert [i for i, is_changed in enumerate(changed[6], 1) if is_changed] == [11, 12, 13, 14, 15]
+
+
+def test_an_update_is_done_before_the_next_is_pending(network, scene) -> None:
+    """With an update every third frame, one is spread over three frames at most: two parts of six a frame."""
+    tracker = new_tracker(network, memory_size=31, update_spread=6, update_interval=3)
+    tracker.initialize(drawn(scene, (100, 80)), (99.5, 79.5, SIZE, SIZE))
+    updating = []
+    for i in range(1, 10):
+        tracker.track(drawn(scene, (100 + 2 * i, 80)))
+        tracker.finish_frame()
+        updating.append(tracker.target.classifier.is_updating)
+    assert updating == [False, False, True, True, False, True, True, False, True]
+
+
 def test_a_planted_look_alike_is_trained_against(network, scene) -> None:
     """Far from the centre, a copy of the target: a hard negative, and the filter's response to it falls."""
     tracker = new_tracker(network, hard_negative_learning_rate=0.1, hard_negative_cg_iterations=10)
@@ -326,10 +353,10 @@ def test_first_frame_and_frame_step_run_on_the_meta_device(name) -> None:
         region, sample = queries[0].region, outputs.samples[0]
         for hard_negative in (True, False):
             learn(target, found(hard_negative), region, sample, config)
-            finish_updates([target], model)
+            finish_updates([target], model, config)
         target.frame = config.update_interval - 1
         learn(target, found(), region, sample, config)
-        finish_updates([target], model)
+        finish_updates([target], model, config)
     assert outputs.results.device == meta and outputs.results.shape == (1, 6 + 5 * config.proposals)
     assert target.classifier.filter.device == meta and target.classifier.filter.shape == (1, 64, 4, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):

@@ -1,6 +1,7 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
 import dataclasses
+import io
 import math
 import random
 from functools import partial
@@ -426,3 +427,92 @@ def test_runs_on_meta():
     assert model.memory.stored == CONFIG.memory_size
     assert model.classifier.scores(sample).shape == (1, 1, CELLS, CELLS)
     assert {t.device.type for t in (model.filter, model.projection, model.memory.samples)} == {"meta"}
+
+
+# --- a gradual update ---
+
+
+def fill(model, free=0, seed=300):
+    """Inserts unseen scenes until so many slots of the memory are free."""
+    target = (104.0, 136.0)
+    for i in range(len(model.memory.weights) - free - model.memory.stored):
+        sample = model.classifier.project(scene(target, (200.0, 136.0), seed=seed + i))
+        model.memory.insert(sample, label(target), 0.02)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_all_parts_of_a_gradual_update_together_are_an_update(dtype):
+    gradual, at_once = (learn(with_look_alike=False, dtype=dtype) for _ in range(2))
+    for model in (gradual, at_once):
+        fill(model, free=6)  # nothing is overwritten, and no sample's weight left out
+    at_once.update(iterations=5)
+    filters = [gradual.filter]
+    gradual.begin_update(iterations=5, frames=6)
+    while gradual.is_updating:
+        filters.append(gradual.filter)
+        gradual.advance_update()
+    assert torch.equal(gradual.filter, at_once.filter)
+    # The first part linearises and leaves the filter as it is; each iteration then changes it, the last ones the least.
+    assert len(filters) == 6
+    far = [float((f - at_once.filter).square().sum()) for f in filters]
+    assert far[0] == far[1] and sorted(far, reverse=True) == far and far[-1] < 0.2 * far[0]
+
+
+@pytest.mark.parametrize(("stored", "frames", "expected"), [(40, 6, 6), (40, 3, 3), (40, 1, 1), (20, 6, 3), (13, 6, 2)])
+def test_a_frames_share_of_an_update_grows_with_the_frames_and_falls_with_the_samples(stored, frames, expected):
+    """Six parts of 40 samples in 6 frames: 40 sample parts a frame, which are two parts of 20 samples, three of 13."""
+    model = learn(with_look_alike=False, config=dataclasses.replace(CONFIG, dropout_samples=0))
+    while model.memory.stored < stored:
+        model.memory.insert(model.classifier.project(scene((104.0, 136.0))), label((104.0, 136.0)), 0.01)
+    assert model.memory.stored == max(stored, 12)
+    model.begin_update(iterations=5, frames=frames)
+    count = 1
+    while model.is_updating:
+        model.advance_update()
+        count += 1
+    assert count == expected
+
+
+def test_samples_that_are_overwritten_meanwhile_do_not_disturb_a_gradual_update():
+    disturbed, undisturbed = learn(with_look_alike=False), learn(with_look_alike=False)
+    for model in (disturbed, undisturbed):
+        fill(model)
+        model.begin_update(iterations=5, frames=6)
+    while undisturbed.is_updating:
+        strange = 1e3 * torch.ones_like(disturbed.memory.samples[:1])
+        disturbed.memory.insert(strange, label((10.0, 10.0)), 0.02)
+        for model in (disturbed, undisturbed):
+            model.advance_update()
+    assert disturbed.memory.samples.amax() == 1e3
+    assert torch.equal(disturbed.filter, undisturbed.filter)
+
+
+def test_samples_that_are_overwritten_next_have_no_weight():
+    """Four samples of the first frame, then 0 to 25 in slots 4 to 29, of growing weight; 26 comes in place of 0."""
+    memory = small_memory()
+    for name in range(24):
+        memory.insert(torch.full((1, 1, 1, 1), float(name)).double(), np.zeros((1, 2, 1)), 0.01)
+    assert (memory.upload(torch.float64, insertions=2)[1][:, -1] > 0).all()  # two slots are free
+    weights = memory.upload(torch.float64, insertions=3)[1][:, -1]
+    assert weights.eq(0).nonzero().flatten().tolist() == [4]
+    assert memory.weights[4] > 0
+    for name in range(24, 27):
+        memory.insert(torch.full((1, 1, 1, 1), float(name)).double(), np.zeros((1, 2, 1)), 0.01)
+    assert memory.samples[4].item() == 26
+
+
+def test_a_gradual_update_is_saved_and_goes_on():
+    model, other = learn(with_look_alike=False), learn(with_look_alike=False)
+    for one in (model, other):
+        fill(one)
+        one.begin_update(iterations=5, frames=6)
+        one.advance_update()
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    restored = torch.load(file, weights_only=False)
+    assert restored.is_updating
+    while other.is_updating:
+        restored.advance_update()
+        other.advance_update()
+    assert torch.equal(restored.filter, other.filter)
