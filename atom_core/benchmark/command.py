@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
         "by stage. Counts operations and waits, and tells its memory.",
         epilog="atom-bench compare A.json B.json: what has become of each figure; atom-bench accept: the first contact "
-        "with a GPU. See docs/performance.md.",
+        "with a GPU. See docs/benchmarks.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")

@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Checks that the tracker works on a device as on the CPU, and how fast it is: versions, the tests "
         "marked gpu, sequences in each precision, eager and captured, times and the profiler's figures. Whatever fails "
         "is a line of the report.",
-        epilog="The exit status is 0 if all has passed. See docs/performance.md.",
+        epilog="The exit status is 0 if all has passed. See docs/benchmarks.md.",
     )
     parser.add_argument("sequences", type=Path, nargs="?", metavar="FOLDER", help="to track (default: the street clip)")
     parser.add_argument("--device", default="cuda", help="cuda (default), cuda:<index> or cpu")
