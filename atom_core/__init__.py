@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from atom_core.interrupts import end_without_traceback, is_own_program
 
 if TYPE_CHECKING:
     from atom_core.config import TrackerConfig
@@ -22,6 +25,9 @@ __version__ = "0.1.0"
 # learning are short, and waking a thread for each would take longer. PyTorch reads both variables at its first import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+if is_own_program(sys.argv, sys.orig_argv):
+    end_without_traceback()
 
 _MODULES = {
     "AtomTracker": "tracker",

@@ -13,17 +13,21 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAME_REQUEST = 1.0  # s
 
 
 class Ending:
     """Whether the program is asked to end. Make it before anything else starts, in the main thread.
 
     Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls the
-    function, and a second one ends the process at once, with status 1.
+    function, and one that comes more than a second later ends the process at once, with status 1. What comes within
+    the second is the same request: at Ctrl-C both the terminal and `ros2 launch` may signal, and a service manager
+    sends SIGTERM to all its processes while launch, among them, sends SIGINT to the nodes.
 
     Python's handler in C, which runs in whichever thread the signal comes to, writes the signal's number to a pipe. So
     it does not matter which threads libraries have started, and programs that this one starts get the signals as usual.
@@ -52,6 +56,7 @@ class Ending:
             self._call = call
 
     def _wait(self) -> None:
+        asked_at = 0.0
         while True:
             if os.read(self._pipe, 1)[0] not in _SIGNALS:
                 continue  # a library's own signal
@@ -59,7 +64,10 @@ class Ending:
                 if self._call is None:
                     exit_now(0)
                 if self._asked.is_set():
-                    exit_now(1)
+                    if time.monotonic() - asked_at > _SAME_REQUEST:
+                        exit_now(1)
+                    continue
+                asked_at = time.monotonic()
                 self._asked.set()
                 self._call()
 
@@ -82,6 +90,12 @@ def _forget_signals() -> None:
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     _let_signals_come()
+
+
+def ignore_signals() -> None:
+    """For the end of a program: a signal would end the interpreter's last steps with an error."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def exit_now(status: int) -> NoReturn:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import importlib
 import signal
 
-from atom_ros.ending import exit_now
-
-_INTERRUPTED = 130  # the status of a command that was not done when Ctrl-C came
+from atom_core.interrupts import INTERRUPTED
+from atom_ros.ending import exit_now, ignore_signals
 
 
 def tracker_node() -> int:
@@ -48,7 +47,7 @@ def select_target() -> int:
 
 def check_setup() -> int:
     """Runs the check of the installation."""
-    return _run("atom_ros.programs.check_setup", _INTERRUPTED)
+    return _run("atom_ros.programs.check_setup", INTERRUPTED)
 
 
 def track_bag() -> int:
@@ -60,15 +59,19 @@ def _run(module: str, status: int = 0) -> int:
     """Runs `main` of a module. Until that takes the signals over for itself, they end the process with this status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: exit_now(status))
-    return importlib.import_module(module).main()
+    ending_status = importlib.import_module(module).main()
+    ignore_signals()
+    return ending_status
 
 
 def _run_command(module: str) -> int:
     """Runs `main` of a module that expects KeyboardInterrupt where it has something to finish."""
-    before = signal.signal(signal.SIGINT, lambda *_: exit_now(_INTERRUPTED))
+    before = signal.signal(signal.SIGINT, lambda *_: exit_now(INTERRUPTED))
     main = importlib.import_module(module).main
     signal.signal(signal.SIGINT, before)
     try:
         return main()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
+    finally:
+        ignore_signals()

@@ -23,6 +23,8 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
+from atom_ros.launch_arguments import check_end, check_path, check_program, check_types
+
 _LAST_IMAGES = 3.0  # s
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
@@ -51,14 +53,19 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _player(context: LaunchContext) -> list[ExecuteProcess]:
+    values = context.launch_configurations
+    check_path("bag", values["bag"], "the folder of a bag, or its file")
+    check_types({name: values[name] for name in ("rate", "delay")}, {"rate": float, "delay": float})
+    check_program("ros2", "it plays the bag; source the setup file of ROS 2")
     bag, rate, delay = (LaunchConfiguration(name) for name in ("bag", "rate", "delay"))
-    loop = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
+    loop = ["--loop"] if values["loop"] == "true" else []
     command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *loop]
     return [ExecuteProcess(cmd=command, output="screen", on_exit=_end)]
 
 
-def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction | Shutdown]:
+def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction]:
     """Without its player there is no clock and no image; the tracker may still have the last ones to look at."""
-    if event.returncode != 0:
-        return [Shutdown(reason=f"the bag's player ended with status {event.returncode}")]
+    if context.is_shutdown:
+        return []
+    check_end("the bag's player", event.returncode)
     return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason="the bag has ended")])]

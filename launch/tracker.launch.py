@@ -15,6 +15,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from atom_ros.launch_arguments import check_file, check_types
+
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
 # Arguments that are parameters of the node: their type, their choices and what they are.
@@ -97,13 +99,17 @@ def _argument(
 
 def _tracker(context: LaunchContext) -> list[LifecycleNode]:
     """The node; only the arguments that were given override the parameter file."""
-    file = Path(LaunchConfiguration("params_file").perform(context))
-    if not file.is_file():  # launch itself only warns, and the node would start with other values than are expected
-        raise RuntimeError(f"params_file:={file} does not exist; expected a copy of {SHARE}/config/tracker.yaml")
+    values = context.launch_configurations
+    # launch itself only warns, and the node would start with other values than are expected
+    check_file("params_file", values["params_file"], f"a copy of {SHARE}/config/tracker.yaml")
+    if values["rviz"] == "true":
+        check_file("rviz_config", values["rviz_config"], "a file that RViz has saved")
+    types = {name: value_type for name, (value_type, _, _) in NODE_PARAMETERS.items()}
+    check_types({name: values[name] for name in types}, types)
     overrides = {
-        FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for name, (value_type, _, _) in NODE_PARAMETERS.items()
-        if LaunchConfiguration(name).perform(context)
+        FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=types[name])
+        for name in types
+        if values[name]
     }
     node = LifecycleNode(
         package="atom_tracker",

@@ -2,20 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A webcam, a video file or a folder of images, and the tracker: `ros2 launch atom_tracker webcam.launch.py source:=0`.
 
-The arguments of tracker.launch.py can be given, too: `device:=cpu box:=685,270,38,103`.
+The arguments of tracker.launch.py can be given, too: `device:=cpu box:=685,270,38,103`. All nodes end with the camera:
+at the end of a file (`loop:=false`), or where there is no such camera.
 """
 
 import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown, TimerAction
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from atom_ros.launch_arguments import check_end, check_types
+
+_LAST_IMAGES = 3.0  # s
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
@@ -53,20 +59,6 @@ def generate_launch_description() -> LaunchDescription:
             "reliability", default_value="reliable", description="Of the tracker's image subscription"
         ),
     ]
-    camera = Node(
-        package="atom_tracker",
-        executable="video_camera",
-        name="camera",
-        namespace=namespace,
-        parameters=[
-            {
-                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-                for name, (value_type, _, _) in CAMERA_PARAMETERS.items()
-            }
-        ],
-        additional_env={} if _OWN_FAST_DDS & os.environ.keys() else _FAST_DDS,
-        output="screen",
-    )
     window = Node(
         package="atom_tracker",
         executable="select_target",
@@ -79,4 +71,30 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "tracker.launch.py")),
         launch_arguments={"image": "image_raw", "reliability": LaunchConfiguration("reliability")}.items(),
     )
-    return LaunchDescription([*arguments, camera, tracker, window])
+    return LaunchDescription([*arguments, OpaqueFunction(function=_camera), tracker, window])
+
+
+def _camera(context: LaunchContext) -> list[Node]:
+    types = {name: value_type for name, (value_type, _, _) in CAMERA_PARAMETERS.items()}
+    check_types({name: context.launch_configurations[name] for name in types}, types)
+    node = Node(
+        package="atom_tracker",
+        executable="video_camera",
+        name="camera",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            {name: ParameterValue(LaunchConfiguration(name), value_type=types[name]) for name in CAMERA_PARAMETERS}
+        ],
+        additional_env={} if _OWN_FAST_DDS & os.environ.keys() else _FAST_DDS,
+        output="screen",
+        on_exit=_end,
+    )
+    return [node]
+
+
+def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction]:
+    """Without the camera there is no image; the tracker may still have the last ones to look at."""
+    if context.is_shutdown:
+        return []
+    check_end("the camera", event.returncode)
+    return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason="the camera has ended")])]

@@ -171,3 +171,31 @@ def test_children_are_ended_by_signals_as_usual(tmp_path: Path) -> None:
         "print(os.waitpid(forked, 0)[1], ending.is_asked, flush=True)\n",
     )
     assert (result.returncode, result.stdout) == (0, "-15\n15 False\n"), result.stderr
+
+
+TWICE = """
+import os, signal, sys, time
+from atom_ros.ending import Ending, ignore_signals
+ending = Ending()
+calls = []
+ending.call_on_signal(lambda: calls.append(1))
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep({pause})
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.2)
+print(calls, flush=True)
+ignore_signals()
+os.kill(os.getpid(), signal.SIGINT)
+sys.exit(0)
+"""
+
+
+def test_a_second_signal_at_once_is_the_same_request(tmp_path: Path) -> None:
+    """As when a service manager signals to `ros2 launch` and to the node, and launch to the node, too."""
+    result = _run(tmp_path, TWICE.format(pause=0.1))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[1]\n", "")
+
+
+def test_a_second_signal_later_ends_at_once(tmp_path: Path) -> None:
+    result = _run(tmp_path, TWICE.format(pause=1.2))
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")

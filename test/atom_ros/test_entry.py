@@ -41,3 +41,23 @@ def test_a_command_says_by_its_status_that_it_was_not_done(name: str) -> None:
     for moment in MOMENTS[1:3]:
         status, _, errors = _interrupted(name, signal.SIGINT, moment)
         assert status == 130 and "Traceback" not in errors, (moment, errors)
+
+
+ENDS = """
+import os, signal, sys, types
+from atom_ros import entry
+program = types.ModuleType("program")
+program.main = lambda: 3
+sys.modules["program"] = program
+status = entry.{run}("program")
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("run", ["_run", "_run_command"])
+def test_a_signal_after_the_end_changes_nothing(run: str) -> None:
+    """`ros2 launch` signals to a node that has just ended by itself; the interpreter may take a second for its end."""
+    result = subprocess.run([sys.executable, "-c", ENDS.format(run=run)], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (3, "")

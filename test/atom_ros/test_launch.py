@@ -67,22 +67,28 @@ def test_every_argument_is_described(name: str, own: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("loop", "expected"), [("true", ["--loop"]), ("false", [])])
-def test_the_bag_is_played_with_its_clock(loop: str, expected: list[str]) -> None:
+def test_the_bag_is_played_with_its_clock(
+    loop: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = LaunchContext()
-    context.launch_configurations.update(bag="/data/bag", rate="0.5", delay="3", loop=loop)
+    context.launch_configurations.update(bag=str(tmp_path), rate="0.5", delay="3", loop=loop)
+    (tmp_path / "ros2").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     (player,) = _module("bag")._player(context)
     words = ["".join(part.perform(context) for part in word) for word in player.cmd]
-    start = ["ros2", "bag", "play", "/data/bag", "--clock", "--rate", "0.5", "--delay", "3"]
+    start = ["ros2", "bag", "play", str(tmp_path), "--clock", "--rate", "0.5", "--delay", "3"]
     assert words == start + expected
 
 
-@pytest.mark.parametrize(("status", "delay"), [(1, None), (-9, None), (0, 3.0)])
-def test_everything_ends_with_the_player(status: int, delay: float | None) -> None:
-    (action,) = _module("bag")._end(SimpleNamespace(returncode=status), LaunchContext())
-    if delay is None:
-        assert isinstance(action, launch.actions.Shutdown)
-    else:
-        assert action.period == delay and isinstance(action.actions[0], launch.actions.Shutdown)
+@pytest.mark.parametrize("name", ["bag", "webcam"])
+def test_everything_ends_with_the_source_of_the_images(name: str) -> None:
+    end, context = _module(name)._end, LaunchContext()
+    (action,) = end(SimpleNamespace(returncode=0), context)
+    assert action.period == 3.0 and isinstance(action.actions[0], launch.actions.Shutdown)
+    with pytest.raises(RuntimeError, match="ended with status -9"):
+        end(SimpleNamespace(returncode=-9), context)
+    context._set_is_shutdown(True)
+    assert end(SimpleNamespace(returncode=-9), context) == []
 
 
 # What `ros2 launch <file> <arguments>` does.
@@ -139,7 +145,7 @@ def test_arguments_reach_the_node(robot: Robot, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tracker", "webcam", "bag"])
 def test_the_web_page_is_asked_for(name: str) -> None:
     arguments = _module(name).generate_launch_description().get_launch_arguments()
-    defaults = {a.name: "".join(part.text for part in a.default_value or ()) for a in arguments}
+    defaults = {a.name: "".join(getattr(part, "text", "") for part in a.default_value or ()) for a in arguments}
     assert (defaults["web"], defaults["web_host"], defaults["web_port"]) == ("false", "127.0.0.1", "8080")
 
 
@@ -152,3 +158,21 @@ def test_a_folder_as_webcam(robot: Robot, tmp_path: Path) -> None:
         assert process.poll() is None, (tmp_path / "log").read_text()
         wait_until(lambda: robot.tracks[-1].status == Track.TRACKING, "the target that was given as argument")
         assert robot.tracks[-1].header.frame_id == "camera_optical_frame"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("tracker", ["params_file:=/no/such.yaml"], "params_file:=/no/such.yaml does not exist"),
+        ("tracker", ["rviz:=true", "rviz_config:=/no/such.rviz"], "rviz_config:=/no/such.rviz does not exist"),
+        ("tracker", ["max_targets:=abc"], "max_targets:=abc is not a number"),
+        ("webcam", ["fps:=abc", "select:=false"], "fps:=abc is not a number"),
+        ("webcam", ["source:=/no/such.mp4", "select:=false"], "the camera ended with status 2"),
+        ("bag", ["bag:=/no/such"], "bag:=/no/such does not exist"),
+    ],
+)
+def test_a_wrong_argument_fails_the_launch(name: str, arguments: list[str], message: str) -> None:
+    command = [sys.executable, "-c", LAUNCHER, str(FOLDER / f"{name}.launch.py"), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    assert result.returncode == 1
+    assert message in result.stderr
