@@ -46,19 +46,24 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "delay", default_value="10.0", description="Seconds to wait, in which the tracker loads its network"
             ),
+            OpaqueFunction(function=_check),
             tracker,
             OpaqueFunction(function=_player),
         ]
     )
 
 
-def _player(context: LaunchContext) -> list[ExecuteProcess]:
+def _check(context: LaunchContext) -> None:
+    """Before any process starts: launch would leave one behind that has just been started when an error ends it."""
     values = context.launch_configurations
     check_path("bag", values["bag"], "the folder of a bag, or its file")
     check_types({name: values[name] for name in ("rate", "delay")}, {"rate": float, "delay": float})
     check_program("ros2", "it plays the bag; source the setup file of ROS 2")
+
+
+def _player(context: LaunchContext) -> list[ExecuteProcess]:
     bag, rate, delay = (LaunchConfiguration(name) for name in ("bag", "rate", "delay"))
-    loop = ["--loop"] if values["loop"] == "true" else []
+    loop = ["--loop"] if context.launch_configurations["loop"] == "true" else []
     command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *loop]
     return [ExecuteProcess(cmd=command, output="screen", on_exit=_end)]
 

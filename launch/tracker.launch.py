@@ -7,7 +7,7 @@
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
@@ -32,6 +32,7 @@ NODE_PARAMETERS = {
     "autostart": (bool, ("true", "false"), "Configure and activate at once; false leaves it to a lifecycle manager"),
     "use_sim_time": (bool, ("true", "false"), "Take the time from /clock, as of a simulator or a bag"),
 }
+TYPES = {name: value_type for name, (value_type, _, _) in NODE_PARAMETERS.items()}
 FULL_NAMES = {"reliability": "qos.reliability"}  # of parameters whose arguments are called more shortly
 TOPICS = {
     "image": "Topic of the camera's images",
@@ -59,7 +60,9 @@ def generate_launch_description() -> LaunchDescription:
         condition=IfCondition(LaunchConfiguration("web")),
         output="screen",
     )
-    return LaunchDescription([*_arguments(), OpaqueFunction(function=_tracker), rviz, web])
+    return LaunchDescription(
+        [*_arguments(), OpaqueFunction(function=_check), OpaqueFunction(function=_tracker), rviz, web]
+    )
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
@@ -97,19 +100,23 @@ def _argument(
     return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
 
-def _tracker(context: LaunchContext) -> list[LifecycleNode]:
-    """The node; only the arguments that were given override the parameter file."""
+def _check(context: LaunchContext) -> None:
+    """Before any process starts: launch would leave one behind that has just been started when an error ends it."""
     values = context.launch_configurations
     # launch itself only warns, and the node would start with other values than are expected
     check_file("params_file", values["params_file"], f"a copy of {SHARE}/config/tracker.yaml")
     if values["rviz"] == "true":
         check_file("rviz_config", values["rviz_config"], "a file that RViz has saved")
-    types = {name: value_type for name, (value_type, _, _) in NODE_PARAMETERS.items()}
-    check_types({name: values[name] for name in types}, types)
+        get_package_prefix("rviz2")
+    check_types({name: values[name] for name in TYPES}, TYPES)
+
+
+def _tracker(context: LaunchContext) -> list[LifecycleNode]:
+    """The node; only the arguments that were given override the parameter file."""
     overrides = {
-        FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=types[name])
-        for name in types
-        if values[name]
+        FULL_NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in TYPES.items()
+        if context.launch_configurations[name]
     }
     node = LifecycleNode(
         package="atom_tracker",

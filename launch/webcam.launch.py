@@ -37,6 +37,7 @@ CAMERA_PARAMETERS = {
     "frame_id": (str, "camera_optical_frame", "Frame of the images"),
     "calibration": (str, "", "YAML file of camera_calibration; empty: no camera_info"),
 }
+TYPES = {name: value_type for name, (value_type, _, _) in CAMERA_PARAMETERS.items()}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -71,19 +72,27 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "tracker.launch.py")),
         launch_arguments={"image": "image_raw", "reliability": LaunchConfiguration("reliability")}.items(),
     )
-    return LaunchDescription([*arguments, OpaqueFunction(function=_camera), tracker, window])
+    return LaunchDescription(
+        [*arguments, OpaqueFunction(function=_check), tracker, OpaqueFunction(function=_camera), window]
+    )
+
+
+def _check(context: LaunchContext) -> None:
+    """Before any process starts: launch would leave one behind that has just been started when an error ends it."""
+    check_types({name: context.launch_configurations[name] for name in TYPES}, TYPES)
 
 
 def _camera(context: LaunchContext) -> list[Node]:
-    types = {name: value_type for name, (value_type, _, _) in CAMERA_PARAMETERS.items()}
-    check_types({name: context.launch_configurations[name] for name in types}, types)
     node = Node(
         package="atom_tracker",
         executable="video_camera",
         name="camera",
         namespace=LaunchConfiguration("namespace"),
         parameters=[
-            {name: ParameterValue(LaunchConfiguration(name), value_type=types[name]) for name in CAMERA_PARAMETERS}
+            {
+                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+                for name, value_type in TYPES.items()
+            }
         ],
         additional_env={} if _OWN_FAST_DDS & os.environ.keys() else _FAST_DDS,
         output="screen",

@@ -8,6 +8,7 @@ the PNG specification, sections 5.2, 5.3 and 11.2.2.
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 import zlib
@@ -49,7 +50,7 @@ def check_whole(data: bytes) -> None:
     Files of other formats pass.
     """
     if data.startswith(_JPEG):
-        _check_jpeg(data)
+        jpeg_end(data)
     elif data.startswith(_PNG):
         _check_png(data)
     elif data.startswith(b"BM") and len(data) >= 6:
@@ -77,7 +78,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _behind_segment(data: bytes, position: int) -> int:
+def _behind_segment(data: bytes | mmap.mmap, position: int) -> int:
     """Where the next marker is expected; a segment, such as one with a thumbnail, is skipped as a whole."""
     marker = data[position + 1]
     if marker == 0xFF:  # fills
@@ -87,9 +88,16 @@ def _behind_segment(data: bytes, position: int) -> int:
     return position + 2 + struct.unpack_from(">H", data, position + 2)[0]
 
 
-def _check_jpeg(data: bytes) -> None:
-    """Walks through all segments and scans to the end marker: a thumbnail has one of its own, inside a segment."""
-    position = len(_JPEG)
+def jpeg_end(data: bytes | mmap.mmap, position: int = 0) -> int:
+    """The byte behind a jpeg that begins at a position.
+
+    Walks through all segments and scans to the end marker: a thumbnail has one of its own, inside a segment.
+
+    Raises:
+        ValueError: if it is cut off or damaged.
+    """
+    begin = position
+    position += len(_JPEG)
     while position + 2 <= len(data):
         if data[position] != 0xFF:  # stray bytes of some cameras, which decoders skip
             position = data.find(b"\xff", position)
@@ -98,7 +106,7 @@ def _check_jpeg(data: bytes) -> None:
             continue
         marker = data[position + 1]
         if marker == _END:
-            return
+            return position + 2
         position = _behind_segment(data, position)
         if marker == _SCAN:
             found = _BEHIND_SCAN.search(data, position)
@@ -107,9 +115,10 @@ def _check_jpeg(data: bytes) -> None:
             position = found.end() - 2
             if not _may_follow_a_scan(data[position + 1]):
                 raise ValueError(
-                    f"the jpeg of {len(data)} bytes is damaged: marker {data[position + 1]:#x} at byte {position}"
+                    f"the jpeg of {len(data) - begin} bytes is damaged: marker {data[position + 1]:#x} at byte "
+                    f"{position - begin}"
                 )
-    raise ValueError(f"the jpeg of {len(data)} bytes is cut off: it has no end marker behind its picture")
+    raise ValueError(f"the jpeg of {len(data) - begin} bytes is cut off: it has no end marker behind its picture")
 
 
 def _may_follow_a_scan(marker: int) -> bool:

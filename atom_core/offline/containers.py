@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares a video file's length with its own structure. Decoders read a truncated file as a short one.
 
-Only heads are read, never the frames. Sources: RFC 8794 and RFC 9559 (Matroska, WebM), ISO/IEC 14496-12 (MP4, MOV), and
-the RIFF and OpenDML descriptions of AVI.
+Only heads are read, never the frames. Here are the formats with a length of their own; `streams` has the others.
+Sources: RFC 8794 and RFC 9559 (Matroska, WebM), ISO/IEC 14496-12 (MP4, MOV), and the RIFF and OpenDML descriptions of
+AVI.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from atom_core.offline import streams
+from atom_core.offline.streams import NOT_CLOSED, cut_off, damaged_at
 
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", 0x18538067, 0x1F43B675
 _IN_SEGMENT = {
@@ -31,7 +35,7 @@ _INDEX_BOXES = (b"moov", b"moof")
 
 
 def structural_damage(path: Path) -> str | None:
-    """The missing or damaged part of an AVI, Matroska, WebM, MP4 or MOV file, by its structure.
+    """The missing or damaged part of a video file, by its structure.
 
     Returns:
         A clause about the file for messages, or None where nothing is wrong or the format is another.
@@ -41,22 +45,14 @@ def structural_damage(path: Path) -> str | None:
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
-        head = file.read(12)
-        if head.startswith(b"RIFF") and head[8:] == b"AVI ":
+        head = file.read(200)
+        if (packet := streams.transport_packet(head)) is not None:
+            return streams.transport_damage(path, size, *packet)
+        if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
             return _riff(file, size)
-        if head.startswith(_EBML):
-            return _matroska(file, size)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             return _boxes(file, size)
-    return None
-
-
-def _cut_off(size: int, needed: int) -> str:
-    return f"is cut off: it has {size} of {needed} bytes"
-
-
-def _broken(place: int) -> str:
-    return f"is damaged at byte {place}"
+        return next((check(file, size) for start, check in _CHECKS.items() if head.startswith(start)), None)
 
 
 def _riff(file: BinaryIO, size: int) -> str | None:
@@ -67,12 +63,12 @@ def _riff(file: BinaryIO, size: int) -> str | None:
         if kind != b"RIFF":  # what others append
             return None
         if length == 0:
-            return "was not closed by its recorder"
+            return NOT_CLOSED
         if place + 8 + length > size:
-            return _cut_off(size, place + 8 + length)
+            return cut_off(size, place + 8 + length)
         frames = [0]
-        if (broken := _broken_chunk(file, place + 12, place + 8 + length, frames)) is not None:
-            return f"{_broken(broken)}, behind frame {frames[0] - 1}"
+        if (wrong := _broken_chunk(file, place + 12, place + 8 + length, frames)) is not None:
+            return f"{damaged_at(wrong)}, behind frame {frames[0] - 1}"
         place += 8 + length + length % 2
     return None
 
@@ -88,9 +84,9 @@ def _broken_chunk(file: BinaryIO, place: int, limit: int, frames: list[int]) -> 
         if place + 8 + length > limit or not all(0x20 <= byte < 0x7F for byte in kind):
             return place
         if kind == b"LIST" and inside in (b"movi", b"rec "):
-            broken = _broken_chunk(file, place + 12, place + 8 + length, frames)
-            if broken is not None:
-                return broken
+            wrong = _broken_chunk(file, place + 12, place + 8 + length, frames)
+            if wrong is not None:
+                return wrong
         frames[0] += kind[2:] in (b"dc", b"db")
         place += 8 + length + length % 2
     return None
@@ -107,9 +103,9 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
         elif length == 0:  # to the end of the file
             length = size - place
         if length < 8 or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
-            return None if has_index and not any(kind) else _broken(place)  # zeros behind the end are harmless
+            return None if has_index and not any(kind) else damaged_at(place)  # zeros behind the end are harmless
         if place + length > size:
-            return _cut_off(size, place + length) + _without_index(has_index)
+            return cut_off(size, place + length) + _without_index(has_index)
         has_index |= kind in _INDEX_BOXES
         place += length
     return None if has_index else "is cut off" + _without_index(has_index)
@@ -124,10 +120,10 @@ def _matroska(file: BinaryIO, size: int) -> str | None:
     for element, place, begin, end in _elements(file, 0, size):
         if element == _SEGMENT:
             if end is not None and end > size:
-                return _cut_off(size, end)
+                return cut_off(size, end)
             return _segment(file, begin, size if end is None else end)
         if element is None or end is None or end > size:
-            return _broken(place)
+            return damaged_at(place)
     return "is cut off: it has no segment"
 
 
@@ -139,12 +135,12 @@ def _segment(file: BinaryIO, begin: int, limit: int) -> str | None:
                 if element is not None and known is _IN_CLUSTER and element in _IN_SEGMENT:
                     begin, known = place, _IN_SEGMENT  # the end of a cluster of unknown length
                     break
-                return _broken(place)
+                return damaged_at(place)
             if element == _CLUSTER and end is None:
                 begin, known = inside, _IN_CLUSTER
                 break
             if end is None or end > limit:
-                return _broken(place)
+                return damaged_at(place)
             if element == _CLUSTER and (complaint := _cluster(file, inside, end)) is not None:
                 return complaint
         else:
@@ -155,7 +151,7 @@ def _segment(file: BinaryIO, begin: int, limit: int) -> str | None:
 def _cluster(file: BinaryIO, begin: int, limit: int) -> str | None:
     for element, place, _, end in _elements(file, begin, limit):
         if element not in _IN_CLUSTER or end is None or end > limit:
-            return _broken(place)
+            return damaged_at(place)
     return None
 
 
@@ -181,3 +177,15 @@ def _elements(file: BinaryIO, begin: int, limit: int) -> Iterator[tuple[int | No
         if end is None:
             return
         begin = end
+
+
+_CHECKS = {  # by the first bytes of the file
+    _EBML: _matroska,
+    b"\0\0\1\xba": streams.program_damage,
+    b"FLV": streams.flash_damage,
+    b"OggS": streams.ogg_damage,
+    streams.ASF_HEADER: streams.asf_damage,
+    streams.MXF_KEY: streams.mxf_damage,
+    b"GIF8": streams.gif_damage,
+    b"\xff\xd8": streams.jpegs_damage,
+}
