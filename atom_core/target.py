@@ -68,7 +68,7 @@ def learn_first_frame(image: Tensor, box: Box, networks: Networks, config: Track
     middle = boxes.points_to_crop(boxes.center(torch.tensor(kept)), torch.tensor(wide), 2 * size)
     crops, centers = first_frame_crops(patch, middle, config, generator)
 
-    features = networks.features(crops)
+    features = networks.features(crops, are_searched=False)
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
     modulation = networks.modulation(identity, crop_box.to(image.device))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -89,16 +90,25 @@ def _window(patch: Tensor, shift: Shift, margin: int = 0) -> Tensor:
 def _blurred(patch: Tensor, sigmas: tuple[float, float], shift: Shift) -> Tensor:
     """The window (3, S, S) of the patch blurred by a Gaussian of standard deviations (y, x) in px."""
     radius = math.ceil(3 * max(sigmas))
-    padded = F.pad(patch[:, None], (radius,) * 4, mode="replicate")  # channels as samples
+    padded = F.pad(patch[None], (radius,) * 4, mode="replicate")[0]
     window = _window(padded, shift, margin=radius)
-    kernel_y, kernel_x = (_gaussian_kernel(sigma, radius, patch) for sigma in sigmas)
-    return F.conv2d(F.conv2d(window, kernel_y[None, None, :, None]), kernel_x[None, None, None, :])[:, 0]
+    for dim, sigma in zip((-2, -1), sigmas, strict=True):
+        window = _filtered(window, _gaussian_kernel(sigma, radius), dim)
+    return window
 
 
-def _gaussian_kernel(sigma: float, radius: int, like: Tensor) -> Tensor:
-    x = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
-    kernel = (-0.5 * (x / sigma).square()).exp()
-    return kernel / kernel.sum()
+def _filtered(window: Tensor, kernel: list[float], dim: int) -> Tensor:
+    """Correlation with a kernel along a dimension, without padding: a fifth of the time of conv2d for one channel."""
+    size = window.shape[dim] - len(kernel) + 1
+    result = window.narrow(dim, 0, size) * kernel[0]
+    for place, factor in enumerate(kernel[1:], 1):
+        result.add_(window.narrow(dim, place, size), alpha=factor)
+    return result
+
+
+def _gaussian_kernel(sigma: float, radius: int) -> list[float]:
+    kernel = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / sigma))
+    return (kernel / kernel.sum()).tolist()
 
 
 def _rotations(angles: tuple[int, ...], like: Tensor) -> Tensor:

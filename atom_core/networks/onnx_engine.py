@@ -43,6 +43,8 @@ class OnnxEngine:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
+        self._options = import_onnxruntime().RunOptions()
+        self._options.only_execute_path_to_fetches = True
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None  # stride 8 and both maps of the last crops
 
     @classmethod
@@ -92,6 +94,11 @@ class OnnxEngine:
         self._seen = stride8, map8, map16
         return Features(stride8, stride16)
 
+    def features_alone(self, crops: Tensor) -> Features:
+        """The same features without their IoU maps, which takes less time; `test_maps` knows nothing of these crops."""
+        of_each = [self._run(crop, OUTPUTS[:2]) for crop in crops.split(1)]
+        return Features(*(torch.cat(parts) for parts in zip(*of_each, strict=True)))
+
     def test_maps(self, features: Features) -> TestMaps:
         """The IoU predictor's maps of one crop, by its features (1, ...): a part of what `features` returned last."""
         if self._seen is None:
@@ -109,9 +116,10 @@ class OnnxEngine:
             expected = CropNetworks(network.backbone, network.iou_net).eval()(crop)
         return max(_relative(*pair) for pair in zip(self._run(crop), expected, strict=True))
 
-    def _run(self, crop: Tensor) -> list[Tensor]:
-        outputs = self._session.run(list(OUTPUTS), {INPUT: crop.contiguous().numpy()})
-        return [torch.from_numpy(output) for output in outputs]
+    def _run(self, crop: Tensor, outputs: tuple[str, ...] = OUTPUTS) -> list[Tensor]:
+        """The outputs of these names for a crop (1, 3, S, S); what they do not need is not computed."""
+        found = self._session.run(list(outputs), {INPUT: crop.contiguous().numpy()}, self._options)
+        return [torch.from_numpy(output) for output in found]
 
 
 def import_onnxruntime() -> ModuleType:

@@ -33,6 +33,7 @@ class Networks:
         refiner: the test branch, and the ascent on its prediction.
         precision: that PyTorch runs its part in.
         sample_type: in which the classifier keeps and multiplies samples; None: as `precision`.
+        backbone_alone: the same backbone for crops in which no box is refined; None: as `backbone`.
         engine: what computes the networks, and how, such as "OpenVINO 2026.4.1, float32".
     """
 
@@ -42,6 +43,7 @@ class Networks:
     precision: torch.dtype = torch.float32
     engine: str = ""
     sample_type: torch.dtype | None = None
+    backbone_alone: BackboneFunction | None = None
 
     def __post_init__(self) -> None:
         if not self.engine:
@@ -52,10 +54,11 @@ class Networks:
         """Compiles the network for `proposals` boxes in advance, so that no frame waits for it."""
         self.refiner.prepare(proposals)
 
-    def features(self, crops: Tensor) -> Features:
-        """Backbone features of crops (N, 3, S, S) in 0..255."""
+    def features(self, crops: Tensor, are_searched: bool = True) -> Features:
+        """Backbone features of crops (N, 3, S, S) in 0..255; `are_searched`: boxes may be refined in them."""
+        backbone = self.backbone if are_searched else self.backbone_alone or self.backbone
         with autocast(crops.device, self.precision):
-            return Features(*(f.float() for f in self.backbone(crops)))
+            return Features(*(f.float() for f in backbone(crops)))
 
     def modulation(self, features: Features, box: Tensor) -> Modulation:
         """The target's modulation vectors: features of one crop of the first frame, box (1, 4) in crop px."""
@@ -103,7 +106,8 @@ def _by_onnx(network: weights.Network, device: torch.device, crop_size: int, pre
     network.backbone.to(device), network.iou_net.to(device)
     engine = OnnxEngine.load(path, network, crop_size)
     refiner = replace(TorchRefiner.of(network.iou_net, crop_size), test_maps=engine.test_maps)
-    return Networks(engine.features, network.iou_net, refiner, engine=f"{engine.name}, {path.name}")
+    name = f"{engine.name}, {path.name}"
+    return Networks(engine.features, network.iou_net, refiner, engine=name, backbone_alone=engine.features_alone)
 
 
 def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Networks:

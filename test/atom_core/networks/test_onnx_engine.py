@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exported file in place of the networks: the same boxes, and what is refused."""
 
+import json
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from atom_core.networks.onnx_engine import TOLERANCE, OnnxEngine, fixed_crop
 from atom_core.networks.onnx_model import describe, export_onnx
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 CPU = torch.device("cpu")
 SIDE = 96
@@ -67,6 +70,20 @@ def test_maps_are_those_of_each_of_the_last_crops(network, file) -> None:
     engine.features(crops)
     with pytest.raises(RuntimeError, match="not of the last crops"):
         engine.test_maps(features)
+
+
+def test_features_alone_are_the_same_without_the_maps_convolutions(network, file, tmp_path) -> None:
+    """The profile tells how often each node ran."""
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    engine, crops = OnnxEngine(session), torch.cat((fixed_crop(SIDE), 255 - fixed_crop(SIDE)))
+    alone, whole = engine.features_alone(crops), engine.features(crops)
+    for one, other in zip(alone, whole, strict=True):
+        torch.testing.assert_close(one, other)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    runs = Counter(e["name"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time"))
+    assert set(runs.values()) == {2, 4}  # the maps' nodes for two crops, the backbone's for two more
 
 
 def test_a_file_of_other_weights_is_refused_with_the_difference(network, tmp_path) -> None:
