@@ -72,7 +72,7 @@ class Captured(Generic[Returned]):
         """Records, and compiles before if that is the way.
 
         Args:
-            example: makes the arguments anew at each call.
+            example: makes the arguments again at each call.
             make: `record_graph` or `compile_by_inductor`, which is the default.
 
         Raises:

@@ -184,7 +184,7 @@ def _gone(address: str) -> OSError:
 
 
 class _Watch:
-    """The number of workers; tells the user if none is left, and raises OSError without a scheduler."""
+    """The number of workers; prints a message if none is left, and raises OSError without a scheduler."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.is_waiting = False

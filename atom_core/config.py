@@ -3,7 +3,7 @@
 """The tracker's configuration: every constant, validated.
 
 Values are those of ATOM (Danelljan et al., CVPR 2019, arXiv 1811.07628) unless a comment says otherwise.
-Units: px are pixels of the 288 x 288 search crop unless "image px" is said; cells are cells of the score map
+Units: px are pixels of the 288 x 288 search crop unless "image px" is stated; cells are cells of the score map
 (one cell is 16 px of the crop); shares and factors have none.
 
 The fields are the source of the node's parameters, of their file and of the README's table (`TrackerConfig.settings`).
@@ -138,7 +138,7 @@ class TrackerConfig:
         2.0, "Least side of a box (ours: the authors clamp nothing).", (0.1, 100.0), unit="image px"
     )
 
-    # Whether what is found is the target (ours; see atom_core.long_term.redetection).
+    # Whether a candidate is the target (ours; see atom_core.long_term.redetection).
     recognition: float = _setting(
         0.6,
         "Share of the baseline match score below which a candidate is rejected; 0: never.",

@@ -33,7 +33,7 @@ class Failure:
 
 
 class Stopped(Exception):
-    """Nobody waits for this job any more."""
+    """The job was cancelled."""
 
 
 class Steps(Protocol):
@@ -84,7 +84,7 @@ class LocalProcesses:
     """A `Runner` on this machine.
 
     Attributes:
-        processes: 1: in this process, in the order of the jobs; more: so many worker processes, which take the jobs in
+        processes: 1: in this process, in the order of the jobs; more: this many worker processes, which take them in
             their order.
         threads: CPU threads of each process.
     """
@@ -185,7 +185,7 @@ def _begin_worker(shared: _Shared, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends the worker with its parent: after a kill of the parent it would wait for ever."""
+    """Ends the worker with its parent, whose death would leave it waiting for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker only"
     parent.join()

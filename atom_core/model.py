@@ -56,7 +56,7 @@ class Model:
     def capture(
         self, step_example: Callable[[], Sequence[Any]], make_batch: MakeBatch, iterations: Collection[int]
     ) -> None:
-        """Captures the step, and updates of so many iterations, if that is wanted; see `Execution.capture`.
+        """Captures the step, and updates with these numbers of iterations, if wanted; see `Execution.capture`.
 
         Args:
             step_example: makes the arguments of `observe.step` for one target.

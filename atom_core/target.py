@@ -33,7 +33,7 @@ class Target:
 
     place: Box  # px of an image of `image_size`, in any state the last known
     image_size: tuple[int, int]  # width and height
-    classifier: TargetModel  # tells the object from its look-alikes, learned online
+    classifier: TargetModel  # separates the target from its surroundings, learned online
     modulation: Modulation  # the IoU predictor's, from the first frame
     long_term: LongTerm  # recognises the target, and searches for it after a loss
     jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames

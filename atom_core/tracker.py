@@ -127,7 +127,7 @@ class MultiTracker:
         Args:
             image: (H, W, 3) uint8 RGB.
             box: (x, y, width, height) in px, see `atom_core.boxes`.
-            target_id: of the target to be learned anew, or a number of the caller's choice for a new one, higher than
+            target_id: of the target to be learned again, or a number of the caller's choice for a new one, higher than
                 all before it; by default the next.
 
         Returns:

@@ -14,7 +14,7 @@ import torch
 _MEGABYTE = 1_000_000
 
 # Out of memory; and, in newer versions of PyTorch, whatever else the device reports. The latter leaves the process
-# without this GPU, so only the CPU is left to go on with.
+# without this GPU, so only the CPU is left.
 GPU_ERRORS: tuple[type[RuntimeError], ...] = (
     torch.cuda.OutOfMemoryError,
     getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError),
@@ -22,7 +22,7 @@ GPU_ERRORS: tuple[type[RuntimeError], ...] = (
 
 
 def describe(error: Exception) -> str:
-    """The first line of an error of the GPU; what follows are statistics and hints for a debugger."""
+    """The first line of an error of the GPU; statistics and hints for a debugger follow it."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
@@ -51,7 +51,7 @@ def release_loaded() -> None:
 
 def process_megabytes(pid: int | None = None) -> float:
     """Memory of a process, by default this one, that is in RAM, in MB; NaN where the system does not report it."""
-    try:  # as Linux tells it
+    try:  # as Linux reports it
         pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return float("nan")

@@ -102,9 +102,9 @@ def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.n
 
 
 def check(message: ImageMessage) -> None:
-    """Raises ValueError, naming the fields, where `message` contradicts itself; costs next to nothing.
+    """Raises ValueError, naming the fields, where `message` contradicts itself; takes microseconds.
 
-    What only decoding can find in a CompressedImage is left to `to_rgb`.
+    `to_rgb` finds faults of a CompressedImage that only decoding shows.
     """
     if _is_compressed(message):
         if len(message.data) == 0:

@@ -97,7 +97,7 @@ TABLE = (
          choices=("auto", "float32", "float16", "bfloat16")),
     Spec("engine", "auto", "What runs the networks: openvino, torch, the path of an exported .onnx file, or auto: "
          "OpenVINO on the CPU, where it is installed, else PyTorch.", read=parse_engine),
-    Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: go on on the CPU, or become inactive.",
+    Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: continue on the CPU, or become inactive.",
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
@@ -123,7 +123,7 @@ TABLE = (
     Spec("stamp_wait", 0.5, "A box whose stamp is newer than all images waits this many seconds for its image.",
          (0.0, 10.0), live=True),
     Spec("relearn_overlap", 0.8, "A box that overlaps the tracker's own of its TRACKING target by this share (IoU) "
-         "or more is not learned anew; 1: it always is.", (0.0, 1.0), live=True),
+         "or more is not learned again; 1: it always is.", (0.0, 1.0), live=True),
     Spec("catch_up_seconds", 1.0, "Time for following a new target through the images since its own; "
          "afterwards the tracker jumps to the newest image.", (0.0, 10.0), live=True),
     Spec("rectified", False, "The images are rectified: camera_info's P counts, instead of K and D."),
@@ -186,7 +186,7 @@ class Settings:
         """Validates a whole set of values, one for each row of the table.
 
         Raises:
-            ValueError: naming the parameter, its value and what is expected.
+            ValueError: naming the parameter, its value and the expected ones.
         """
         own: dict[str, Any] = {}
         tracker: dict[str, Any] = {}
@@ -243,7 +243,7 @@ def with_changes(node: Node, changes: Iterable[Parameter], state: str = UNCONFIG
     """Returns the node's settings as `changes` would make them in a lifecycle state.
 
     Raises:
-        ValueError: if they would not be valid, or one cannot be changed in that state; the message says what to do.
+        ValueError: if they are invalid, or one cannot be changed in that state; the message names the remedy.
     """
     values = {name: node.get_parameter(name).value for name in _SPECS}
     for parameter in changes:

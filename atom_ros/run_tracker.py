@@ -26,7 +26,7 @@ def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = la
     """Serves the node until ROS is shut down, or `is_over` says so after a callback.
 
     In rclpy an exception of a callback, or of the middleware about an unreadable message, ends the spin. Here it is
-    logged, and the node goes on.
+    logged, and the node continues.
     """
     from rclpy.executors import ExternalShutdownException
 

@@ -44,7 +44,7 @@ def help_text(program: str, description: str, parameters: Iterable[_Row], topics
 
 
 def own_words(args: Sequence[str] | None) -> list[str]:
-    """The command line without what is for ROS: from `--ros-args` to `--` or the end.
+    """The command line without ROS's part: from `--ros-args` to `--` or the end.
 
     rclpy's own function raises on invalid ROS arguments before `start` can report them.
     """
@@ -74,7 +74,7 @@ def start(program: str, args: list[str] | None, **options: Any) -> bool:
         options: of `rclpy.init`.
 
     Returns:
-        False, after a line on stderr, where the arguments cannot be used: a name or namespace that is none, or a
+        False, after a line on stderr, where the arguments cannot be used: an invalid name or namespace, or a
         parameter file that is not there.
     """
     words = sys.argv[1:] if args is None else args

@@ -116,7 +116,7 @@ class TargetClient:
             box: x, y, width, height in px of the full image; (x, y) is the top left corner, and the first pixel has
                 its centre at (0, 0).
             stamp: that of the image on which the box was drawn, from its header; None for the newest image.
-            target_id: number of a followed target that this one takes the place of; 0 for a new one.
+            target_id: number of a followed target that this one replaces; 0 for a new one.
             timeout: s, for the tracker to appear and to answer.
 
         Returns:
@@ -179,7 +179,7 @@ class TargetClient:
             timeout: s; None for no limit.
 
         Returns:
-            The Track that says so; it may be one that had come before.
+            The Track with that state; it may have come before the call.
 
         Raises:
             TimeoutError: the message gives the target's present state.

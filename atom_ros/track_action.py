@@ -107,7 +107,7 @@ class TargetGoal:
             return track if self._is_due(is_new) else None
 
     def pass_time(self, now: float, is_paused: bool) -> tuple[int, str] | None:
-        """Returns why the goal ends now by the clock, None while it goes on."""
+        """Returns why the goal ends now by the clock; None while it does not."""
         with self._lock:
             self._advance(now, is_paused)
             request, unseen = self.request, now - self._last_seen
@@ -224,7 +224,7 @@ class TrackAction:
                 goal.finish(Result.REMOVED, f"target {goal.target_id} was removed")
 
     def check(self) -> None:
-        """Ends the goals whose time is over; to be called now and then by the executor."""
+        """Ends the goals whose time is over; the executor calls it from time to time."""
         worker = self._worker
         if worker is None or not self._goals:
             return

@@ -102,7 +102,7 @@ class TrackerNode(ManagedNode):
         self._watch: InputWatch | None = None
         self._stopping: Worker | None = None  # no longer active, and its thread may be busy
 
-        # Requests wait for the worker; in a group of their own they keep nothing else waiting, nor one another.
+        # Requests wait for the worker. In a reentrant group of their own they block no other callback.
         group = ReentrantCallbackGroup()
         serve(self, SetTarget, "~/set_target", self._on_set_target, group)
         serve(self, RemoveTarget, "~/remove_target", self._on_remove_target, group)
@@ -290,7 +290,7 @@ class TrackerNode(ManagedNode):
 
     def _load_on_cpu(self, reason: str) -> MultiTracker:
         self._fault = f"on the CPU, since the GPU failed: {reason}"
-        self.get_logger().error(f"The GPU failed; going on on the CPU: {reason}")
+        self.get_logger().error(f"The GPU failed; continuing on the CPU: {reason}")
         free_gpu_memory()
         return self._load_warm("cpu", "float32")
 

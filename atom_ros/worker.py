@@ -69,7 +69,7 @@ class _Command:
             return
         try:
             self.future.set_result(self.action())
-        except Exception as error:  # the boundary: the caller gets the reason, and the worker goes on
+        except Exception as error:  # the boundary: the caller gets the reason, and the worker continues
             self.future.set_exception(error)
 
 
@@ -164,12 +164,12 @@ class Worker:
             self._begin(request)
 
     def set_target(self, box: Box, stamp: int, target_id: int = 0, class_id: str = "") -> Future[int]:
-        """Orders a target. Invalid requests are refused at once; learning takes the tracker's thread a while.
+        """Orders a target. Invalid requests are refused at once; learning happens in the tracker's thread.
 
         Args:
             box: x, y, width, height in image px.
             stamp: nanoseconds, of the image that the box was drawn on; 0 for the newest.
-            target_id: 0, or the number of the target to learn anew.
+            target_id: 0, or the number of the target to learn again.
             class_id: as a detector calls the target; "" leaves its class as it is.
 
         Returns:
@@ -405,7 +405,7 @@ class Worker:
         self._processed = frame.sequence
         try:
             self._publish(current, image)
-        except Exception as error:  # the boundary: nor can what was found in it
+        except Exception as error:  # the boundary: nor can its results
             self._fail(frame, error)
 
     def _fail(self, frame: Frame, error: Exception) -> None:
@@ -427,7 +427,7 @@ class Worker:
             elif order.class_id:
                 self._set_class(number, order.class_id)
             order.future.set_result(number)
-        except Exception as error:  # the boundary: the caller gets the reason, and the worker goes on
+        except Exception as error:  # the boundary: the caller gets the reason, and the worker continues
             order.future.set_exception(error)
         finally:
             self._targets.give_up(order)
@@ -447,7 +447,7 @@ class Worker:
         if place is None or not target.is_tracking or _overlap(place, order.box) < least:
             return None
         self._logger.info(
-            f"Target {number} is followed where it was set again: not learned anew (relearn_overlap is {least:g})",
+            f"Target {number} is followed where it was set again: not learned again (relearn_overlap is {least:g})",
             throttle_duration_sec=_LOG_INTERVAL,
         )
         return number
@@ -499,7 +499,7 @@ class Worker:
             try:
                 tracker.add(self._decode(frame), box, target_id)
                 self._learned_ids.add(target_id)
-            except Exception as error:  # the boundary: the other targets go on
+            except Exception as error:  # the boundary: the other targets continue
                 self._targets.remove(target_id)
                 self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
 

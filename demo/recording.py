@@ -17,7 +17,7 @@ from atom_core.evaluation import metrics
 GIVEN, TRACKING, UNCERTAIN, LOST = "GIVEN", "TRACKING", "UNCERTAIN", "LOST"
 SEARCHING, DROPPED = "SEARCHING", "DROPPED"
 GOOD_OVERLAP = 0.5  # a frame is a success above this
-LAST_FRAMES = 20  # the target is lost for good if none of the last so many processed frames is a success
+LAST_FRAMES = 20  # the target is lost for good if none of this many last processed frames is a success
 
 
 @dataclass(frozen=True)

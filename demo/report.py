@@ -48,7 +48,7 @@ def annotate(image: np.ndarray, frame: RecordedFrame, last_index: int) -> np.nda
 
     Args:
         image: (H, W, 3).
-        frame: what is known of it.
+        frame: of the demo.
         last_index: of the clip, shown beside the frame's own.
 
     Returns:

@@ -86,7 +86,7 @@ def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any
     """Runs the processes to the clip's end; returns the camera's and the client's records."""
     logs = arguments.output / "logs"
     shutil.rmtree(logs, ignore_errors=True)
-    for name in RESULTS:  # an earlier run's results would be taken for this one's, if this one failed
+    for name in RESULTS:  # if this run fails, an earlier run's results must not pass for this one's
         (arguments.output / name).unlink(missing_ok=True)
     shown, heard = logs / "camera.jsonl", logs / "client.json"
     with Processes(logs, environment()) as processes:
@@ -198,7 +198,7 @@ def last_index(record: Path) -> int:
 
 
 def circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> dict[str, Any]:
-    """What the figures were measured with, as the running node's diagnostics tell it."""
+    """What the figures were measured with, from the running node's diagnostics."""
     network, _, digest = received["diagnostics"].get("network", "").partition(" (")
     sha256 = hashlib.sha256(weights.find(arguments.weights).read_bytes()).hexdigest()
     if not digest or not sha256.startswith(digest.rstrip(")")):

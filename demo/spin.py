@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 
 def spin_for(node: Node, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-    """Runs callbacks for so many seconds, or until a condition holds; returns whether it did."""
+    """Runs callbacks for `seconds`, or until a condition holds; returns whether it did."""
     deadline = time.monotonic() + seconds
     while not until():
         left = deadline - time.monotonic()
@@ -26,7 +26,7 @@ def require(node: Node, what: str, seconds: float, until: Callable[[], bool]) ->
     """Runs callbacks until a condition holds.
 
     Raises:
-        TimeoutError: after so many seconds; the message says what was waited for.
+        TimeoutError: after `seconds`; the message names the missing event.
     """
     if not spin_for(node, seconds, until):
         raise TimeoutError(f"{node.get_fully_qualified_name()}: waited {seconds:g} s in vain for {what}")

@@ -41,7 +41,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("bag", description="Folder of the bag, or its file"),
             DeclareLaunchArgument("rate", default_value="1.0", description="Speed, in multiples of the recording's"),
             DeclareLaunchArgument(
-                "loop", default_value="false", choices=["true", "false"], description="Begin anew at the end"
+                "loop", default_value="false", choices=["true", "false"], description="Restart at the end"
             ),
             DeclareLaunchArgument(
                 "delay", default_value="10.0", description="Seconds to wait, in which the tracker loads its network"

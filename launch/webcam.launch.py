@@ -33,7 +33,7 @@ _OWN_FAST_DDS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FIL
 CAMERA_PARAMETERS = {
     "source": (str, "0", "Camera (0, /dev/video0), video file or folder of images"),
     "fps": (float, "0.0", "Images a second of a file or a folder; 0.0: the file's own"),
-    "loop": (bool, "true", "Begin a file or a folder anew at its end"),
+    "loop": (bool, "true", "Restart a file or a folder at its end"),
     "frame_id": (str, "camera_optical_frame", "Frame of the images"),
     "calibration": (str, "", "YAML file of camera_calibration; empty: no camera_info"),
 }

@@ -14,7 +14,7 @@ fi
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE  # else Python would not look up the ROS libraries of this environment
 source "$_atom_root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
-unset PYTHONDONTWRITEBYTECODE  # else each process would compile PyTorch anew, some five seconds
+unset PYTHONDONTWRITEBYTECODE  # else each process would compile PyTorch again, some five seconds
 export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=jazzy
 export COLCON_DEFAULTS_FILE="$_atom_root/tools/colcon.yaml"
 source "$_atom_root/install/setup.bash"

@@ -76,7 +76,7 @@ def check_machine() -> None:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise SetupError(
             f"ROS 2 comes as Python wheels for Linux on x86_64 only, and this is {platform.system()} on "
-            f"{platform.machine()}. Install ROS 2 Jazzy and build this package in a workspace, as README.md tells "
+            f"{platform.machine()}. Install ROS 2 Jazzy and build this package in a workspace, see README.md "
             "under 'On a robot'; or install the tracker alone, without ROS: pip install ."
         )
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
@@ -123,7 +123,7 @@ def read_stamp() -> dict[str, str] | None:
 
 
 def is_usable(stamp: dict[str, str] | None) -> bool:
-    """Whether .venv can be kept and brought up to date, rather than made anew."""
+    """Whether .venv can be kept and brought up to date, rather than made again."""
     if not works(VENV_PYTHON, "pip"):
         return False
     if (

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""For MkDocs: pages of the site that have their place outside docs/, and the links to what is no page."""
+"""For MkDocs: pages of the site that have their place outside docs/, and links to files that are no pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _with_site_links(markdown: str, source: Path) -> str:
-    """Links as a reader of the site needs them: to pages by their names there; what is no page stays as text."""
+    """Links as a reader of the site needs them: to pages by their names there; links to other files become text."""
     outside = {path: name for name, path in _outside().items()}
     name_here = outside.get(source) or source.relative_to(ROOT / "docs").as_posix()
     up = "../" * name_here.count("/")

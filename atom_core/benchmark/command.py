@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atom-bench",
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
-        "by stage. Counts operations and waits, and tells its memory.",
+        "by stage. Counts operations and waits, and measures memory.",
         epilog="atom-bench compare A.json B.json: what has become of each figure; atom-bench accept: the first contact "
         "with a GPU. See docs/benchmarks.md.",
     )

@@ -40,7 +40,7 @@ class Counts:
         operations: ATen operations that compute: neither views nor the plain copies that the next two count.
         host_reads: times that the host waited for a value of the device.
         uploads: copies from the host to the device.
-        views: ATen operations that only describe existing numbers anew.
+        views: ATen operations that only describe existing numbers again.
         names: how often each of `operations` was called.
     """
 
@@ -56,7 +56,7 @@ def counted(run: Callable[[], Result], device: torch.device) -> tuple[Result, Co
 
     On the CPU, nothing is copied between host and device. There, the calls are counted that would copy elsewhere:
     `tolist` and `cpu` as reads; `to` with a device, and tensors made from Python's numbers, as uploads. Every tensor is
-    taken for one of the device, so that these two counts are upper bounds.
+    counted as one of the device, so these two counts are upper bounds.
     """
     counts = Counts()
     with _Operations(device.type, counts), _Moves(counts, enabled=device.type == "cpu"):

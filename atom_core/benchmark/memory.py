@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory this process holds, on the host (Linux tells) and on a CUDA device."""
+"""How much memory this process holds, on the host (Linux only) and on a CUDA device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def memory(device: torch.device) -> dict[str, float | None]:
     """What is held now, in MB (1e6 bytes).
 
     Returns:
-        host_mb: resident memory of the process; None where the system does not tell.
+        host_mb: resident memory of the process; None where the system does not report it.
         host_peak_mb: the most since `reset_peak`.
         gpu_mb, gpu_peak_mb: the same of the tensors on a CUDA device; absent on another.
     """

@@ -14,14 +14,14 @@ MIN_SIDE = 64  # px, of the image: the target would else be too small to be text
 _CYCLE = 60  # frames of a round
 _RADIUS = 0.2  # of the round; this and the next as a share of the image's shorter side
 _TARGET = 0.15  # side of the target
-_BESIDE = 2.2  # distance of the look-alike in target sides: within the search region, but not near its middle
+_BESIDE = 2.2  # distance of the distractor in target sides: within the search region, but not near its middle
 
 
 class Cast(enum.Enum):
     """Who is in an image."""
 
     TARGET = "target"
-    LOOK_ALIKE = "look-alike"  # the target, and one that looks the same
+    DISTRACTOR = "distractor"  # the target, and one that looks the same
     NOBODY = "nobody"
 
 
@@ -55,7 +55,7 @@ class DrawnScene:
     def image(self, index: int, cast: Cast = Cast.TARGET) -> np.ndarray:
         """Image number `index`, (H, W, 3) uint8 RGB, the caller's own."""
         side, radius = len(self._target), _RADIUS * self._unit
-        radii = {Cast.TARGET: (radius,), Cast.LOOK_ALIKE: (radius, radius - _BESIDE * side), Cast.NOBODY: ()}[cast]
+        radii = {Cast.TARGET: (radius,), Cast.DISTRACTOR: (radius, radius - _BESIDE * side), Cast.NOBODY: ()}[cast]
         image = self._background.copy()
         for column, row in (self._corner(index, radius) for radius in radii):
             image[row : row + side, column : column + side] = self._target

@@ -77,7 +77,7 @@ KINDS = (
     Kind("update", Cast.TARGET, _ALWAYS, _SURE, _is_sure),
     Kind(
         "hard_negative",
-        Cast.LOOK_ALIKE,
+        Cast.DISTRACTOR,
         _NEVER,
         _SURE | {"hard_negative_threshold": 0.0},
         lambda result: result.hard_negative,

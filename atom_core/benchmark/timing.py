@@ -21,7 +21,7 @@ from atom_core.long_term.redetection import Redetection
 from atom_core.networks.prepared import Networks
 
 Result = TypeVar("Result")
-REST = "rest"  # what is in no stage
+REST = "rest"  # outside all stages
 
 
 class Stage(NamedTuple):
@@ -65,7 +65,7 @@ def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, floa
         return result, time.perf_counter() - started
     stream = torch.cuda.current_stream(device)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    stream.synchronize()  # else what is still queued would count
+    stream.synchronize()  # else work that is still queued would count
     begin.record(stream)
     result = run()
     end.record(stream)

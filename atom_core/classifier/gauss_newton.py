@@ -164,7 +164,7 @@ class CGState(NamedTuple):
 def _differentiate(residuals: Callable[[Tensor], Params], w: Tensor) -> NormalEquations:
     """The normal equations at w (n,) by autograd.
 
-    J p is the derivative of the linear map u -> J^T u: reverse mode twice. Forward mode (jvp) would evaluate r anew for
+    J p is the derivative of the linear map u -> J^T u: reverse mode twice. Forward mode (jvp) would repeat r for
     each p; this keeps what r's layers and slopes need from one evaluation and was measured two to four times faster.
     """
     r, transposed = torch.func.vjp(residuals, w)[:2]  # without auxiliary output

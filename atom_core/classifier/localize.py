@@ -105,7 +105,7 @@ def classify(score1: float, score2: float, near1: bool, near2: bool, config: Tra
     if not score1 >= config.not_found_threshold:
         return Localization(TrackState.LOST)
     if score2 > config.distractor_threshold * max(score1, 0):
-        if near1 == near2:  # the places do not tell which is the target
+        if near1 == near2:  # the places do not show which is the target
             return Localization(TrackState.UNCERTAIN)
         return Localization(TrackState.TRACKING, hard_negative=True, is_second=bool(near2))
     is_distractor = score2 > config.hard_negative_threshold * score1 and score2 > config.not_found_threshold

@@ -27,7 +27,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
     """The (width, height) in px of an encoded picture.
 
     Raises:
-        ValueError: if it is no jpeg or png, does not tell its size, has more than `MAX_PIXELS`, was cut off, or has a
+        ValueError: if it is no jpeg or png, does not state its size, has more than `MAX_PIXELS`, was cut off, or has a
             damaged structure.
     """
     if data.startswith(_JPEG):
@@ -37,7 +37,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
     else:
         raise ValueError(f"begins with the bytes {data[:8].hex(' ')}; expected jpeg or png")
     if size is None or 0 in size:
-        raise ValueError(f"the file of {len(data)} bytes does not tell the picture's size")
+        raise ValueError(f"the file of {len(data)} bytes does not state the picture's size")
     if size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"claims {size[0]} x {size[1]} px; expected at most {MAX_PIXELS // 10**6} million pixels")
     check_whole(data)

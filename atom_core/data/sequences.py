@@ -119,7 +119,7 @@ def to_sequence(entry: Entry, layout: str, root: Path) -> Sequence:
 
 
 def _absolute(folder: str | Path) -> Path:
-    """The folder with a name, `.` too; of a link its own name, not that of what it points to."""
+    """The folder with a name, `.` too; of a link its own name, not its target's."""
     return Path(os.path.abspath(folder))
 
 

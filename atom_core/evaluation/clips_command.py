@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folders", type=Path, nargs="+", metavar="folder", help="still images and sequences")
     parser.add_argument("--clips", choices=CLIPS, default="long", help="which (default: long)")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="how many (default: 10)")
-    parser.add_argument("--put-aside", action="store_true", help="those that nothing is chosen by")
+    parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="to write into")
     arguments = parser.parse_args(argv)
     try:

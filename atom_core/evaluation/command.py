@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"atom-eval: {error}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt:
-        kept = f"the same command goes on from {arguments.output}" if arguments.output else "nothing is kept"
+        kept = f"the same command continues from {arguments.output}" if arguments.output else "nothing is kept"
         print(f"\natom-eval: interrupted; {kept}", file=sys.stderr)
         return INTERRUPTED
     for job, failure in failures:
@@ -216,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
         "--clips", choices=CLIPS, help="make clips with known truth from the folders' still images and sequences"
     )
     parser.add_argument("--count", type=_count, default=40, metavar="N", help="how many clips (default: 40)")
-    parser.add_argument("--put-aside", action="store_true", help="clips that nothing is chosen by, for a last measure")
+    parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
     parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
     parser.add_argument(
         "--trackers",
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=_count, metavar="N", help="CPU threads of each (default: all, shared out; on a cluster 1)"
     )
     parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep runs and results here; go on from there")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep runs and results here; continue from there")
     parser.add_argument("--restart", action="store_true", help="do not use the runs that --output holds")
     return parser
 

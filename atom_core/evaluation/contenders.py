@@ -152,7 +152,7 @@ def change_config(config: TrackerConfig, changes: Iterable[str]) -> TrackerConfi
 
     Args:
         config: to start from.
-        changes: `vot` (starts anew from the VOT settings), or a field of TrackerConfig and its value, such as
+        changes: `vot` (starts over from the VOT settings), or a field of TrackerConfig and its value, such as
             `memory_size=100` or `use_hann_window=true`.
 
     Raises:

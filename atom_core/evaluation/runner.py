@@ -67,7 +67,7 @@ def run_sequence(
 
     Args:
         name: the tracker's name, for the record.
-        tracker: is initialised anew.
+        tracker: is initialised again.
         sequence: two frames or more.
         on_frame: called after each frame, to show progress.
         seed: the tracker's, for the record.

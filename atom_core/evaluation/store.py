@@ -68,7 +68,7 @@ class RunStore:
             raise OtherSettingsError(
                 f"{len(differing)} of {len(runs)} runs in {self.folder} were made with other settings, first {path}: "
                 f"{'; '.join(changes[:5])}{'; ...' if len(changes) > 5 else ''}. Choose another --output, or "
-                "--restart to make them anew"
+                "--restart to make them again"
             )
         return runs
 
@@ -177,4 +177,4 @@ def read_run(path: Path) -> tuple[dict[str, Any], Run]:
         )
         return content["settings"], run
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no run of atom-eval ({error!r}); delete it to make the run anew") from error
+        raise ValueError(f"{path} is no run of atom-eval ({error!r}); delete it to make the run again") from error

@@ -3,7 +3,7 @@
 """The command `atom-trax`: the tracker as a TraX server, for the VOT toolkit.
 
 Protocol: Čehovin, "TraX: The visual Tracking eXchange protocol and library", Neurocomputing 260, 2017. Its package
-`trax` (vot-trax) is imported only when the command runs. docs/vot.md tells how to run the challenges.
+`trax` (vot-trax) is imported only when the command runs. See docs/vot.md for the challenges.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _BASELINE_FRAMES = 5
 DOUBT_SCORE = 0.3  # from which a candidate that does not look like the target is followed as doubtful
 DOUBT_SIMILARITY = 0.3  # likewise
 DOUBT_IOU = 0.8  # likewise, predicted: another thing has seldom such clear borders where the target was
-DOUBT_FRAMES = 10  # in a row after which it is taken for the target in another shape
+DOUBT_FRAMES = 10  # in a row after which the candidate counts as the target in another shape
 _FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
 
 
@@ -59,7 +59,7 @@ class Redetection:
     cooldown: int = 0
     frames_uncompared: int = 0  # since a candidate in the target's place was compared with it
     last_similarity: float = 1.0  # of that candidate
-    doubtful_frames: int = 0  # in a row in which what is followed does not look like the target
+    doubtful_frames: int = 0  # in a row in which the followed candidate does not look like the target
 
     @property
     def baseline(self) -> float:

@@ -39,7 +39,7 @@ SCALES = (1.0, 1.4, 1 / 1.4)  # of the target; the whole grid for one after the 
 _SHORT_LOSS = 1  # frames after the loss in which the last place needs no proof
 _RECENT_LOSS = 30  # frames after the loss in which a target at the last place is re-detected once it is recognised
 _RECENT_MARGIN = 0.1  # required beyond TrackerConfig.recognition then
-# Required beyond `TrackerConfig.recognition` of what is not where the target was: another thing more often than not.
+# Required beyond `TrackerConfig.recognition` of a candidate elsewhere than the target was: it is mostly another thing.
 _JUMP_MARGIN = 0.2
 _UNCERTAIN_JUMP_MARGIN = 0.35  # the same where there is a second peak, which may be the target
 _SCORE_WEIGHT = 0.6  # of the score beside the similarity in `match_score`
@@ -326,7 +326,7 @@ def is_recognised(candidate: Candidate, baseline: float, config: TrackerConfig, 
 
 
 def jump_margin(place: Box, candidate: Candidate, frames: int = 1) -> float:
-    """What is required beyond the share of the baseline; 0 where the target may be so many frames later."""
+    """What is required beyond the share of the baseline; 0 where the target may be after this number of frames."""
     if is_same(place, candidate.box, frames * _SAME_PLACE):
         return 0.0
     return _UNCERTAIN_JUMP_MARGIN if candidate.state is TrackState.UNCERTAIN else _JUMP_MARGIN

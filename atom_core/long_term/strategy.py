@@ -25,7 +25,7 @@ from atom_core.long_term.appearance import TemplatePatch
 from atom_core.result import TrackResult
 
 Size = tuple[int, int]  # width and height of the image
-CutPatch = Callable[[int, Box], TemplatePatch]  # number of the search region, box in image px -> what is there
+CutPatch = Callable[[int, Box], TemplatePatch]  # number of the search region, box in image px -> its template patch
 
 
 class Decision(NamedTuple):
@@ -59,7 +59,7 @@ class LongTerm(Protocol):
     def recognise(
         self, regions: Sequence[SearchRegion], candidates: Sequence[Candidate], size: Size, cut_patch: CutPatch
     ) -> list[Candidate]:
-        """The candidates with their similarity to the target; what is another thing becomes `SearchRegion.nothing`.
+        """The candidates with their similarity to the target; another thing becomes `SearchRegion.nothing`.
 
         Args:
             regions: of `plan`.

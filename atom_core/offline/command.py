@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 if a part of the recording could not be used, 2 after an error, 130 after Ctrl-C. In
-        every case the files hold what was found.
+        every case the files hold the results so far.
     """
     parser = argparse.ArgumentParser(prog="atom-track", description=__doc__)
     parser.add_argument(

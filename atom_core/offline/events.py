@@ -21,7 +21,7 @@ _EXPECTED = "expected a first line such as frame,target,x,y,width,height (or sta
 
 @dataclass(frozen=True)
 class TargetEvent:
-    """A target is set, set anew, or (without a box) dropped, in the first frame at or after its time."""
+    """A target is set, set again, or (without a box) dropped, in the first frame at or after its time."""
 
     target_id: int
     box: Box | None
@@ -67,7 +67,7 @@ def read_events(path: Path) -> list[TargetEvent]:
     """The events of a CSV file with a header line.
 
     Columns: `frame` (counted from 0) or `stamp` (seconds), `x`, `y`, `width`, `height` in px, and `target`, the number
-    of the target, 1 where the column is left out. A row sets a target, or sets it anew if it is already followed; a
+    of the target, 1 where the column is left out. A row sets a target, or sets it again if it is already followed; a
     row without a box drops it.
 
     Raises:

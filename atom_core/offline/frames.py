@@ -42,7 +42,7 @@ class FrameSource(Protocol):
 
     @property
     def damage(self) -> str | None:
-        """What of it is missing, once its end is reached; None otherwise."""
+        """The missing part, once the end is reached; None otherwise."""
         ...
 
     def __len__(self) -> int:
@@ -76,8 +76,8 @@ class FolderSource:
 class VideoSource:
     """A video file. Stamps are places in it: the first frame's is 0.
 
-    Decoders pass over what they cannot read, and take a file that was cut off for a short one. So at the end the frames
-    that were read are compared with those that the file announces, and `damage` says what is missing.
+    Decoders skip frames that they cannot read, and read a truncated file as a short one. So at the end the frames
+    that were read are compared with those that the file announces, and `damage` lists the missing ones.
     """
 
     def __init__(self, path: Path, pixel_range: PixelRange | None = None) -> None:
@@ -107,7 +107,7 @@ class VideoSource:
         self.damage = self._find_damage(timeline)
 
     def _grab(self, capture: cv2.VideoCapture, frames: int) -> bool:
-        """Goes to the next frame that can be read: OpenCV gives up at some that cannot, and goes on if it is asked."""
+        """Goes to the next frame that can be read: OpenCV stops at some that cannot, and continues when asked again."""
         attempts = 1 + min(max(_ATTEMPTS[0], self._count - frames), _ATTEMPTS[1])
         return any(capture.grab() for _ in range(attempts))
 
@@ -115,7 +115,7 @@ class VideoSource:
         structure = structural_damage(self._path)
         announced = self._count
         if announced > timeline.frames and self._path.suffix.lower() != ".avi":
-            # Other containers tell a duration, or count frames that an edit list leaves out.
+            # Other containers state a duration, or count frames that an edit list leaves out.
             announced = _count_packets(self._path, timeline)
         missing = announced - timeline.frames
         if structure is None and missing <= 0:
@@ -145,7 +145,7 @@ class _Timeline:
         self.last = stamp
 
     def describe_gap(self) -> str:
-        """Where frames are missing, as far as the stamps tell."""
+        """Where frames are missing, as far as the stamps show it."""
         if self._gap is None:
             return f"; the last one is frame {self.frames - 1} ({self.last / NANOSECONDS:.3f} s)"
         index, before, after = self._gap
@@ -171,7 +171,7 @@ def _count_packets(path: Path, timeline: _Timeline) -> int:
 
 
 def _positive(value: float) -> float:
-    """A property of a video, 0 where it does not tell: OpenCV then gives -1, NaN or numbers without meaning."""
+    """A property of a video, 0 where it is unknown: OpenCV then gives -1, NaN or numbers without meaning."""
     return value if 0 < value < 1e12 else 0.0
 
 

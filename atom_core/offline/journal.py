@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run needs to go on after an interruption: its results so far, and now and then the tracker's whole state."""
+"""What an interrupted run needs to resume: its results so far and, from time to time, the tracker's whole state."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Journal:
             if begun.get(name) != run.get(name):
                 raise ValueError(
                     f"the unfinished run in {self.folder} had {name} {begun.get(name)}, and now it is "
-                    f"{run.get(name)}; give it as before, or start anew with --overwrite"
+                    f"{run.get(name)}; give it as before, or start over with --overwrite"
                 )
 
     def _load(self, device: torch.device) -> None:
@@ -99,14 +99,14 @@ class Journal:
         if len(lines) < saved["frames"]:
             raise ValueError(
                 f"{self.folder / _RESULTS} holds {len(lines)} results, {path} was saved after {saved['frames']}; "
-                "start anew with --overwrite"
+                "start over with --overwrite"
             )
         self.results = [FrameResult.from_json(line) for line in lines[: saved["frames"]]]
         self.state = saved["state"]
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """What `Journal.save` wrote. Nothing but tensors, arrays and this package's plain data classes is made of it.
+    """Loads what `Journal.save` wrote: tensors, arrays and this package's plain data classes, nothing else.
 
     PyTorch's own restricted reader knows other names only from its version 2.6 on, so the names are checked here.
 
@@ -122,7 +122,7 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # PyTorch raises many kinds for a damaged file
-        raise ValueError(f"{path} cannot be read ({error}); start anew with --overwrite") from error
+        raise ValueError(f"{path} cannot be read ({error}); start over with --overwrite") from error
 
 
 class _StateUnpickler(pickle.Unpickler):
@@ -160,7 +160,7 @@ _STATE_MODULES = {
 
 
 def _data_class(name: str) -> type:
-    """A class of the modules that hold a target's state: making one does nothing but keep what it is given."""
+    """A class of the modules that hold a target's state; its constructor only stores its arguments."""
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute, None) if module in _STATE_MODULES else None
     if not isinstance(found, type) or found.__module__ != module:

@@ -73,7 +73,7 @@ def of_one(arguments: argparse.Namespace, recording: Path, absolute: bool = Fals
 
 
 def track_all(program: str, arguments: argparse.Namespace, recordings: Sequence[Path]) -> int:
-    """Tracks in all recordings, tells how each went, and goes on where one fails.
+    """Tracks in all recordings and prints a summary of each; a failure does not stop the others.
 
     Args:
         program: see `RecordingJob`.
@@ -97,7 +97,7 @@ def track_all(program: str, arguments: argparse.Namespace, recordings: Sequence[
         try:
             return _run(runner, jobs)
         except KeyboardInterrupt:
-            print("interrupted; go on with the same command and --resume", file=sys.stderr)
+            print("interrupted; continue with the same command and --resume", file=sys.stderr)
             return int(RunEnding.INTERRUPTED)
 
 
@@ -122,7 +122,7 @@ def _run(runner: Runner, jobs: Sequence[RecordingJob]) -> int:
 
 
 def _jobs(program: str, arguments: argparse.Namespace, recordings: Sequence[Path]) -> list[RecordingJob]:
-    """The jobs, checked against what lies in their way."""
+    """The jobs, after checking that no results are in the way."""
     module = importlib.import_module(program)
     jobs: list[RecordingJob] = []
     writers: dict[Path, Path] = {}
@@ -144,7 +144,7 @@ def _jobs(program: str, arguments: argparse.Namespace, recordings: Sequence[Path
 
 
 def track_recording(job: RecordingJob, steps: Steps) -> tuple[RunEnding, str]:
-    """In a worker: tracks in a recording; returns how it ended and what the user is told."""
+    """In a worker: tracks in a recording; returns how it ended and its messages to the user."""
     module = importlib.import_module(job.program)
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):

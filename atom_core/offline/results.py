@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What was found in each frame of a recording, and its form as a line of JSON."""
+"""The result of each frame of a recording, and its form as a line of JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NANOSECONDS = 1_000_000_000
 
 
 class TargetState(enum.Enum):
-    """What is known of a target in a frame."""
+    """The state of a target in a frame."""
 
     GIVEN = "given"  # the user's box: the tracker learned the target here
     TRACKING = "tracking"
@@ -27,7 +27,7 @@ class TargetState(enum.Enum):
 
 @dataclass(frozen=True)
 class TargetResult:
-    """One target in one frame. Where it is not seen there is no box: an old place is not a new one."""
+    """One target in one frame. There is no box unless it is visible: an old place is not a new one."""
 
     target_id: int
     state: TargetState
@@ -43,7 +43,7 @@ class TargetResult:
 
     @classmethod
     def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
-        """What the tracker says of a frame."""
+        """The tracker's result of a frame."""
         state = _STATES[result.state]
         if not result.state.is_visible:
             return cls(target_id, state, None, result.score, math.nan, result.confidence)

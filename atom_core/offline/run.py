@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loop over a recording's frames, and what every program that runs it shares: stopping, going on, progress."""
+"""The loop over a recording's frames, with what its programs share: stopping, resuming, progress."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ class StopRequest:
 
 
 class OfflineRun:
-    """Follows targets through the frames and hands what it finds to the sinks.
+    """Follows targets through the frames and passes the results to the sinks.
 
     Args:
         targets: to follow; none yet.
         events: when they are set. One that falls on an unreadable frame waits for the next.
         sinks: get every frame, also those of the earlier run when a run is resumed.
-        journal: keeps what going on needs; None for a camera, to whose frames there is no way back.
+        journal: keeps what `--resume` needs; None for a camera, whose frames come only once.
     """
 
     def __init__(
@@ -168,13 +168,13 @@ class OfflineRun:
         return result
 
     def _repeat(self, result: FrameResult, frame: SourceFrame) -> FrameResult:
-        """An earlier run's result, if it followed from the same boxes; later ones may have been mended since."""
+        """An earlier run's result, if it followed from the same boxes; later ones may have been corrected since."""
         due = self._take_due(frame) if result.error is None else []
         given = {target.target_id: target.box for target in result.targets if target.state is TargetState.GIVEN}
         if {event.target_id: event.box for event in due if event.box is not None} != given:
             raise ValueError(
                 f"the unfinished run had other boxes in frame {frame.index}: {given or 'none'}; "
-                "give them as before, or start anew with --overwrite"
+                "give them as before, or start over with --overwrite"
             )
         return result
 
@@ -209,9 +209,9 @@ class OfflineRun:
 
 @contextlib.contextmanager
 def _progress(source: FrameSource, limit: int | None, steps: Steps | None) -> Iterator[Callable[[], object]]:
-    """What to call after each frame.
+    """The function to call after each frame.
 
-    A progress bar has the time left; in a log file, where every step of it would be a line, it is a slow one.
+    A progress bar shows the time left. In a log file each of its steps is a line, so it is updated seldom.
     """
     if steps is not None:
         yield steps.count

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="values shown as black and white in images of more than 8 bits (default: taken from each image)",
     )
     parser.add_argument("--frames", type=_positive, metavar="N", help="stop after this many frames")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, if there is one")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results, finished or not")
     parser.add_argument(
         "--checkpoint",
@@ -79,7 +79,7 @@ def is_complete(arguments: argparse.Namespace, outputs: Sequence[Path]) -> bool:
     if folder.exists():
         if not arguments.resume:
             raise FileExistsError(
-                f"{folder} holds an unfinished run; go on with --resume, or start anew with --overwrite"
+                f"{folder} holds an unfinished run; continue with --resume, or start over with --overwrite"
             )
         return False
     existing = [path for path in outputs if path.exists()]
@@ -101,14 +101,14 @@ def follow(
     recording: dict[str, str] | None,
     steps: Steps | None = None,
 ) -> RunEnding:
-    """Follows the targets through the source into the results, and tells the user how it went.
+    """Follows the targets through the source, writes the results and prints a summary.
 
     Args:
         source: of the frames.
         events: the targets.
         makers: the results.
         arguments: with the options of `add_arguments`.
-        recording: what tells this recording from another, for `--resume`; None if its frames come only once.
+        recording: identifies the recording for `--resume`; None if its frames come only once.
         steps: of a job among several recordings.
 
     Raises:
@@ -142,7 +142,7 @@ def _is_worth_keeping(journal: Journal, ending: RunEnding | None, run: OfflineRu
 
 @contextmanager
 def _complete(sinks: list[Sink], is_anything_found: Callable[[], bool]) -> Iterator[None]:
-    """Ends sinks, each whatever happens to the others; where nothing was found yet, their files are removed."""
+    """Closes every sink, even if another fails; without any result, their files are removed."""
     try:
         yield
     except BaseException:
@@ -168,7 +168,7 @@ def _tell(
         for complaint in run.complaints(source):
             print(complaint, file=sys.stderr)
     elif journal is not None:
-        print("go on with the same command and --resume")
+        print("continue with the same command and --resume")
     print(f"written: {', '.join(str(path) for path in outputs if path.exists())}")
 
 

@@ -19,7 +19,7 @@ from atom_core.offline.results import FrameResult, TargetResult, format_stamp
 from atom_core.offline.video import VideoWriter
 
 CSV_COLUMNS = ("frame", "stamp", "target", "state", "x", "y", "width", "height", "score", "iou")
-_LEAST_SPACE = 4_000_000  # bytes; OpenCV does not tell that a disk is full, so writing ends before
+_LEAST_SPACE = 4_000_000  # bytes; OpenCV does not report a full disk, so writing ends before
 
 
 class Sink(Protocol):
@@ -155,5 +155,5 @@ def _annotated(image: np.ndarray, result: FrameResult) -> np.ndarray:
 
 
 def part_of(path: Path) -> Path:
-    """The name under which a file grows: it keeps its suffix, which tells OpenCV the format."""
+    """The name under which a file grows: it keeps its suffix, by which OpenCV knows the format."""
     return path.with_name(f"{path.stem}.part{path.suffix}")

@@ -20,7 +20,7 @@ class NumberedTargets:
     """A `MultiTracker` whose targets have numbers of the user's choice, which may come in any order and come again."""
 
     def __init__(self, network: str, device: str = "auto", config: TrackerConfig | None = None) -> None:
-        """Loads a network; see `AtomTracker.from_pretrained` for the arguments and what is raised."""
+        """Loads a network; see `AtomTracker.from_pretrained` for arguments and exceptions."""
         self._tracker = MultiTracker.from_pretrained(network, device, config)
         self._numbers: dict[int, int] = {}  # the user's -> the tracker's, which are never used again
 

@@ -156,7 +156,7 @@ class IoUSurface(NamedTuple):
         """Gradient ascent on it, `steps` times box += step_length * gradient * (w, h, w, h).
 
         Returns:
-            the boxes (P, 4) and what is predicted for them (P,).
+            the boxes (P, 4) and their predictions (P,).
         """
         for _ in range(steps):
             change, of_size = self._change(boxes)
@@ -172,7 +172,7 @@ class IoUSurface(NamedTuple):
         """The gradient times (w, h, w, h) (P, 4), as a fraction: the divisor is (P, 1)."""
         weights, size = self._weights(boxes), side_lengths(boxes)
         at_hidden = (self._hidden(weights, size) > 0) * self.head.output
-        by_cell = (at_hidden @ self.table.mT).to(boxes.dtype)  # (P, rows): what is gained by each product of weights
+        by_cell = (at_hidden @ self.table.mT).to(boxes.dtype)  # (P, rows): the gain by each product of weights
         first = (self.cells[0] * POOL3) ** 2
         gains = []
         for i, part in enumerate((by_cell[:, :first], by_cell[:, first:])):

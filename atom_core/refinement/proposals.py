@@ -69,7 +69,7 @@ def ascend(
         step_length: factor of the gradient.
 
     Returns:
-        the boxes (..., P, 4) and what is predicted for them (..., P), 2 * IoU - 1.
+        the boxes (..., P, 4) and their predictions (..., P), 2 * IoU - 1.
     """
     for _ in range(steps):
         scale = torch.cat((proposals[..., 2:], proposals[..., 2:]), dim=-1)

@@ -62,12 +62,12 @@ def needs_whole_maps(width: float, height: float, search_area_factor: float, cro
 
 
 def window_sizes(cells: tuple[int, int], whole: bool) -> tuple[int, int]:
-    """Cells a side of the windows in maps of so many cells a side, at strides 8 and 16."""
+    """Side of the windows in cells at strides 8 and 16, from the side of the maps in cells."""
     return cells if whole else (min(cells[0], _WINDOW[0]), min(cells[1], _WINDOW[1]))
 
 
 def window_origins(box: Tensor, cells: tuple[int, int], window: tuple[int, int]) -> Tensor:
-    """First cells (2, 2), of each stride (x, y), of the windows about a box (4,), within maps of so many cells."""
+    """First cells (2, 2) of the windows about a box (4,): for each stride (x, y), within the maps."""
     center = box[:2] + box[2:] / 2
     pairs = zip((1 / 8, 1 / 16), cells, window, strict=True)
     return torch.stack([(center * s - (part - 1) / 2).round().clamp(0, whole - part) for s, whole, part in pairs])
@@ -120,7 +120,7 @@ class TorchRefiner:
 
 
 def _cut(maps: TestMaps, origins: Tensor, window: tuple[int, int]) -> TestMaps:
-    """Windows of so many cells of the maps, from `origins` (2, 2) on."""
+    """Windows of the maps, `window` cells a side, that begin at `origins` (2, 2)."""
     cut = []
     for t, origin, cells in zip(maps[:2], origins, window, strict=True):
         columns, rows = (origin[:, None] + torch.arange(cells, device=t.device)).long()

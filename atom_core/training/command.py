@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     """`atom-train`: `distill` makes a backbone from images, `iou` trains the IoU predictor on a frozen backbone."""
     parser = argparse.ArgumentParser(prog="atom-train", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    iou = commands.add_parser("iou", help="train the IoU predictor; goes on where an earlier run in --output stopped")
+    iou = commands.add_parser("iou", help="train the IoU predictor; continues where an earlier run in --output stopped")
     iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
     iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
     iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return report_errors("atom-train", lambda: arguments.run(arguments))
     except KeyboardInterrupt:
-        print("\natom-train: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("\natom-train: stopped; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
 
 

@@ -163,7 +163,7 @@ class TrainingConfig:
     decay_epochs: int = 15
     warmup_batches: int = 0  # ours: the learning rate rises over them linearly
     weight_decay: float = 0.0  # ours: above 0 the optimiser is AdamW
-    ema_decay: float = 0.0  # ours: above 0 a running average of the weights is what is validated and kept
+    ema_decay: float = 0.0  # ours: above 0, a running average of the weights is validated and kept
     precision: str = "float32"  # ours: of the predictor's convolutions: "float32", "bfloat16", or (GPU) "float16"
 
     validation_pairs: int = 400  # fixed pairs of the validation sequences

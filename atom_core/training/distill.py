@@ -129,15 +129,15 @@ def learning_rate(iteration: int, config: DistillConfig) -> float:
 
 
 def crop_size(iteration: int, config: DistillConfig) -> int:
-    """Small crops first: most of what is learned early does not need large ones, and they are cheaper."""
+    """Small crops first: they are cheaper, and early learning seldom needs large ones."""
     return config.crop_sizes[iteration * len(config.crop_sizes) // config.iterations]
 
 
 class Distillation:
-    """The student in training, and all that a checkpoint must hold to go on exactly.
+    """The student in training, and all that a checkpoint must hold to resume exactly.
 
     Attributes:
-        student: what is trained.
+        student: to train.
         iteration: how many steps were done.
     """
 

@@ -67,7 +67,7 @@ def load_images(files: list[Path], config: DistillConfig) -> tuple[list[np.ndarr
 
 
 class CropDraw(NamedTuple):
-    """A part of an image, in px, and what is done to it."""
+    """A part of an image, in px, and how it is changed."""
 
     x: int
     y: int

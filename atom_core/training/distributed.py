@@ -133,7 +133,7 @@ class _SumOverProcesses(torch.autograd.Function):
 class SynchronizedBatchNorm(_BatchNorm):
     """Batch normalisation over the batches of all processes, which must be of equal size.
 
-    PyTorch's SyncBatchNorm asks for GPUs; this one runs on any device, so what is tested is what GPUs run.
+    PyTorch's SyncBatchNorm asks for GPUs; this one runs on any device, so tests on a CPU cover what GPUs run.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:

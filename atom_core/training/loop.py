@@ -184,11 +184,11 @@ def _train_epoch(training: IoUTraining, bank: FeatureBank, folder: RunFolder, ba
 
 
 class IoUTraining:
-    """The predictor in training, and all that a checkpoint must hold to go on exactly.
+    """The predictor in training, and all that a checkpoint must hold to resume exactly.
 
     Attributes:
-        model: what is trained.
-        kept: what is validated and written: the model, or the running average of its weights.
+        model: to train.
+        kept: to validate and save: the model, or the running average of its weights.
         epoch: the one at work, from 0.
         errors: of its batches so far.
     """

@@ -61,7 +61,7 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     """A running average of a model's weights and statistics: its `module`, moved by `update_parameters(model)`.
 
     Args:
-        model: what is trained.
+        model: to train.
         decay: the share of the old average that an update keeps. It is (1 + n) / (10 + n) after n updates where that
             is less, so that the first weights are soon forgotten.
     """

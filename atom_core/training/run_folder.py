@@ -65,7 +65,7 @@ class RunFolder:
         self._curves: SummaryWriter | None = None
 
     def resume(self) -> RunState | None:
-        """The state to go on from; None where the run begins, or for a process that is not active.
+        """The state to resume from; None where the run begins, or for a process that is not active.
 
         Raises:
             ValueError: if the folder holds a run of other settings, or its checkpoint is damaged.
@@ -101,7 +101,7 @@ class RunFolder:
             )
 
     def open_curves(self, step: int) -> None:
-        """Begins TensorBoard's curves, or goes on with them at a step; what was drawn beyond it before is dropped."""
+        """Begins TensorBoard's curves, or continues them at a step and drops the points beyond it."""
         if not self._active:
             return
         if find_spec("tensorboard") is None:
@@ -147,7 +147,7 @@ class RunFolder:
         """Saves the run's state with its settings and records as the checkpoint."""
         if not self._active:
             return
-        buffer = io.BytesIO()  # torch.save tells of a full disk by an error that does not name it
+        buffer = io.BytesIO()  # where the disk is full, torch.save raises an error that does not say so
         torch.save({"settings": self._settings, "records": self.records, "state": state}, buffer)
         self.write(CHECKPOINT_FILE, lambda path: write_whole(path, buffer.getbuffer()))
         self._on_curves(lambda curves: curves.flush())
@@ -186,7 +186,7 @@ def _load(path: Path) -> RunState:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is damaged: {reason}; move it away to begin anew") from error
+        raise ValueError(f"{path} is damaged: {reason}; move it away to start over") from error
     if not isinstance(saved, dict) or saved.keys() != {"settings", "records", "state"}:
         raise ValueError(f"{path} is no checkpoint of this program's version; give another --output")
     return saved

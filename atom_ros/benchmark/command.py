@@ -1,12 +1,12 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node costs beside the tracker: `python -m atom_ros.benchmark --size 640x480 --fps 30 --seconds 10`.
+"""Measures the node's overhead over the tracker: `python -m atom_ros.benchmark --size 640x480 --fps 30 --seconds 10`.
 
 Three processes, as on a robot: a camera, the node, and this one, which listens. The phases:
 
 - idle: without a target, so transport and node alone. The overhead of an image is the time from its publication to the
   arrival of its Track message here, less the tracker's own computing time.
-- tracking: with a target; the overhead is told with and without the wait for the image before.
+- tracking: with a target; the overhead is reported with and without the wait for the image before.
 - services: each service is called again and again while the tracker follows a target at full load.
 - delay: whether results fall behind a camera that is faster than the tracker.
 """
@@ -217,7 +217,7 @@ def running_camera(
 
 
 def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> dict[str, object]:
-    """Runs one camera from beginning to end; returns what was seen."""
+    """Runs one camera from beginning to end; returns the samples and counts."""
     images = round(arguments.fps * arguments.seconds)
     figures: dict[str, Any] = {}
     with running_camera(arguments.size, arguments.fps, images, arguments.camera, arguments.profiles) as camera:
@@ -281,7 +281,7 @@ def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
 
 
 def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str]:
-    """What is printed of a phase."""
+    """The printed lines of a phase."""
     width, height = arguments.size
     count = "{published} images published, {lost} lost on the way, {dropped} dropped by the node, {failed} failed"
     lines = [
@@ -304,7 +304,7 @@ def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str
 
 
 def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, object]:
-    """What the figures depend on, and room for them."""
+    """The conditions of the measurement, and room for the figures."""
     import torch  # here, since the camera's process needs none of it, and would take seconds more to start
 
     from atom_core.evaluation.store import describe_machine
@@ -338,7 +338,7 @@ def _environment(name: str, value: Path | None) -> Iterator[None]:
 
 
 def _settle(listener: Listener) -> None:
-    """Waits until no Track has come for so long that the diagnostics (once a second) know of all images."""
+    """Waits for a pause between Tracks after which the diagnostics (once a second) count all images."""
 
     def is_settled() -> bool:
         received, *fates = listener.counts.values()

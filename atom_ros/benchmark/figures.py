@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node's benchmark makes of the Tracks that it received: plain arithmetic, without ROS.
+"""The figures of the node's benchmark from the Tracks that it received: plain arithmetic, without ROS.
 
 Times are by one clock, since camera, node and listener run on one machine.
 """
@@ -61,8 +61,8 @@ class Spread:
 def own_overheads(samples: Sequence[Sample]) -> list[float]:
     """The overheads without the wait for the tracker, ms: each image's clock starts when the one before is done.
 
-    An image that comes while the tracker is at work waits, which is the tracker's time and not the node's. What of the
-    transport falls into that wait costs nothing, and is not counted.
+    An image waits while the tracker is at work, which is the tracker's time and not the node's. Transport that happens
+    during the wait costs nothing and does not count.
     """
     overheads = []
     for before, sample in zip([None, *samples], samples, strict=False):
@@ -72,10 +72,10 @@ def own_overheads(samples: Sequence[Sample]) -> list[float]:
 
 
 def excesses(samples: Iterable[Sample], period_ms: float) -> list[float]:
-    """By how much each delay is more than one frame time (`period_ms`) plus the image's own tracking time, ms.
+    """The delay of each image beyond one frame time (`period_ms`) and its own tracking time, ms.
 
     With a camera faster than the tracker, the newest image is at most one frame time old when the tracker is free. So
-    what is left is transport and node; a queue would make it grow.
+    the rest is transport and node; a queue would make it grow.
     """
     return [sample.delay_ms - period_ms - sample.processing_ms for sample in samples]
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the web page costs the tracker: `python -m atom_ros.benchmark.page --size 640x480 --fps 15 --blocks 12`.
+"""Measures how much the web page slows the tracker down: `python -m atom_ros.benchmark.page --size 640x480`.
 
 A camera, the node with a target, and the page's server run side by side the whole time. Blocks of some seconds
 alternate: a client at the page that takes every picture at once, and none. A block with a client is compared with the

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Endurance test: `python -m atom_ros.benchmark.soak 60` runs a camera, the node and a listener for an hour.
 
-A line every ten seconds tells of memory, delays (from an image's publication to its Track) and drops; the end, whether
+A line every ten seconds reports memory, delays (from an image's publication to its Track) and drops; the end, whether
 the memory grew. It ends early, with status 1, if the node's process ends or sends nothing for a minute.
 """
 
@@ -32,7 +32,7 @@ _SEEN = (Track.TRACKING, Track.UNCERTAIN)
 
 @dataclass(frozen=True)
 class Line:
-    """What was seen since the line before."""
+    """The figures since the line before."""
 
     minutes: float  # since the start
     memory: float  # MB of the node's process in RAM, at the line's end

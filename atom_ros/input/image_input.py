@@ -57,7 +57,7 @@ class ImageInput:
             settings: the node's parameters.
             on_image: called with each image; returns whether it is a new one, neither a duplicate nor out of order.
             on_new: called after each new image.
-            on_lost: called with the number of images lost on the way, where the middleware tells.
+            on_lost: called with the number of images lost on the way, where the middleware reports it.
         """
         self._node = node
         self._topic = topic
@@ -67,7 +67,7 @@ class ImageInput:
         self._on_lost = on_lost
         self._type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription: Subscription | None = None
-        self._source: object = None  # tells the subscription's images from the former one's
+        self._source: object = None  # marks the subscription's images, since the former one's still come
         self._former: Subscription | None = None  # until the one that replaces it delivers
         self.received = 0  # images up to now
         self._newest_stamp = 0  # of the newest image, ns
@@ -148,6 +148,6 @@ class ImageInput:
     def _on_message_lost(self, status: Any) -> None:
         self._on_lost(status.total_count_change)
         self._node.get_logger().warning(
-            f"{status.total_count} images lost on the way to the node so far; the README tells what helps",
+            f"{status.total_count} images lost on the way to the node so far; see the README for remedies",
             throttle_duration_sec=_LOG_INTERVAL,
         )

@@ -36,7 +36,7 @@ class Input:
         topic: full name.
         message_type: that is expected.
         received: gives the number of messages up to now.
-        is_wanted: whether an output needs it now. If not, only an unusable publisher is a fault.
+        is_wanted: whether an output needs it now; otherwise only an unusable publisher is a fault.
         qos: of the node's subscription; None where it fits every publisher.
     """
 

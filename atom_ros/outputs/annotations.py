@@ -18,7 +18,7 @@ except ImportError:  # an optional package: without it there are the image marke
 
 
 def image_annotations(header: Header, reports: Sequence[Report], image_size: tuple[int, int]) -> ImageAnnotations:
-    """Makes the ImageAnnotations of one frame: the box of every target that is seen, with number, state and confidence.
+    """Makes the ImageAnnotations of one frame: the box of every visible target, with number, state and confidence.
 
     Without a visible target it is empty, which clears the earlier annotations. In this message, unlike elsewhere, (0,
     0) is the corner of the first pixel; that is half a pixel from its centre.

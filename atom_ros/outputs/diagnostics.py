@@ -28,7 +28,7 @@ class Snapshot:
     processed: int
     paused: int  # skipped during a pause
     dropped: int  # arrived, but skipped for a newer one
-    lost: int  # on the way to the node, as far as the middleware tells
+    lost: int  # on the way to the node, as far as the middleware reports it
     failed: int  # wrong images, and failures of the tracker
     duplicates: int  # ignored: the stamp of the image before
     out_of_order: int  # ignored: older than the image before

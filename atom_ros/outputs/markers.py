@@ -37,7 +37,7 @@ _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "
 
 @dataclass(frozen=True)
 class PlacedTarget:
-    """A target that is seen in a frame, and where that is in the camera's optical frame.
+    """A visible target, and where it is in the camera's optical frame.
 
     Attributes:
         report: with a box.
@@ -55,7 +55,7 @@ class PlacedTarget:
     @property
     def box(self) -> Box:
         """The report's, in image px."""
-        assert self.report.box is not None, "what is placed was seen"
+        assert self.report.box is not None, "a target with a position is visible"
         return self.report.box
 
     @property
@@ -70,7 +70,7 @@ def point_message(header: Header, point: np.ndarray) -> PointStamped:
 
 
 def pose_message(header: Header, position: np.ndarray) -> PoseStamped:
-    """Makes a PoseStamped of a position (3,); its axes are the header's frame's, as nothing tells the target's own."""
+    """Makes a PoseStamped of a position (3,); its axes are the header's frame's: the target's own are unknown."""
     message = PoseStamped(header=header)
     message.pose.position = _point(position)
     return message
@@ -88,7 +88,7 @@ def marker_array(header: Header, sightings: Iterable[PlacedTarget], gone: Iterab
 
     Args:
         header: of the image.
-        sightings: what is seen.
+        sightings: the visible targets.
         gone: ids of targets whose markers are deleted.
     """
     deleted = [_marker(header, namespace, target_id, Marker.DELETE) for target_id in gone for namespace in NAMESPACES]
@@ -147,7 +147,7 @@ def _marker(
 
 
 def image_marker(header: Header, reports: Sequence[Report], image_size: tuple[int, int]) -> ImageMarker:
-    """Makes the lines to draw over an image (width, height): every box that is seen, its number and its confidence.
+    """Makes the lines to draw over an image (width, height): box, number and confidence of every visible target.
 
     All targets are in one message, since a viewer (Foxglove) shows the newest of a topic. A line has the colour of its
     target's state. Without anything to show it has no lines and the action REMOVE.

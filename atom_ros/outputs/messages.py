@@ -43,7 +43,7 @@ def track_array_message(header: Header, tracks: Sequence[Track]) -> TrackArray:
 
 
 def detections_message(reports: Sequence[Report], classes: Mapping[int, str]) -> Detection2DArray:
-    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every target that is seen.
+    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every visible target.
 
     Args:
         reports: one for each target.

@@ -43,7 +43,7 @@ class BagImages:
         pixel_range: makes 8 bits of pixels that have more.
 
     Raises:
-        ValueError: if there is no such topic, or a choice; the message lists what there is.
+        ValueError: if there is no such topic, or there are several; the message lists them.
     """
 
     def __init__(self, bag: BagReader, topic: str | None, pixel_range: PixelRange | None = None) -> None:

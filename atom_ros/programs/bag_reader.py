@@ -31,7 +31,7 @@ class BagReader:
     Attributes:
         path: of the bag.
         storage: "sqlite3" or "mcap".
-        connections: topics with their types; `msgcount` is 0 where the bag is damaged and does not tell.
+        connections: topics with their types; `msgcount` is 0 where the bag is damaged and does not state it.
         damage: the first damage found, None so far without one.
     """
 
@@ -64,14 +64,14 @@ class BagReader:
 
     @property
     def seconds(self) -> float:
-        """From the first message to the last; 0 where the bag is damaged and does not tell."""
+        """From the first message to the last; 0 where the bag is damaged and does not state it."""
         spans = [(r.start_time, r.end_time) for r in self._readers if r.message_count]
         return (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e9 if spans else 0.0
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """The messages of some topics in the order of their log times.
 
-        What cannot be read is left out, and `damage` says so.
+        Unreadable ones are skipped, and `damage` says so.
         """
         for reader in self._readers:
             wanted = [c for c in reader.connections if c.topic in topics]

@@ -39,10 +39,10 @@ class SqliteRows:
 
     Attributes:
         path: of the file.
-        connections: its topics; `msgcount` is 0, as a damaged file does not tell.
+        connections: its topics; `msgcount` is 0, since a damaged file does not state it.
         message_count: 0, for the same reason.
         has_foreign_encodings: whether a topic's message definition is of an encoding that `rosbags` does not know.
-        damage: what is wrong, so far as it was seen.
+        damage: found so far.
     """
 
     message_count = start_time = end_time = 0
@@ -102,7 +102,7 @@ class McapRows:
         connections: its topics, with the number of messages that can be read.
         message_count, start_time, end_time: of those messages; the times are in ns.
         has_foreign_encodings: whether a topic's message definition is of an encoding that `rosbags` does not know.
-        damage: what is wrong with the file.
+        damage: of the file.
     """
 
     def __init__(self, path: Path) -> None:

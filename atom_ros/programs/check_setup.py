@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker check_setup`: checks what the node runs on, in the node's own Python.
+"""`ros2 run atom_tracker check_setup`: checks device and engine, in the node's own Python.
 
-Loads a network, follows a target through a few images, and shows the device, the engine and what is missing for speed.
+Loads a network, follows a target through a few images, and shows the device, the engine and what would make it faster.
 The exit status is 0 if the tracker works and uses what the machine has, 1 otherwise.
 """
 

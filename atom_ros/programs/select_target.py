@@ -57,7 +57,7 @@ _HINT = "Drag a box around the target.   c: clear   q: quit"
 
 
 class NoDisplay(RuntimeError):
-    """A window cannot be opened here; the message tells what to do instead."""
+    """A window cannot be opened here; the message says what to do instead."""
 
 
 class Phase(Enum):
@@ -92,7 +92,7 @@ class ImageSource:
         return message
 
     def _look_around(self) -> None:
-        """Subscribes as soon as there is a camera, and anew where it was replaced by one of another kind."""
+        """Subscribes as soon as there is a camera, and again where it was replaced by one of another kind."""
         reliability = offered_reliability(self._node, self.topic)
         if reliability in (None, self._reliability):
             return

@@ -55,7 +55,7 @@ _OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)  # of a camera that looks fo
 
 @dataclass
 class World:
-    """Where robot and target are, and what the camera sees of it.
+    """Where robot and target are, and the camera's view of them.
 
     The robot begins at the origin and looks along x; y is to its left. Lengths are in m, angles in rad.
     """
@@ -78,7 +78,7 @@ class World:
         self._target = _pattern(rng, 60, 100, 4, 6)
 
     def move(self, seconds: float, forwards: float, turn: float) -> None:
-        """Drives for a while at `forwards` m/s and `turn` rad/s to the left, and lets the target walk."""
+        """Drives for `seconds` at `forwards` m/s and `turn` rad/s to the left, and lets the target walk."""
         middle = self.heading + turn * seconds / 2
         self.x += forwards * seconds * math.cos(middle)
         self.y += forwards * seconds * math.sin(middle)
@@ -109,7 +109,7 @@ class World:
         return (x, y, width, height) if -width < x < WIDTH and -height < y < HEIGHT else None
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the camera sees: (HEIGHT, WIDTH, 3) uint8 RGB, and (HEIGHT, WIDTH) float32 depths in m."""
+        """The camera's images: (HEIGHT, WIDTH, 3) uint8 RGB, and (HEIGHT, WIDTH) float32 depths in m."""
         first = round(-self.heading * FOCAL_LENGTH) % (self._wall.shape[1] - WIDTH)
         image = self._wall[:, first : first + WIDTH].copy()
         depth = np.full((HEIGHT, WIDTH), _WALL, np.float32)
@@ -168,7 +168,7 @@ class SimulatedRobot(LoopNode):
         self._answered.set()
 
     def run(self) -> None:
-        """Publishes what the camera sees and moves on, until `stop` is called or ROS is shut down."""
+        """Publishes the camera's images and moves, until `stop` is called or ROS is shut down."""
         box = ",".join(f"{value:.0f}" for value in self.world.box or ())
         self.get_logger().info(f"The target's box is {box}; it walks as soon as the robot moves")
         while not self._stopped.is_set():

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 if a part of the bag could not be used, 2 after an error, 130 after Ctrl-C. In every
-        case the results hold what was found.
+        case the bag holds the results so far.
     """
     arguments = _parser().parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
     status = 0

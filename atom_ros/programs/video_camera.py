@@ -30,7 +30,7 @@ from atom_ros.start import accept_whole_numbers, help_text, wants_help
 PARAMETERS = (  # name, default, description
     ("source", "0", "Camera (0, /dev/video0), video file or folder of images."),
     ("fps", 0.0, "Images a second; 0: the source's own. Not for cameras."),
-    ("loop", True, "Begin a file or a folder anew at its end; false: end there."),
+    ("loop", True, "Restart a file or a folder at its end; false: end there."),
     ("frame_id", "camera_optical_frame", "In the headers (z forward, REP-103)."),
     ("calibration", "", "YAML file of camera_calibration; empty: no camera_info."),
 )

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The distance of a target from an aligned depth image (REP 118). Every box also holds background."""
+"""The distance of a target from an aligned depth image (REP 118). A box also holds background."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from atom_ros.images import values
 
 _METRES = {"16UC1": 0.001, "mono16": 0.001, "32FC1": 1.0}  # in a unit of each encoding
 
-_SAMPLES = 96  # along a box's longer side, at most; more of a large box would tell no more
+_SAMPLES = 96  # along a box's longer side, at most; more would not improve the median
 _WEIGHT_SIGMA = 0.25  # of the box's sides: the middle of a box is the target, its rim the background
 _BIN = math.log(1.05)  # depths within 5 % of one another share a bin: noise grows with the distance
 _EMPTY_BIN = 0.01  # a bin with less than this share of the weight separates two surfaces
 _MIN_VALID = 0.05  # of a box's weight; with less, the depth may not be the target's
 _MIN_PIXELS = 4
-_ASPECT_TOLERANCE = 0.01  # cameras' sizes are whole pixels: 848 x 480 is taken for 16 to 9
+_ASPECT_TOLERANCE = 0.01  # cameras' sizes are whole pixels: 848 x 480 counts as 16 to 9
 
 
 def depth_values(message: Image) -> tuple[np.ndarray, float]:
@@ -40,7 +40,7 @@ def box_in_depth_image(box: Box, image_size: tuple[int, int], depth_size: tuple[
     """Maps a box of the image to the aligned depth image; both sizes are (width, height), px.
 
     Raises:
-        ValueError: if the two images have not the same aspect ratio, so that they cannot show the same.
+        ValueError: if the two images differ in aspect ratio: they cannot show the same.
     """
     scale_x, scale_y = depth_size[0] / image_size[0], depth_size[1] / image_size[1]
     if abs(scale_x - scale_y) > _ASPECT_TOLERANCE * max(scale_x, scale_y):

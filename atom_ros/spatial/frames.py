@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Positions in another frame than the camera's, by the transforms of the very moment at which the image was taken."""
+"""Positions in another frame than the camera's, by the transforms at the image's stamp."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Frames:
         """Returns a position (3,) that is in the header's frame, at its stamp, in `target_frame`; m.
 
         Raises:
-            LookupError: if there is no transform of that moment, or none yet; the message has tf2's reason.
+            LookupError: if there is no transform at that time, or none yet; the message has tf2's reason.
         """
         if header.frame_id == target_frame:
             return position

@@ -133,7 +133,7 @@ def _distortion(info: CameraInfo) -> tuple[float, ...]:
 
 
 def _fisheye_rays(distorted: np.ndarray, coefficients: tuple[float, ...], tolerance: float) -> np.ndarray:
-    """The equidistant model inverted for the angle itself, so that rays beyond 90 degrees have their place, too.
+    """The equidistant model inverted for the angle itself, so that rays beyond 90 degrees work, too.
 
     The distance from the principal point is angle * (1 + k1 angle^2 + k2 angle^4 + k3 angle^6 + k4 angle^8).
     """

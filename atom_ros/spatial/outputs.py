@@ -49,7 +49,7 @@ _MOST_WAITING = 100  # positions that wait for their transforms
 
 @dataclass(frozen=True)
 class _Result:
-    """What is seen in a frame, from the tracker's result to the publication of its places."""
+    """The visible targets of a frame, from the tracker's result to the publication of their places."""
 
     frame: Frame
     sightings: list[PlacedTarget]
@@ -109,7 +109,7 @@ class SpatialOutputs:
         """Subscribes to the calibration and to `depth`.
 
         Args:
-            image: full name of the image's topic, beside which the calibration is looked for.
+            image: full name of the image's topic; the calibration is searched for beside it.
         """
         self._topics = {
             "camera_info": camera_info_topic(self._node, image),
@@ -143,7 +143,7 @@ class SpatialOutputs:
         ]
 
     def condition(self, missing: Mapping[str, str]) -> dict[str, str]:
-        """The state of calibration and depth, in words. Args: `missing` says what is wrong with the inputs."""
+        """The state of calibration and depth, in words. Args: `missing` describes inputs that do not come."""
         with self._lock:
             words = {}
             for name, title, is_there in (
@@ -254,7 +254,7 @@ class SpatialOutputs:
             return []
         sightings = []
         for report in reports:
-            assert report.box is not None, "only what is seen has a bearing"
+            assert report.box is not None, "only a visible target has a bearing"
             x, y, width, height = report.box
             try:
                 camera.check_size(*image_size)

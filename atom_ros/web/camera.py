@@ -42,7 +42,7 @@ class Camera:
         on_image: Callable[[str, ImageMessage], None],
         on_look: Callable[[Surroundings], None],
     ) -> None:
-        """Args: `topic`: empty for the tracker's, which `follow` tells; `on_image`: gets the topic and an image."""
+        """Args: `topic`: empty for the tracker's, see `follow`; `on_image`: called with the topic and an image."""
         self._node = node
         self._executor = executor
         self._on_image = on_image

@@ -11,7 +11,7 @@ import cv2
 from atom_core.data.picture_size import picture_size
 from atom_ros.images import ImageMessage, to_rgb
 
-_PASSED_ON = 1_500_000  # bytes; a larger jpeg is made anew
+_PASSED_ON = 1_500_000  # bytes; a larger jpeg is made again
 _EXIF = b"Exif\x00\x00"  # may hold an orientation, by which browsers turn the picture, and the tracker does not
 
 

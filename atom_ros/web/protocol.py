@@ -42,7 +42,7 @@ def parse(text: str) -> Command:
     """Reads a message of the page.
 
     Raises:
-        ProtocolError: naming the field, its value and what is expected.
+        ProtocolError: naming the field, its value and the expected ones.
     """
     if len(text.encode()) > MAX_COMMAND:
         raise ProtocolError(f"message has {len(text.encode())} bytes; expected at most {MAX_COMMAND}")

@@ -234,7 +234,7 @@ class Server:
             session.say(_answer(command, False, str(error) or "no answer in time"))
         except Exception as error:  # the boundary: the page gets the reason
             self._log.error(f"Request {command.type} failed: {type(error).__name__}: {error}")
-            session.say(_answer(command, False, f"the server failed: {type(error).__name__}; its log tells more"))
+            session.say(_answer(command, False, f"the server failed: {type(error).__name__}; see its log"))
 
     def _request(self, kind: str, fields: Json) -> Coroutine[Any, Any, str]:
         link = self._link

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from atom_ros.web.protocol import Json
 
 _WINDOW = 2  # pictures on their way: one that is shown, and one that travels meanwhile
-_TEXTS = 100  # answers that wait; requests are bounded, so that only a client that reads nothing has so many
+_TEXTS = 100  # answers that wait; requests are bounded, so only a client that reads nothing reaches this number
 _PATIENCE = 20.0  # s for one message to leave
 
 

@@ -83,6 +83,7 @@ class TrackerLink:
         self._diagnosis: tuple[float, str, Json] = (0.0, "", {})  # when it came, its message, its values
         self._watched = False
         self._poll_now = asyncio.Event()
+        self._is_closed = False
         self._tasks = [asyncio.create_task(self._poll_forever())]
 
         tracks, others = QoSProfile(depth=10), QoSProfile(depth=20)
@@ -92,6 +93,7 @@ class TrackerLink:
 
     async def close(self) -> None:
         """Ends what runs in the event loop."""
+        self._is_closed = True  # before Python 3.12, `wait_for` may swallow the cancellation
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,7 +141,7 @@ class TrackerLink:
         return _message(await self._then_poll(self._remove, RemoveTarget.Request(target_id=target)))
 
     async def pause(self, on: bool) -> str:
-        """Pauses the tracker or has it go on; raises as `set_target` does."""
+        """Pauses the tracker or resumes it; raises as `set_target` does."""
         return _message(await self._then_poll(self._pause, SetBool.Request(data=on)))
 
     async def set_parameter(self, name: str, value: bool | int | float | str) -> str:
@@ -239,7 +241,7 @@ class TrackerLink:
     # Polling
 
     async def _poll_forever(self) -> None:
-        while True:
+        while not self._is_closed:
             was_present, self._is_present = self._is_present, self._set.service_is_ready()
             if not self._is_present:
                 self._targets, self._is_paused = [], False

@@ -377,9 +377,9 @@ class RecordedOperations(TorchDispatchMode):
 
     def replay(self) -> None:
         for func, args, kwargs, result in self.calls:
-            anew = func(*args, **kwargs)
+            again = func(*args, **kwargs)
             if not func._schema.is_mutable:
-                for tensor, value in zip(tree_leaves(result), tree_leaves(anew), strict=True):
+                for tensor, value in zip(tree_leaves(result), tree_leaves(again), strict=True):
                     tensor.copy_(value)
 
 

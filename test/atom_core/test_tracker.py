@@ -184,7 +184,7 @@ def test_two_trackers_share_the_network_and_nothing_else(network, scene) -> None
 
 
 def test_the_networks_weights_exist_once(network, scene) -> None:
-    """However many trackers and targets: nothing is compiled anew, and what is added is a target's own."""
+    """However many trackers and targets: nothing is compiled again, and what is added is a target's own."""
     pytest.importorskip("openvino")
     image, config = drawn(scene, (40, 60), (200, 120)), TrackerConfig()
     first = AtomTracker(network, torch.device("cpu"), config)

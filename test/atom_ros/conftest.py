@@ -7,11 +7,15 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from node_rig import Rig
 
 HAS_ROS = find_spec("rclpy") is not None
 
@@ -44,3 +48,19 @@ def domain() -> Iterator[int]:
         lock.close()
         return
     raise RuntimeError("all ROS domains from 1 to 100 are taken")
+
+
+@pytest.fixture
+def make_rig() -> Iterator[Callable[..., Rig]]:
+    """Makes nodes in the test's process, see `node_rig`."""
+    from node_rig import Rig
+
+    rigs: list[Rig] = []
+
+    def make(*arguments: str, **parameters: object) -> Rig:
+        rigs.append(Rig(*arguments, **parameters))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for `MultiTracker` that really follows, without a network: the target's pixels are looked for anew."""
+"""A stand-in for `MultiTracker` that really follows, without a network: the target's pixels are looked for again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -22,22 +22,8 @@ from robot import wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
-from atom_ros import bond
 from atom_tracker.msg import Track, TrackArray
 from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
-
-
-@pytest.fixture
-def make_rig() -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def make(*arguments: str, **parameters: object) -> Rig:
-        rigs.append(Rig(*arguments, **parameters))
-        return rigs[-1]
-
-    yield make
-    for rig in rigs:
-        rig.close()
 
 
 def test_requests_are_answered_while_the_tracker_is_busy(make_rig: Callable[..., Rig]) -> None:
@@ -290,38 +276,6 @@ def test_a_paused_tracker_keeps_its_targets(make_rig: Callable[..., Rig]) -> Non
 
     assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
     assert "not active" in rig.call(SetBool, "pause", data=True).message
-
-
-def test_the_bond_with_a_manager_lasts_as_long_as_the_node_is_active(
-    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[tuple[str, str]] = []
-    happened: list[str] = []
-
-    class FakeBond:
-        """bondpy's, as far as the node uses it."""
-
-        def __init__(self, node: object, topic: str, bond_id: str) -> None:
-            made.append((topic, bond_id))
-            self.sub = node.create_subscription(Image, topic, print, 1)
-            self.pub = node.create_publisher(Image, topic, 1)
-
-        def start(self) -> None:
-            happened.append("start")
-
-        def shutdown(self) -> None:
-            happened.append("shutdown")
-            self.sub.destroy()
-            self.pub.destroy()
-
-    monkeypatch.setattr(bond, "Bond", FakeBond)
-    rig = make_rig().start()
-    assert made == [("bond", "tracker")] and happened == ["start"]
-    assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
-    assert happened == ["start", "shutdown"]
-    assert rig.change_state(Transition.TRANSITION_ACTIVATE)
-    assert happened == ["start", "shutdown", "start"]
-    assert rig.set_target().success or rig.show(), "it goes on"
 
 
 def test_messages_that_can_repeat_with_the_images_are_throttled(make_rig: Callable[..., Rig]) -> None:

@@ -218,7 +218,7 @@ def _set_max_targets(robot: Robot, count: int) -> object:
 
 
 def _learn_every_box(robot: Robot) -> None:
-    """Also one that nearly equals the tracker's own is learned anew, under a new number."""
+    """Also one that nearly equals the tracker's own is learned again, under a new number."""
     value = ParameterValue(type=3, double_value=1.0)
     request = SetParameters.Request(parameters=[Parameter(name="relearn_overlap", value=value)])
     assert robot.call(SetParameters, "tracker/set_parameters", request).results[0].successful
@@ -495,8 +495,8 @@ def test_several_targets(robot: Robot, camera: Camera, target: int) -> None:
             lambda: robot.diagnostics()["state"] == f"{target}: TRACKING, {added.target_id}: TRACKING", "both states"
         )
 
-        anew = _set_target(robot, camera.box, target_id=target)
-        assert anew.success and anew.target_id == target, "its number is kept"
+        again = _set_target(robot, camera.box, target_id=target)
+        assert again.success and again.target_id == target, "its number is kept"
         assert _remove_target(robot, added.target_id).success
         again = _remove_target(robot, added.target_id)
         assert not again.success and again.message == f"there is no target {added.target_id}; followed now: {target}"

@@ -368,12 +368,12 @@ def test_requests_for_different_targets_do_not_replace_each_other(wide_rig: Rig)
     wide_rig.tracker.gate.clear()
     wide_rig.put()
     assert wide_rig.tracker.busy.wait(60)
-    anew = [wide_rig.worker.set_target(BOX, 0, target_id=1) for _ in range(2)]
+    again = [wide_rig.worker.set_target(BOX, 0, target_id=1) for _ in range(2)]
     new = [wide_rig.worker.set_target(BOX, 0) for _ in range(2)]
     wide_rig.tracker.gate.set()
     with pytest.raises(LookupError, match="newer request"):
-        _result(anew[0])
-    assert [_result(future) for future in (anew[1], *new)] == [1, 2, 3]
+        _result(again[0])
+    assert [_result(future) for future in (again[1], *new)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("target_id", [0, 1])
@@ -568,7 +568,7 @@ def test_the_first_report_comes_after_the_class_is_known() -> None:
         rig.show()
         first = next(i for i, reports in enumerate(rig.frames) if reports[0].status is Status.TRACKING)
         assert rig.classes == [(1, "dog", first)]
-        assert _result(rig.worker.set_target(BOX, 0, class_id="cat")) == 1, "followed there, so it is not learned anew"
+        assert _result(rig.worker.set_target(BOX, 0, class_id="cat")) == 1, "followed there, so it is not learned again"
         assert _result(rig.worker.set_target(BOX, 0)) == 1
         assert rig.classes[1:] == [(1, "cat", len(rig.frames))], "without a class it keeps the one it has"
     finally:
@@ -631,12 +631,12 @@ def test_removing_does_not_wait_for_the_tracker(wide_rig: Rig) -> None:
     wide_rig.put()  # 2: begun, and held up
     assert wide_rig.tracker.busy.wait(60)
     learning = wide_rig.worker.set_target(BOX, 0)
-    anew = wide_rig.worker.set_target(BOX, 0, target_id=2)
+    again = wide_rig.worker.set_target(BOX, 0, target_id=2)
     assert wide_rig.worker.remove_target(1) and wide_rig.worker.remove_target(2)
     assert wide_rig.worker.target_ids == ()
     assert wide_rig.worker.clear_targets() == 1, "the one that was asked for"
     wide_rig.tracker.gate.set()
-    for future in (learning, anew):
+    for future in (learning, again):
         with pytest.raises(LookupError, match="removed by another request"):
             _result(future)
     wide_rig.show()

@@ -29,7 +29,7 @@ LEAST_SAME = 0.9  # share of the frames in which both see the target, or neither
 def images(device) -> list[np.ndarray]:
     """The first image, and those of the casts: the target, nobody, the target, a look-alike beside it, the target."""
     scene, frames = DrawnScene(WIDTH, HEIGHT), 200 if device.type == "cuda" else 25
-    casts = (Cast.TARGET, Cast.NOBODY, Cast.TARGET, Cast.LOOK_ALIKE, Cast.TARGET)
+    casts = (Cast.TARGET, Cast.NOBODY, Cast.TARGET, Cast.DISTRACTOR, Cast.TARGET)
     return [scene.image(0), *(scene.image(i, casts[5 * i // (frames + 1)]) for i in range(1, frames + 1))]
 
 

@@ -13,7 +13,7 @@ from atom_core.benchmark.acceptance.sheet import Sheet, Status
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "test" / "gpu"
-_OUTPUT = 2000  # characters of pytest's output that are told where it writes no results
+_OUTPUT = 2000  # characters of pytest's output that are reported where it writes no results
 
 
 def run_marked_tests(sheet: Sheet, device_name: str, folder: Path, seconds: float, selection: str = "") -> None:
@@ -44,7 +44,7 @@ def run_marked_tests(sheet: Sheet, device_name: str, folder: Path, seconds: floa
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        sheet.add("tests", Status.FAILED, f"not finished after {seconds:.0f} s; the rest of the report goes on")
+        sheet.add("tests", Status.FAILED, f"not finished after {seconds:.0f} s; the rest of the report continues")
         return
     count = read_results(sheet, results) if results.is_file() else 0
     if not count or done.returncode not in (0, 1):  # 1: tests have failed, and each has its line

@@ -71,10 +71,10 @@ class Sheet:
 
     @contextlib.contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """What is raised within becomes a failed line of this name, and what comes after goes on."""
+        """An exception within becomes a failed line of this name, and the next part runs."""
         try:
             yield
-        except Exception as error:  # the report is to tell of whatever it is
+        except Exception as error:  # the report lists every failure
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
             self.add(name, Status.FAILED, text)

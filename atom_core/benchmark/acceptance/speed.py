@@ -27,11 +27,11 @@ SIZE = (640, 480)
 TARGET = 150.0  # images a second that an H100 is to reach, captured, one target, images of SIZE
 HOST_TARGET = 1.0  # ms of the host's own time in such a frame
 _H100 = re.compile(r"\bH[12]00\b")
-_PROFILED = 3  # frames; the one of median host time is told
+_PROFILED = 3  # frames; the one of median host time is reported
 
 
 def time_modes(sheet: Sheet, settings: Settings, precision: str, frames: int) -> None:
-    """Adds the lines of each mode of a precision, from so many frames of each kind."""
+    """Adds the lines of each mode of a precision, from `frames` frames of each kind."""
     device = choose_device(settings.device)
     for mode in (Mode(precision, capture) for capture in CAPTURES):
         if reason := mode.why_not(device):

@@ -44,7 +44,7 @@ class Agreement(NamedTuple):
 
 
 def read(folder: Path | None, frames: int | None) -> list[Sequence]:
-    """The sequences of a folder, or the street clip, each cut to so many frames.
+    """The sequences of a folder, or the street clip, each cut to `frames` frames.
 
     Raises:
         ValueError, OSError: if there is none.
@@ -99,7 +99,7 @@ def track_modes(
 
 
 def _warm(mode: Mode, settings: Settings) -> AtomTracker:
-    """A tracker that is ready; raises RuntimeError if what is to be captured is not."""
+    """A tracker that is ready; raises RuntimeError if capturing is asked for and fails."""
     tracker = mode.build(settings)
     tracker.warm_up()
     if mode.capture != "off" and tracker.execution != "captured":

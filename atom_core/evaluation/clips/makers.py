@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short clips of 30 frames to check drift, and long ones in which the target leaves and returns.
 
-A clip is determined by the material and its seed. Long clips of odd seeds are put aside for a final measurement; no
+A clip is determined by the material and its seed. Long clips of odd seeds are held back for a final measurement; no
 setting is chosen by them.
 """
 
@@ -148,7 +148,7 @@ def _leave(draft: Draft, start: int, end: int, material: Material) -> None:
             heading = np.array((np.cos(angle), np.sin(angle)))
             draft.moves[part] += level[part] * heading * (view + half) * 1.3
         return
-    # The camera sees only what is in its world: the sides with room enough to leave the target behind.
+    # The camera can turn only to sides where its world is large enough to leave the target behind.
     need = view + half + 4
     room = (centers.min(0) - need, np.array(draft.world) - centers.max(0) - need)
     ways = [(axis, sign) for sign, free in zip((-1, 1), room, strict=True) for axis in range(2) if free[axis] > 0]

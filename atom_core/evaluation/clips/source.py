@@ -37,7 +37,7 @@ class ClipFrames:
 
 
 def clip_seeds(count: int, put_aside: bool = False) -> list[int]:
-    """The seeds of clips: even ones, or the odd ones that are put aside for a final measurement."""
+    """The seeds of clips: even ones, or the odd ones that are held back for a final measurement."""
     return [2 * index + put_aside for index in range(count)]
 
 

@@ -11,7 +11,7 @@ const HISTORY = 60; // s
 const STALE = 1.5; // s without a picture
 const ANSWER = 20; // s
 const TOKEN = "atom_tracker_token";
-const HINT = "Drag a box around a target. Click a target to remove it or learn it anew.";
+const HINT = "Drag a box around a target. Click a target to remove it or learn it again.";
 
 const el = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
 
@@ -343,7 +343,7 @@ function finish() {
   const { stamp, topic } = picture.header;
   const target = relearn;
   setRelearn(0);
-  const label = target ? `Learning target ${target} anew` : "Learning the target";
+  const label = target ? `Learning target ${target} again` : "Learning the target";
   request(label, { type: "set_target", stamp, box, target, topic }).then(({ ok, message }) => ok && say(message));
 }
 
@@ -417,7 +417,7 @@ el.menu.addEventListener("keydown", (event) => event.key === "Escape" && closeMe
 
 function setRelearn(target) {
   relearn = target;
-  el.hint.textContent = target ? `Drag a box: target ${target} is learned anew from it. Escape cancels.` : HINT;
+  el.hint.textContent = target ? `Drag a box: target ${target} is learned again from it. Escape cancels.` : HINT;
   el.hint.classList.toggle("active", Boolean(target));
   if (target) {
     canvas.focus({ preventScroll: true });
@@ -520,10 +520,10 @@ function addCard(id) {
   line.append(make("span", "", `Target ${id}`), card.state, card.confidence);
   card.plot.setAttribute("role", "img");
   const buttons = make("div", "target-buttons");
-  const again = make("button", "", "Learn anew");
+  const again = make("button", "", "Learn again");
   const gone = make("button", "danger", "Remove");
   again.type = gone.type = "button";
-  again.setAttribute("aria-label", `Learn target ${id} anew`);
+  again.setAttribute("aria-label", `Learn target ${id} again`);
   gone.setAttribute("aria-label", `Remove target ${id}`);
   again.addEventListener("click", () => setRelearn(id));
   gone.addEventListener("click", () => remove(id));
@@ -642,7 +642,7 @@ function showCameraNote() {
   const note = differs
     ? `The tracker listens to ${tracker.topic}, another camera: no boxes are shown on this picture, and none can be drawn.`
     : "";
-  // A screen reader would read it anew at each change.
+  // A screen reader would read it again at each change.
   if (el["camera-note"].textContent !== note) el["camera-note"].textContent = note;
 }
 

@@ -35,11 +35,11 @@ def test_all_stay_inside_and_the_look_alike_looks_alike(size):
     for index in range(60):
         x, y, side, _ = scene.box(index)
         assert min(x, y) >= -0.5 and x + side <= width - 0.5 and y + side <= height - 0.5
-        changed = np.any(scene.image(index, Cast.LOOK_ALIKE) != scene.image(index), axis=2)
+        changed = np.any(scene.image(index, Cast.DISTRACTOR) != scene.image(index), axis=2)
         rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
         box = (columns[0] - 0.5, rows[0] - 0.5, columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
         assert box[2:] == (side, side)
-        both = scene.image(index, Cast.LOOK_ALIKE)
+        both = scene.image(index, Cast.DISTRACTOR)
         assert np.array_equal(cut(both, box), cut(both, scene.box(index)))
         # In target sides: beyond 0.8 half crops of 2.5, so that it is not near, and its centre within the crop.
         assert 2.0 < np.hypot(box[0] - x, box[1] - y) / side < 2.5

@@ -52,7 +52,7 @@ def save(content, path, container):
 
 
 def rewrite(path, change=lambda name, data: data, compression=zipfile.ZIP_STORED):
-    """Writes a zip archive anew with changed entries."""
+    """Writes a zip archive again with changed entries."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", compression) as archive:

@@ -38,7 +38,7 @@ def test_reads_a_video_as_rgb(tmp_path):
     (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
     video = read_sequence(tmp_path).frames
     assert video == VideoFile(tmp_path / "clip.avi", 3) == open_video(tmp_path / "clip.avi")
-    for _ in range(2):  # anew in each iteration
+    for _ in range(2):  # again in each iteration
         frames = list(video)
         assert len(frames) == 3
         assert frames[2].shape == (48, 64, 3)

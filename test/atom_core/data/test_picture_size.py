@@ -45,12 +45,12 @@ def test_what_opencv_writes(extension: str, shape: tuple[int, ...]) -> None:
         (b"", "expected jpeg or png"),
         (b"BM" + bytes(50), "begins with the bytes 42 4d 00 00 00 00 00 00; expected jpeg or png"),
         (JPEG[:-2], "cut off"),
-        (bytes.fromhex("ffd8 ffd9"), "does not tell"),
-        (bytes.fromhex("ffd8 ffda 000c") + bytes(20) + b"\xff\xd9", "does not tell"),
-        (bytes.fromhex("ffd8 fffe ffff") + bytes(20) + b"\xff\xd9", "does not tell"),  # a segment beyond the end
-        (JPEG.replace(struct.pack(">HH", 300, 515), struct.pack(">HH", 0, 515)), "does not tell"),
+        (bytes.fromhex("ffd8 ffd9"), "does not state"),
+        (bytes.fromhex("ffd8 ffda 000c") + bytes(20) + b"\xff\xd9", "does not state"),
+        (bytes.fromhex("ffd8 fffe ffff") + bytes(20) + b"\xff\xd9", "does not state"),  # a segment beyond the end
+        (JPEG.replace(struct.pack(">HH", 300, 515), struct.pack(">HH", 0, 515)), "does not state"),
         (JPEG.replace(struct.pack(">HH", 300, 515), struct.pack(">HH", 65500, 65500)), "claims 65500 x 65500 px"),
-        (png(20, 10, rows=0)[:23], "does not tell"),
+        (png(20, 10, rows=0)[:23], "does not state"),
         (png(2**31 - 1, 2**31 - 1, rows=0), "at most 134 million pixels"),
     ],
 )

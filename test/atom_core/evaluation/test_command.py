@@ -176,7 +176,7 @@ def test_ctrl_c_tells_how_to_go_on(sequences, tmp_path, capsys):
 
     threading.Thread(target=interrupt_after_the_first_run, daemon=True).start()
     assert main([str(sequences), "--trackers", "identity", "--output", str(output)]) == 130
-    assert f"the same command goes on from {output}" in capsys.readouterr().err
+    assert f"the same command continues from {output}" in capsys.readouterr().err
     assert [name.name for name in run_files(output)] == ["leaves.json"]
 
 

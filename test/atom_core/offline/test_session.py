@@ -58,7 +58,7 @@ def test_an_unfinished_run_is_resumed_or_thrown_away(tmp_path: Path) -> None:
     outputs = [tmp_path / "a.csv"]
     journal_folder(outputs[0]).mkdir()
     assert journal_folder(outputs[0]) == tmp_path / "a.csv.resume"
-    with pytest.raises(FileExistsError, match="go on with --resume, or start anew with --overwrite"):
+    with pytest.raises(FileExistsError, match="continue with --resume, or start over with --overwrite"):
         is_complete(parse(), outputs)
     assert not is_complete(parse("--resume"), outputs) and journal_folder(outputs[0]).exists()
     assert not is_complete(parse("--overwrite"), outputs) and not journal_folder(outputs[0]).exists()

@@ -86,7 +86,7 @@ def test_full_disk_costs_a_warning_and_not_the_checkpoint(folder, caplog):
     ("content", "message"),
     [
         (b"", r"checkpoint\.pt is damaged"),
-        (b"no checkpoint", r"checkpoint\.pt is damaged: .*; move it away to begin anew"),
+        (b"no checkpoint", r"checkpoint\.pt is damaged: .*; move it away to start over"),
         (None, r"checkpoint\.pt is no checkpoint of this program's version"),
     ],
     ids=["empty", "text", "other"],

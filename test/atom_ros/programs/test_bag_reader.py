@@ -7,41 +7,12 @@ import sqlite3
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
+from bag_example import FRAMES, LOG_0, STORAGES, STORE, file_of, image, write
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from atom_ros.programs.bag_images import BagImages
 from atom_ros.programs.bag_reader import BagReader
-from atom_ros.programs.bag_rows import McapRows, SqliteRows
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
-LOG_0 = 1_700_000_000_000_000_000
-FRAMES = 20
-STORAGES = ("sqlite3", "mcap")
-
-
-def image(index: int, size: int = 300_000) -> bytes:
-    """A serialized CompressedImage of noise, so that an mcap file has several chunks and a database many pages."""
-    kinds = STORE.types
-    header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](1, index), "camera")
-    data = np.random.default_rng(index).integers(0, 256, size, np.uint8)
-    message = kinds["sensor_msgs/msg/CompressedImage"](header, "jpeg", data)
-    return STORE.serialize_cdr(message, "sensor_msgs/msg/CompressedImage")
-
-
-def write(path: Path, storage: str, size: int = 300_000) -> Path:
-    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
-        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
-        for index in range(FRAMES):
-            writer.write(camera, LOG_0 + index, image(index, size))
-    return path
-
-
-def file_of(bag: Path) -> Path:
-    (file,) = [path for path in bag.iterdir() if path.suffix in (".db3", ".mcap")]
-    return file
 
 
 def read(bag: Path) -> tuple[list[int], str | None]:
@@ -172,33 +143,6 @@ def test_a_foreign_serialization_is_no_damage_and_is_named(tmp_path: Path) -> No
         assert BagImages(reader, None).topic == "/image"
         with pytest.raises(ValueError, match="/foreign cannot be read, it is serialized as 'protobuf'"):
             BagImages(reader, "/foreign")
-
-
-@pytest.mark.parametrize("storage", STORAGES)
-def test_a_topic_with_two_types_gives_its_images(tmp_path: Path, storage: str) -> None:
-    bag = tmp_path / "bag"
-    with Writer(bag, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
-        text = writer.add_connection("/image", "std_msgs/msg/String", typestore=STORE)
-        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
-        note = STORE.serialize_cdr(STORE.types["std_msgs/msg/String"]("note"), "std_msgs/msg/String")
-        for index in range(FRAMES):
-            writer.write(text, LOG_0 + index, note)
-            writer.write(camera, LOG_0 + index, image(index, 100))
-    with BagReader(bag) as reader:
-        images = BagImages(reader, None)
-        frames = list(images)
-        assert (len(images), len(frames), images.damage) == (FRAMES, FRAMES, None)
-        assert [frame.stamp for frame in frames] == [10**9 + index for index in range(FRAMES)]
-
-
-def test_the_rows_are_those_of_rosbags(tmp_path: Path) -> None:
-    for storage, rows in (("sqlite3", SqliteRows), ("mcap", McapRows)):
-        bag = write(tmp_path / storage, storage, size=1000)
-        with BagReader(bag) as reader, rows(file_of(bag)) as found:
-            expected = [(c.topic, c.msgtype, stamp, bytes(data)) for c, stamp, data in reader.messages(["/image"])]
-            own = found.messages(found.connections)
-            assert [(c.topic, c.msgtype, stamp, data) for c, stamp, data in own] == expected
-            assert found.damage is None
 
 
 def test_a_missing_file_of_a_bag_is_named(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_requests_reach_the_tracker_and_their_answers_who_asked() -> None:
         (RuntimeError("box is too narrow"), "box is too narrow"),
         (ConnectionError("no service"), "no service"),
         (TimeoutError(), "no answer in time"),
-        (ZeroDivisionError("a fault of ours"), "the server failed: ZeroDivisionError; its log tells more"),
+        (ZeroDivisionError("a fault of ours"), "the server failed: ZeroDivisionError; see its log"),
     ],
 )
 def test_a_refusal_is_told(failure: Exception, message: str) -> None:
