@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SUFFIX = ".onnx"
+FEATURES = OUTPUTS[:2]
 # Root mean square of the difference, as a share of that of the weights' own output. Rounding to half precision stays
 # below it; other weights, another crop size or another order of colours do not.
 TOLERANCE = 0.02
@@ -39,12 +40,17 @@ class OnnxEngine:
     """An exported file that has been checked; use `load`.
 
     One run gives a crop's features and its IoU maps. `test_maps` hands out those of the crops that `features` saw last.
+
+    Args:
+        session: of the file.
+        features_alone: of its part up to the features; None: the whole file computes them, too.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, features_alone: onnxruntime.InferenceSession | None = None
+    ) -> None:
         self._session = session
-        self._options = import_onnxruntime().RunOptions()
-        self._options.only_execute_path_to_fetches = True
+        self._session_alone = features_alone or session
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None  # stride 8 and both maps of the last crops
 
     @classmethod
@@ -71,7 +77,8 @@ class OnnxEngine:
         except Exception as error:  # ONNX Runtime has a class of its own for each kind of failure
             raise ValueError(f"{path} cannot be read by ONNX Runtime: {error}") from error
         _check_metadata(path, session, network, crop_size)
-        engine = cls(session)
+        part = _features_part(path)
+        engine = cls(session, part and runtime.InferenceSession(part, options, providers=["CPUExecutionProvider"]))
         difference = engine.difference(network, crop_size)
         if not difference <= TOLERANCE:  # neither is NaN
             made_of = session.get_modelmeta().custom_metadata_map.get("weights_sha256", "")
@@ -95,8 +102,8 @@ class OnnxEngine:
         return Features(stride8, stride16)
 
     def features_alone(self, crops: Tensor) -> Features:
-        """The same features without their IoU maps, which takes less time; `test_maps` knows nothing of these crops."""
-        of_each = [self._run(crop, OUTPUTS[:2]) for crop in crops.split(1)]
+        """The same features without IoU maps, which takes less time; `test_maps` knows nothing of these crops."""
+        of_each = [_run(self._session_alone, crop, FEATURES) for crop in crops.split(1)]
         return Features(*(torch.cat(parts) for parts in zip(*of_each, strict=True)))
 
     def test_maps(self, features: Features) -> TestMaps:
@@ -116,10 +123,23 @@ class OnnxEngine:
             expected = CropNetworks(network.backbone, network.iou_net).eval()(crop)
         return max(_relative(*pair) for pair in zip(self._run(crop), expected, strict=True))
 
-    def _run(self, crop: Tensor, outputs: tuple[str, ...] = OUTPUTS) -> list[Tensor]:
-        """The outputs of these names for a crop (1, 3, S, S); what they do not need is not computed."""
-        found = self._session.run(list(outputs), {INPUT: crop.contiguous().numpy()}, self._options)
-        return [torch.from_numpy(output) for output in found]
+    def _run(self, crop: Tensor) -> list[Tensor]:
+        return _run(self._session, crop, OUTPUTS)
+
+
+def _run(session: onnxruntime.InferenceSession, crop: Tensor, outputs: tuple[str, ...]) -> list[Tensor]:
+    """The outputs of these names for a crop (1, 3, S, S)."""
+    return [torch.from_numpy(found) for found in session.run(list(outputs), {INPUT: crop.contiguous().numpy()})]
+
+
+def _features_part(path: Path) -> bytes | None:
+    """The file's part up to the features, which ONNX Runtime cannot stop at; None where onnx is not installed."""
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        return None
+    whole = onnx.load(str(path))
+    return onnx.utils.Extractor(whole).extract_model([INPUT], list(FEATURES)).SerializeToString()
 
 
 def import_onnxruntime() -> ModuleType:
