@@ -125,6 +125,15 @@ class TrackerConfig:
         0.25, "Share of sqrt(width * height) added to each side, uniform in +-.", (0.0, 1.0)
     )
     proposal_min_side: float = _setting(1.0 / 3.0, "Share of the box's shorter side.", (0.01, 1.0))
+    reference_damping: float = _setting(
+        2e-4,
+        "Cost of a change of the modulation vectors, which are fitted to the first frame; 0: not fitted (the paper).",
+        (0.0, 1e3),
+        parameter=NOT_LIVE,
+    )
+    reference_trust: float = _setting(
+        0.72, "Mean predicted IoU below which the fit to the first frame is dropped; 0: never.", (0.0, 1.0)
+    )
     refinement_steps: int = _setting(
         5,
         "Gradient-ascent steps on the predicted IoU in which the box is fitted; fewer are faster.",

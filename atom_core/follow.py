@@ -55,7 +55,9 @@ def plan(targets: Sequence[Target], size: tuple[int, int], config: TrackerConfig
 
 def make_query(target: Target, region: SearchRegion) -> Query:
     """A search region with all that the target is found by."""
-    return Query(region, target.next_jitter(), target.classifier.classifier, target.modulation)
+    # A search compares predicted overlaps with fixed numbers, which are for the reference branch's own vectors.
+    modulation = target.reference if target.long_term.is_searching else target.modulation
+    return Query(region, target.next_jitter(), target.classifier.classifier, modulation)
 
 
 def follow_one(
@@ -91,6 +93,7 @@ def learn(target: Target, decision: Decision, region: SearchRegion, sample: Tens
         return
     if result.state.is_visible:  # a foreign image, perhaps a small one, must not move the place
         target.place = result.box
+        target.note_iou(result.iou, config)
     if target.long_term.teaches(result, config):
         rate = config.hard_negative_learning_rate if result.hard_negative else config.learning_rate
         center = boxes.points_to_crop(boxes.center(np.array(result.box)), np.array(region.square), config.crop_size)

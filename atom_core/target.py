@@ -23,7 +23,9 @@ from atom_core.long_term.strategy import LongTerm
 from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import Modulation
 from atom_core.networks.prepared import Networks
+from atom_core.refinement.reference_fit import fit_to_image
 
+_MEAN_RATE = 0.2  # of a new frame in the running mean of the predicted IoU
 _JITTERS = 64  # frames after which the proposals' jitter is used again
 
 
@@ -34,9 +36,11 @@ class Target:
     place: Box  # px of an image of `image_size`, in any state the last known
     image_size: tuple[int, int]  # width and height
     classifier: TargetModel  # separates the target from its surroundings, learned online
-    modulation: Modulation  # the IoU predictor's, from the first frame
+    modulation: Modulation  # the IoU predictor's, fitted to the first frame
+    reference: Modulation  # the same as the reference branch gives it
     long_term: LongTerm  # recognises the target, and searches for it after a loss
     jitter: np.ndarray  # (_JITTERS, proposals - 1, 4) in -1..1, of the proposals of successive frames
+    mean_iou: float = 1.0  # running mean of the predicted IoU while the target is seen
     drawn: int = 0  # rows of `jitter` that were used
     frame: int = 0  # frames since the first
     has_new_samples: bool = False  # the memory holds samples that the filter has not seen
@@ -47,6 +51,15 @@ class Target:
         """Random numbers drawn once for many frames."""
         self.drawn += 1
         return self.jitter[(self.drawn - 1) % len(self.jitter)]
+
+    def note_iou(self, iou: float, config: TrackerConfig) -> None:
+        """Takes a frame's predicted IoU in; drops the fit to the first frame when the target has changed too much.
+
+        Then the fitted vectors say little of it, and a box that follows them shrinks or grows.
+        """
+        self.mean_iou += _MEAN_RATE * (iou - self.mean_iou)
+        if self.mean_iou < config.reference_trust:
+            self.modulation = self.reference
 
     def resize_image(self, size: tuple[int, int]) -> None:
         """Keeps the target where it was, now in px of images of this size (width, height)."""
@@ -71,7 +84,8 @@ def learn_first_frame(image: Tensor, box: Box, networks: Networks, config: Track
     features = networks.features(crops, are_searched=False)
     identity = Features(features.stride8[:1], features.stride16[:1])
     crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
-    modulation = networks.modulation(identity, crop_box.to(image.device))
+    reference = networks.modulation(identity, crop_box.to(image.device))
+    modulation = fit_to_image(reference, image, kept, networks, config) if config.reference_damping else reference
     long_term = Redetection(Appearance.of_first_frame(identity.stride8, tuple(crop_box[0].tolist())))
 
     samples = normalize_features(features.stride16)
@@ -81,7 +95,8 @@ def learn_first_frame(image: Tensor, box: Box, networks: Networks, config: Track
     sample_type = networks.sample_type or networks.precision
     classifier = TargetModel.learn_first_frame(samples, labels, config, generator, sample_type)
     jitter = torch.rand(_JITTERS, config.proposals - 1, 4, generator=generator) * 2 - 1
-    return Target(box, (image.shape[1], image.shape[0]), classifier, modulation, long_term, jitter.numpy())
+    size_of_image = image.shape[1], image.shape[0]
+    return Target(box, size_of_image, classifier, modulation, reference, long_term, jitter.numpy())
 
 
 def make_labels(centers: np.ndarray, config: TrackerConfig) -> np.ndarray:

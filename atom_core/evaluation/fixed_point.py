@@ -33,6 +33,7 @@ from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import Modulation
 from atom_core.networks.prepared import Networks, prepare_networks
 from atom_core.refinement.proposals import draw_proposals, select
+from atom_core.refinement.reference_fit import fit_to_image
 from atom_core.refinement.torch_refiner import Ascent, needs_whole_maps
 from atom_core.tracker import AtomTracker
 
@@ -148,6 +149,11 @@ def _climb(scenes: Sequence[_Scene], networks: Networks, config: TrackerConfig, 
         networks.modulation(f, torch.tensor(b[None], dtype=torch.float32, device=device))
         for f, b in zip(features, crop_boxes, strict=True)
     ]
+    if config.reference_damping:
+        known = [
+            fit_to_image(modulation, torch.from_numpy(image).to(device), box, networks, config)
+            for modulation, image, box in zip(known, firsts, given, strict=True)
+        ]
     generators = [_generator(scene.target) for scene in scenes]
     # The last box's size at the true place: the output of a perfect classifier.
     centers = [boxes.center(np.array(scene.truth)) for scene in scenes]

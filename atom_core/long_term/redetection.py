@@ -62,6 +62,11 @@ class Redetection:
     doubtful_frames: int = 0  # in a row in which the followed candidate does not look like the target
 
     @property
+    def is_searching(self) -> bool:
+        """Whether the next frame searches for a lost target."""
+        return self.search is not None
+
+    @property
     def baseline(self) -> float:
         """The target's match score from frame to frame."""
         return statistics.median(self.match_scores)

@@ -44,6 +44,11 @@ class LongTerm(Protocol):
 
     cooldown: int
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether the next frame searches for a lost target."""
+        ...
+
     def plan(self, place: Box, size: Size, config: TrackerConfig) -> list[SearchRegion]:
         """The search regions of the next frame, at least one.
 

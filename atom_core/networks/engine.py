@@ -166,6 +166,7 @@ def compile_module(
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "ENABLE_CPU_PINNING": False,  # else each process of one thread computes on processor 0
     }
     core = import_openvino().Core()
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

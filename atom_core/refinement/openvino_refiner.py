@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from atom_core.config import TrackerConfig
 from atom_core.networks.backbones import Features
 from atom_core.networks.engine import Request, compile_module
-from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, Modulation
+from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, Modulation, TestMaps
 from atom_core.refinement.iou_surface import BRANCHES, EDGES, FoldedHead, area, edge_matrix, hat_integral, side_lengths
 from atom_core.refinement.torch_refiner import Ascent
 
@@ -286,6 +287,17 @@ class OpenVinoRefiner:
         climbed = self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
         assert climbed is not None, "nothing lies beyond the whole maps"
         return climbed
+
+    def maps(self, features: Features) -> TestMaps:
+        """See `Refiner`."""
+        # They are the same for any number of proposals: those of what is compiled already serve.
+        compute, _ = self._get(next(iter(self._functions), TrackerConfig().proposals))
+        window = Window.whole(self._crop_size)
+        parts = []
+        for i in range(len(features.stride8)):
+            crop = Features(features.stride8[i : i + 1], features.stride16[i : i + 1])
+            parts.append([part.permute(2, 0, 1) for part in compute(*window.cut(crop))])
+        return TestMaps(*(torch.stack(of_branch) for of_branch in zip(*parts, strict=True)))
 
     def _ascend(
         self,

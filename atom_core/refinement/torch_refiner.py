@@ -50,6 +50,10 @@ class Refiner(Protocol):
         """
         ...
 
+    def maps(self, features: Features) -> TestMaps:
+        """The whole test maps of N crops, float32."""
+        ...
+
     def prepare(self, proposals: int) -> None:
         """Prepares for `proposals` boxes, so that the first frame is not slower."""
         ...
@@ -100,6 +104,15 @@ class TorchRefiner:
         like = iou_net.iou_predictor.bias
         test_maps = fold_batch_norm(iou_net).test_maps
         return cls(test_maps, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
+
+    def maps(self, features: Features) -> TestMaps:
+        """See `Refiner`."""
+        crops = zip(
+            features.stride8.split(1), features.stride16.split(1), strict=True
+        )  # an exported file wants one each
+        with autocast(features.stride8.device, self.precision):
+            maps = [self.test_maps(Features(*crop)) for crop in crops]
+        return TestMaps(torch.cat([m.t3 for m in maps]).float(), torch.cat([m.t4 for m in maps]).float())
 
     def prepare(self, proposals: int) -> None:
         """See `Refiner`; there is nothing to compile."""

@@ -140,8 +140,8 @@ def main(argv: list[str] | None = None) -> int:
         ("tracker_cpu_ms", "the CPU time of the tracker's process, by image"),
         ("server_cpu_ms", "the CPU time of the page's server, by image"),
     ):
-        added, error = extra(blocks, figure)
-        print(f"a client adds {added:+.2f} ms (+- {error:.2f}) to {name}")
+        added, spread = extra(blocks, figure)
+        print(f"a client adds {added:+.2f} ms (+- {spread:.2f}) to {name}")
     if arguments.output:
         arguments.output.write_text(json.dumps([vars(block) for block in blocks], indent=1) + "\n")
     return int(extra(blocks, "processing_ms")[0] > arguments.limit)

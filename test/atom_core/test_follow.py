@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from atom_core.config import TrackerConfig
-from atom_core.follow import finish_updates, learn, plan
+from atom_core.follow import finish_updates, learn, make_query, plan
+from atom_core.long_term.search import Search
 from atom_core.long_term.strategy import Decision
 from atom_core.model import Model
 from atom_core.networks import weights
@@ -107,3 +108,11 @@ def test_a_new_image_size_scales_the_place_before_the_search(target) -> None:
     """Twice the size: edges, measured from the image's corner at -0.5, are twice as far."""
     plan([target], (640, 480), CONFIG)
     assert target.place == pytest.approx((200.5, 160.5, 80, 60))
+
+
+def test_a_search_uses_the_reference_branchs_own_vectors(target) -> None:
+    region = target.long_term.plan(target.place, SIZE, CONFIG)[0]
+    assert make_query(target, region).modulation is target.modulation
+    assert target.modulation is not target.reference
+    target.long_term.search = Search(target.place)
+    assert make_query(target, region).modulation is target.reference

@@ -58,3 +58,29 @@ def test_labels_peak_at_the_centre():
     """Cell i of the score map lies at crop px 16 (i - 0.5): the centre (152, 104) is cell 10 across and 7 down."""
     columns, rows = make_labels(np.array([[152.0, 104.0]]), CONFIG)[0]
     assert (int(columns.argmax()), int(rows.argmax())) == (10, 7)
+
+
+def test_the_fit_is_dropped_when_the_predicted_iou_has_been_low_for_some_frames(target):
+    """The running mean goes 0.2 of the way to each new value: 1, 0.92, 0.856, 0.8048, 0.7638, 0.7311, 0.7049."""
+    fitted, config = target.modulation, TrackerConfig(reference_trust=0.72)
+    assert not torch.equal(fitted.c3, target.reference.c3)
+    for _ in range(5):
+        target.note_iou(0.6, config)
+    assert target.modulation is fitted
+    target.note_iou(0.6, config)
+    assert target.modulation is target.reference
+
+
+def test_without_damping_the_vectors_are_the_reference_branchs(networks):
+    image = torch.zeros(240, 320, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        learned = learn_first_frame(image, BOX, networks, TrackerConfig(reference_damping=0.0))
+    assert learned.modulation is learned.reference
+
+
+def test_the_fit_leaves_the_classifier_as_it_was(target, networks):
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8))
+    with torch.no_grad():
+        learned = learn_first_frame(image, BOX, networks, TrackerConfig(reference_damping=0.0))
+    assert torch.equal(learned.reference.c3, target.reference.c3)
+    torch.testing.assert_close(learned.classifier.classifier, target.classifier.classifier)

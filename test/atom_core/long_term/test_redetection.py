@@ -153,3 +153,17 @@ def test_without_redetection_a_lost_target_is_not_searched_for() -> None:
     candidates = strategy.recognise(regions, [found(0.3)], SIZE, lambda number, box: cast(TemplatePatch, 0.1))
     assert strategy.judge(PLACE, candidates, config).result.state is TrackState.LOST
     assert strategy.search is None
+
+
+def test_it_searches_from_a_loss_until_the_target_is_recognised() -> None:
+    strategy = target()
+    assert not strategy.is_searching
+    step(strategy, [Candidate(PLACE, 0.1, 0.0, TrackState.LOST)], [0.0])
+    assert strategy.is_searching
+    regions = strategy.plan(PLACE, SIZE, CONFIG)
+    step(
+        strategy,
+        [found(0.9), *[Candidate(PLACE, 0.1, 0.0, TrackState.LOST)] * (len(regions) - 1)],
+        [1.0] * len(regions),
+    )
+    assert not strategy.is_searching

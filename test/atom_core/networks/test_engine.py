@@ -1,5 +1,7 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
+import os
+import threading
 from importlib.util import find_spec
 
 import pytest
@@ -43,6 +45,32 @@ def test_openvino_equals_torch(pair, batch):
         assert ours.shape == theirs.shape
         assert theirs.std() > 1e-3
         torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
+
+
+@needs_openvino
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the processors of a thread are Linux's")
+def test_one_thread_stays_free_to_run_on_every_processor():
+    # Bound to processor 0, two trackers of one thread each would share it and leave the others idle.
+    allowed = os.sched_getaffinity(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fast = accelerate(trained_like("efficientnet_lite0"), CPU, 2 * SIDE, "openvino")
+        seen, ended, thread = set(), threading.Event(), threading.get_native_id()
+
+        def watch():
+            while not ended.is_set():
+                seen.add(frozenset(os.sched_getaffinity(thread)))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for _ in range(100):
+            fast(torch.zeros(1, 3, 2 * SIDE, 2 * SIDE))
+        ended.set()
+        watcher.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {frozenset(allowed)}
 
 
 @needs_openvino

@@ -132,3 +132,16 @@ def test_torch_runs_without_a_host_read():
     )
     assert boxes.shape == (10, 4)
     assert predicted.shape == (10,)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_maps_are_the_networks_for_each_crop(scene, engine):
+    network = scene[0]
+    crops = 255 * torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        features = network.backbone(crops)
+        expected = network.iou_net.test_maps(features)
+        maps = make(engine, network).maps(features)
+    for ours, theirs in zip(maps[:2], expected[:2], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
+    assert maps[2:] == ((0, 0), (0, 0))

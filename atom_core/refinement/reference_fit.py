@@ -1,0 +1,180 @@
+# Copyright 2026 The atom_tracker Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fits a target's modulation vectors to its first frame, so that the predicted IoU has its maximum at the given box.
+
+The paper computes the modulation vectors by one pass of the reference branch. What they predict for the very image that
+they come from is then not at its best at the given box: the network decides by habit where an object ends, and the box
+drifts there. In the first frame the true IoU of any box is known. So boxes about the target are drawn in a few views of
+the first frame, shifted and zoomed, and the vectors are changed, as little as possible, until the predicted IoU rises
+and falls with the true one. This is not in the paper.
+
+With r(c) the true less the predicted IoU of all boxes, c the two vectors and c0 those of the reference branch,
+
+    mean(r(c)^2) + damping * |(c - c0) / s|^2
+
+is minimised by Gauss-Newton steps, s the root mean square of each vector. There are fewer boxes than factors, so each
+step solves for the boxes (the dual form). The mean of r in a view counts less than its differences, since only
+differences move a box.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from atom_core import boxes
+from atom_core.boxes import Box
+from atom_core.config import TrackerConfig
+from atom_core.crop import sample_crop
+from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, LinearBlock, Modulation, TestMaps
+from atom_core.networks.prepared import Networks
+from atom_core.networks.prroi_pool import prroi_pool
+
+# Views of the first frame: by which share of the search region's side its centre moves (x, y), and how long it is.
+VIEWS = ((0.0, 0.0, 1.0), (0.1, 0.07, 1.0), (-0.08, -0.12, 1.0), (0.03, -0.05, 1.25), (-0.04, 0.06, 0.8))
+BOXES = 24  # in each view
+_SIGMAS = (0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the boxes' centres in sides, and of the sides' logarithm
+_STEPS = 2  # of Gauss-Newton
+_MEAN_WEIGHT = 0.2  # of a view's mean residual, beside 1 for what differs from it
+
+
+class ReferenceViews(NamedTuple):
+    """Views of the first frame."""
+
+    crops: Tensor  # (N, 3, S, S) in 0..255
+    targets: Tensor  # (N, 4) the target's box in crop px, on the CPU
+
+
+def fit_to_image(
+    modulation: Modulation, image: Tensor, box: Box, networks: Networks, config: TrackerConfig
+) -> Modulation:
+    """The modulation vectors fitted to views of the first frame, as `config.reference_damping` says.
+
+    Args:
+        modulation: of the reference branch, (1, 256) each.
+        image: (H, W, 3) uint8, the first frame, on the device.
+        box: of the target, in image px.
+        networks: that the target is tracked with.
+        config: of the tracker.
+    """
+    views = reference_views(image, box, config)
+    maps = networks.refiner.maps(networks.features(views.crops))
+    generator = torch.Generator().manual_seed(config.seed)
+    return fit_modulation(networks.iou_net, modulation, maps, views.targets, config.reference_damping, generator)
+
+
+def reference_views(image: Tensor, box: Box, config: TrackerConfig) -> ReferenceViews:
+    """The views that the modulation is fitted to.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: of the target, in image px.
+        config: size of the crop and of the search region.
+    """
+    x0, y0, side = boxes.search_region(box, config.search_area_factor)
+    crops, targets = [], []
+    for right, down, zoom in VIEWS:
+        length = math.ceil(side * zoom)
+        offset = (side - length) / 2
+        region = (math.floor(x0 + side * right + offset), math.floor(y0 + side * down + offset), length)
+        crops.append(sample_crop(image, region, config.crop_size))
+        targets.append(boxes.image_to_crop(torch.tensor(box), torch.tensor(region), config.crop_size))
+    return ReferenceViews(torch.stack(crops), torch.stack(targets).float())
+
+
+def fit_modulation(
+    net: IoUNet, modulation: Modulation, maps: TestMaps, targets: Tensor, damping: float, generator: torch.Generator
+) -> Modulation:
+    """Modulation vectors whose predicted IoU follows the true one about the target.
+
+    Args:
+        net: in evaluation mode.
+        modulation: of the reference branch, (1, 256) each.
+        maps: of N views of the first frame.
+        targets: (N, 4) the target's box in each, in crop px, on the CPU.
+        damping: what a change of the vectors costs; larger ones stay nearer to `modulation`.
+        generator: on the CPU; draws the boxes.
+
+    Returns:
+        (1, 256) each, float32; `modulation` itself if the fit does not come to finite numbers.
+    """
+    drawn = _draw_boxes(targets, generator)
+    device = modulation.c3.device
+    truth = (2 * boxes.iou(drawn, targets[:, None]) - 1).to(device)
+    predictor = _Predictor.of(net, maps, drawn.to(device))
+    start = torch.cat((modulation.c3, modulation.c4), dim=1)[0]
+    scale = torch.stack([c.square().mean().sqrt() for c in modulation]).repeat_interleave(len(start) // 2)
+    factors = start
+    for _ in range(_STEPS):
+        predicted, slopes = predictor(factors)
+        residual = _weigh_means((truth.flatten() - predicted).view(truth.shape))
+        jacobian = _weigh_means((slopes * scale).view(*truth.shape, -1))
+        factors = start + scale * _solve(jacobian, residual, (factors - start) / scale, damping)
+    fitted = torch.where(factors.isfinite().all(), factors, start)
+    return Modulation(*fitted[None].chunk(2, dim=1))
+
+
+class _Predictor(NamedTuple):
+    """The predicted 2 * IoU - 1 of fixed boxes as a function of the modulation vectors, one after the other (C,)."""
+
+    pooled: tuple[Tensor, Tensor]  # (B, C / 2, bins) of each branch
+    layers: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]  # weight (units, C / 2 * bins) and bias (units,)
+    output: tuple[Tensor, Tensor]  # (units,) of each branch
+    output_bias: Tensor  # (1,)
+
+    @classmethod
+    def of(cls, net: IoUNet, maps: TestMaps, drawn: Tensor) -> _Predictor:
+        """Of boxes (N, P, 4) in the maps of N views, in float32."""
+        pooled3 = prroi_pool(maps.t3.float(), drawn, POOL3, 1 / 8, maps.origin3)
+        pooled4 = prroi_pool(maps.t4.float(), drawn, POOL4, 1 / 16, maps.origin4)
+        pooled = pooled3.flatten(0, 1).flatten(2), pooled4.flatten(0, 1).flatten(2)
+        layers = _without_batch_norm(net.fc3_rt), _without_batch_norm(net.fc4_rt)
+        first, second = net.iou_predictor.weight[0].chunk(2)
+        return cls(pooled, layers, (first, second), net.iou_predictor.bias)
+
+    def __call__(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (B,), and their derivatives in the factors (B, C)."""
+        predicted = self.output_bias
+        slopes = []
+        for pooled, (weight, bias), output, part in zip(*self[:3], factors.chunk(2), strict=True):
+            hidden = (pooled * part[:, None]).flatten(1) @ weight.T + bias
+            predicted = predicted + hidden.relu() @ output
+            by_pooled = ((hidden > 0) * output) @ weight  # what is gained by each pooled number
+            slopes.append((by_pooled.view_as(pooled) * pooled).sum(2))
+        return predicted, torch.cat(slopes, dim=1)
+
+
+def _without_batch_norm(block: LinearBlock) -> tuple[Tensor, Tensor]:
+    """Weight and bias of one linear layer that equals the block before its ReLU."""
+    mean, variance = block.bn.running_mean, block.bn.running_var
+    assert mean is not None and variance is not None, "the block keeps running statistics"
+    gain = block.bn.weight * (variance + block.bn.eps).rsqrt()
+    return block.linear.weight * gain[:, None], (block.linear.bias - mean) * gain + block.bn.bias
+
+
+def _solve(jacobian: Tensor, residual: Tensor, change: Tensor, damping: float) -> Tensor:
+    """The change from the start that minimises the linearised problem: jacobian (B, C), residual (B,), change (C,).
+
+    With J e = residual + J change to be reached, e = J^T (J J^T / B + damping)^-1 (residual + J change) / B.
+    """
+    count = len(residual)
+    matrix, wanted = jacobian.double(), residual.double()
+    normal = matrix @ matrix.T / count
+    normal.diagonal().add_(damping)
+    return (matrix.T @ torch.linalg.solve(normal, wanted + matrix @ change.double()) / count).to(change.dtype)
+
+
+def _weigh_means(values: Tensor) -> Tensor:
+    """(N, P, ...) -> (N * P, ...): of each view's mean only `_MEAN_WEIGHT` is left."""
+    return (values - (1 - _MEAN_WEIGHT) * values.mean(1, keepdim=True)).flatten(0, 1)
+
+
+def _draw_boxes(targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Boxes (N, P, 4) about targets (N, 4)."""
+    sigmas = torch.tensor(_SIGMAS).repeat(math.ceil(BOXES / len(_SIGMAS)))[:BOXES, None]
+    noise = sigmas * torch.randn(len(targets), BOXES, 4, generator=generator)
+    sides = targets[:, None, 2:]
+    return boxes.from_center(targets[:, None, :2] + sides / 2 + noise[..., :2] * sides, sides * noise[..., 2:].exp())
