@@ -133,6 +133,8 @@ def _follow(video: TrackedScene, count: int, device: torch.device) -> Tree:
 
 def _kind(video: TrackedScene, kind: Kind, count: int, tracker: AtomTracker) -> Tree:
     device = tracker.device
+    while tracker.target.classifier.is_updating:  # an update of the frames before, spread over several
+        tracker.target.classifier.advance_update()
     times = observe(video, kind, count, partial(timed, device=device))
     with tracker.uncaptured():
         stages = observe(video, kind, count, partial(staged, device=device))

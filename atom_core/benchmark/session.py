@@ -138,7 +138,8 @@ def observe(video: TrackedScene[MeasuredTracker], kind: Kind, count: int, meter:
     """
     tracker = video.tracker
     before = tracker.config
-    tracker.config = unforced = dataclasses.replace(before, update_interval=kind.interval)
+    # A kind of frame does the whole of its work: spread over frames, an update would be a part of each kind's.
+    tracker.config = unforced = dataclasses.replace(before, update_interval=kind.interval, update_spread=1)
     readings, forced, others = [], 0, 0
     for result, reading in video.follow(2 * count, meter, kind.cast):
         if kind.fits(result):
