@@ -162,7 +162,11 @@ def test_pre_commit_has_the_ruff_that_make_has():
 def test_the_editor_container_opens_the_environment_of_make():
     content = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert content["postCreateCommand"] == "make env"
-    assert content["image"] == re.search(r"^FROM (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    images = [
+        re.search(r"^FROM (\S+)$", path.read_text(), re.MULTILINE)[1]
+        for path in (ROOT / "Dockerfile", ROOT / ".devcontainer" / content["build"]["dockerfile"])
+    ]
+    assert images[0] == images[1]
 
 
 def test_the_citation_names_the_version_and_the_paper():
