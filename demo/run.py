@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -75,7 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lockstep", action="store_true", help="wait for each Track before the next frame")
     parser.add_argument("--web", action="store_true", help="show the scene over and over in the web page, until Ctrl-C")
-    parser.add_argument("--port", type=int, default=8080, help="of the web page (default: 8080)")
+    parser.add_argument("--port", type=int, default=8080, help="of the web page; 0: any free one (default: 8080)")
+    parser.add_argument(
+        "--source",
+        default=str(CLIP / "street.mp4"),
+        help="for the web page: a camera (0, /dev/video0), a video or a folder of images (default: the street scene)",
+    )
     parser.add_argument("--device", default="auto", help="where the network runs: auto (default), cpu, cuda")
     parser.add_argument("--weights", default="default", help="name or file of the network's weights")
     parser.add_argument("--output", type=Path, default=HERE.parent / "demo_output", help="folder for the results")
@@ -108,20 +114,26 @@ def _show_page(arguments: argparse.Namespace) -> int:
         ProcessError: if one of them ends.
     """
     python = [sys.executable, "-m"]
-    camera = ["-p", f"source:={CLIP / 'street.mp4'}", "-p", "loop:=true", "-p", f"fps:={FPS}"]
-    with Processes(arguments.output / "logs", environment()) as processes:
+    camera = ["-r", "image_raw:=camera/image", "-p", f"source:={arguments.source}", "-p", "loop:=true"]
+    camera += ["-p", f"fps:={FPS}"] if Path(arguments.source).is_relative_to(CLIP) else []
+    logs = arguments.output / "logs"
+    with Processes(logs, environment()) as processes:
         processes.start("tracker", _tracker_command(arguments))
-        remapped = ["-r", "image_raw:=camera/image"]
-        processes.start("camera", [*python, "atom_ros.programs.video_camera", "--ros-args", *remapped, *camera])
+        processes.start("camera", [*python, "atom_ros.programs.video_camera", "--ros-args", *camera])
         processes.start("web", [*python, "atom_ros.web.command", "--port", str(arguments.port)])
-        print(
-            f"The page: http://localhost:{arguments.port} (the tracker takes some seconds to load); Ctrl-C ends.",
-            flush=True,
-        )
+        address = ""
         while True:
             for name in ("tracker", "camera", "web"):
                 processes.require_running(name)
+            if not address and (address := page_address(logs / "web.log")):
+                print(f"The page: {address} (the tracker takes some seconds to load); Ctrl-C ends.", flush=True)
             time.sleep(0.5)
+
+
+def page_address(log: Path) -> str:
+    """Where the web page is, as its log tells; empty before it is there."""
+    found = re.search(r"The page is at (http://\S+)", log.read_text())
+    return found[1] if found else ""
 
 
 def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> None:

@@ -73,3 +73,11 @@ def test_every_process_is_told_the_same_domain_on_this_machine_alone(monkeypatch
     assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 101
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert environment["PYTHONPATH"].split(":") == [str(run.HERE.parent), "/elsewhere"]
+
+
+def test_the_page_s_address_is_read_from_its_log(tmp_path):
+    log = tmp_path / "web.log"
+    log.write_text("[INFO] [1.5] [web]: starting\n")
+    assert run.page_address(log) == ""
+    log.write_text("[INFO] [1.5] [web]: The page is at http://localhost:41235\n")
+    assert run.page_address(log) == "http://localhost:41235"
