@@ -27,6 +27,7 @@ SLOW = {
         "atom_core/offline/test_command.py",
         "atom_core/test_interrupts.py",
         "atom_ros/benchmark/test_command.py",
+        "atom_ros/benchmark/test_page.py",
         "atom_ros/input/test_image_input.py",
         "atom_ros/input/test_target_inputs.py",
         "atom_ros/programs",

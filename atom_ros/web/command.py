@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 
+import cv2
 import rclpy
 from aiohttp import web
 from rclpy.executors import SingleThreadedExecutor
@@ -29,6 +30,14 @@ from atom_ros.web.tracker_link import TrackerLink
 
 TOKEN = "ATOM_TRACKER_WEB_TOKEN"  # of the environment: arguments can be read by every user of the machine
 _SHORTEST_TOKEN = 12
+_RANGES = {
+    "port": (0, 65535),
+    "rate": (0.1, 120),
+    "quality": (1, 100),
+    "width": (64, 8192),
+    "clients": (1, 100),
+    "nice": (0, 19),
+}
 _END = 2.0  # s for open connections to end
 
 
@@ -45,16 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quality", type=int, default=limits.quality, help="of the jpegs, 1 to 100 (default: 80)")
     parser.add_argument("--width", type=int, default=limits.width, help="px; wider images shrink (default: 1280)")
     parser.add_argument("--clients", type=int, default=limits.clients, help="pages at the same time (default: 8)")
+    parser.add_argument(
+        "--nice", type=int, default=10, help="how far the page gives way to the tracker, 0 to 19 (default: 10)"
+    )
     return parser
 
 
 def _limits(arguments: argparse.Namespace) -> ServerLimits:
-    for name, low, high in (("rate", 0.1, 120), ("quality", 1, 100), ("width", 64, 8192), ("clients", 1, 100)):
+    for name, (low, high) in _RANGES.items():
         value = getattr(arguments, name)
         if not low <= value <= high:
             raise ValueError(f"--{name} is {value}; expected {low} to {high}")
-    if not 0 <= arguments.port <= 65535:
-        raise ValueError(f"--port is {arguments.port}; expected 0 to 65535")
     return ServerLimits(
         clients=arguments.clients, pictures=arguments.rate, quality=arguments.quality, width=arguments.width
     )
@@ -108,6 +118,8 @@ def main(args: list[str] | None = None) -> int:
         return 2
     if not start("web", args, signal_handler_options=SignalHandlerOptions.NO):
         return 2
+    os.nice(arguments.nice)  # where tracker and page compete for a core, the tracker goes first
+    cv2.setNumThreads(1)  # a jpeg needs one, and threads that wait for work take time from the tracker's
     node = Node("web")
     try:
         asyncio.run(_serve(node, arguments, limits, token, ending))

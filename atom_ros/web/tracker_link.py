@@ -34,6 +34,7 @@ from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 TIMEOUT = 15.0  # s for an answer; learning a target takes less than one, on a slow CPU a few
 _POLL = 1.0  # s between two looks at the targets, which also change without an image
 _RECENT = 2.0  # s over which rate and delay are taken
+_LATE = 2.0  # s in which Tracks of a removed target may still be on their way
 _OLD = 3.5  # s after which diagnostics, which come once a second, no longer count
 _FIGURES = {  # keys of /diagnostics, and what the page calls them
     "input rate (Hz)": "input_rate",
@@ -77,6 +78,7 @@ class TrackerLink:
         self._is_present = False
         self._is_paused = False
         self._targets: list[Track] = []
+        self._removed: dict[int, float] = {}  # targets that were removed here, and time.monotonic() then
         self._image_at: float | None = None  # time.monotonic() of the newest image
         self._image_error = ""
         self._recent: deque[tuple[float, float, float]] = deque(maxlen=1000)  # of Tracks: when, delay and computing, s
@@ -138,7 +140,10 @@ class TrackerLink:
 
     async def remove_target(self, target: int) -> str:
         """Has the tracker forget a target; raises as `set_target` does."""
-        return _message(await self._then_poll(self._remove, RemoveTarget.Request(target_id=target)))
+        answer = _message(await self._then_poll(self._remove, RemoveTarget.Request(target_id=target)))
+        self._removed[target] = time.monotonic()
+        self._set_targets(self._targets)
+        return answer
 
     async def pause(self, on: bool) -> str:
         """Pauses the tracker or resumes it; raises as `set_target` does."""
@@ -207,13 +212,19 @@ class TrackerLink:
         self._show(self._pairing.add_image(image))
 
     def _on_tracks(self, array: TrackArray) -> None:
-        self._targets = list(array.tracks)
+        self._set_targets(array.tracks)
         self.history.add(array.tracks)
         if array.tracks:
             track = array.tracks[0]
             delay = track.latency.sec + track.latency.nanosec / 1e9
             self._recent.append((time.monotonic(), delay, track.processing_time))
         self._show(self._pairing.add_tracks(array))
+
+    def _set_targets(self, tracks: Sequence[Track]) -> None:
+        """The page's list. Tracks that were sent before a removal do not bring the target back for a moment."""
+        now = time.monotonic()
+        self._removed = {target: at for target, at in self._removed.items() if now - at < _LATE}
+        self._targets = [track for track in tracks if track.target_id not in self._removed]
 
     def _show(self, what: Shown | TrackArray | None) -> None:
         if isinstance(what, Shown):
@@ -259,7 +270,8 @@ class TrackerLink:
         try:
             answer = await self.ask(self._list, ListTargets.Request())
             if answer.success:
-                self._targets, self._is_paused = list(answer.tracks), answer.paused
+                self._set_targets(answer.tracks)
+                self._is_paused = answer.paused
             if await self._parameters.refresh():
                 self.on_parameters()
         except (ConnectionError, TimeoutError) as error:  # it is gone, or busy with loading

@@ -59,7 +59,9 @@ class Browser:
     def text(self, selector: str) -> str:
         """The text of the first element that a selector finds; empty where there is none or it is not seen."""
         return self.run(
-            "const node = document.querySelector(arguments[0]); return node ? node.innerText : '';", selector
+            # Of an element that is not rendered, innerText is the text that it would have.
+            "const node = document.querySelector(arguments[0]); return node?.checkVisibility() ? node.innerText : '';",
+            selector,
         )
 
     def click(self, selector: str) -> None:
@@ -70,6 +72,10 @@ class Browser:
     def keys(self, selector: str, *keys: str) -> None:
         """Puts the focus on an element and types; Shift and Ctrl hold until they come again."""
         self.run("document.querySelector(arguments[0]).focus();", selector)
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def press(self, *keys: str) -> None:
+        """Types to what has the focus."""
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def pointer(self, kind: str = "mouse") -> Pointer:
@@ -85,6 +91,10 @@ class Browser:
         """Makes the page as large as a device's."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def no_device(self) -> None:
+        """Makes the page as large as the window again."""
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def colors(self, scheme: str) -> None:
         """Prefers `light` or `dark`."""

@@ -31,8 +31,8 @@ TURNS = 1.5  # s after a whole period of 6 s, when it is slow for a moment; agai
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Waits for what a browser shows: a person would have given up after a minute."""
-    wait(condition, what, 60.0)
+    """Waits for what a browser shows, which on a busy machine takes longer than a person would wait."""
+    wait(condition, what, 180.0)
 
 
 class PageProcess:
@@ -41,7 +41,7 @@ class PageProcess:
     def __init__(self, log: Path, *arguments: str, token: str = "") -> None:
         self.log = log
         self._file = log.open("w")
-        command = [sys.executable, "-m", "atom_ros.web.command", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "atom_ros.web.command", "--port", "0", "--nice", "0", *arguments]
         command += ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
         environment = os.environ | {"ATOM_TRACKER_WEB_TOKEN": token}
         self.process = subprocess.Popen(command, stdout=self._file, stderr=self._file, env=environment)

@@ -24,6 +24,7 @@ def _signals_stay(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--width", "63"], "--width is 63; expected 64 to 8192"),
         (["--clients", "0"], "--clients is 0; expected 1 to 100"),
         (["--port", "65536"], "--port is 65536; expected 0 to 65535"),
+        (["--nice", "20"], "--nice is 20; expected 0 to 19"),
     ],
 )
 def test_numbers_out_of_range_are_named(words: list[str], message: str, capsys) -> None:
@@ -42,4 +43,6 @@ def test_help_names_the_options(capsys) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
     printed = capsys.readouterr().out
-    assert all(f"--{name}" in printed for name in ("tracker", "host", "port", "rate", "quality", "width", "clients"))
+    assert all(
+        f"--{name}" in printed for name in ("tracker", "host", "port", "rate", "quality", "width", "clients", "nice")
+    )

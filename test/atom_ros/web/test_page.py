@@ -9,6 +9,7 @@ Where the target is in an image is known from the image's stamp, and seen in the
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -59,12 +60,18 @@ def browser(rig: WebRig, window: Browser) -> Iterator[Browser]:
     window.open(rig.page.url)
     wait_until(lambda: _stamp(window), "a picture")
     wait_until(lambda: window.run(STATE) in ("none", "tracking"), "the live page")
-    while window.run("return document.querySelectorAll('#targets li').length;"):
-        count = len(window.run("return [...document.querySelectorAll('#targets li')].map((li) => li.innerText);"))
-        window.click("#targets .danger")
-        wait_until(lambda count=count: _targets(window) < count, "the removal")
+    while rig.tracker.target_ids or _targets(window):
+        # In one step: between two, the page may remove the button, and then nothing is there to click.
+        window.run("document.querySelector('#targets .danger')?.click();")
+        time.sleep(0.3)
     yield window
     assert window.errors() == [], "nothing in the page's console"
+
+
+def _keep(browser: Browser, name: str) -> None:
+    """A screenshot for who wants to look: ATOM_TRACKER_SCREENSHOTS names the folder."""
+    if folder := os.environ.get("ATOM_TRACKER_SCREENSHOTS"):
+        browser.screenshot(Path(folder) / f"{name}.png")
 
 
 def _targets(browser: Browser) -> int:
@@ -102,17 +109,17 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return common / (a[2] * a[3] + b[2] * b[3] - common)
 
 
-def _until_it_turns() -> None:
-    """Waits until the target is nearly still, for the next tenths of a second."""
-    time.sleep((TURNS - 0.25 - time.time()) % 3.0)
+def _until_it_turns(browser: Browser) -> None:
+    """Waits until the target on the page is nearly still for the next tenths of a second, however late the page is."""
+    wait_until(lambda: (_stamp(browser) / 1e9 - TURNS + 0.25) % 3.0 < 0.3, "a picture in which the target turns")
 
 
 def _drag(browser: Browser, kind: str, rest: float = 0.0) -> int:
     """Drags a box around the moving target, and rests before letting go; returns the stamp of the picture."""
     screen, pointer = Screen(browser), browser.pointer(kind)
     for _ in range(20):
-        _until_it_turns()
-        first, _ = _corners(moving_camera.target_box(time.time_ns(), AMPLITUDE))
+        _until_it_turns(browser)
+        first, _ = _corners(moving_camera.target_box(_stamp(browser), AMPLITUDE))
         pointer.press(*screen.point(*first))
         stamp = _stamp(browser)
         truth, last = _corners(moving_camera.target_box(stamp, AMPLITUDE))
@@ -122,7 +129,7 @@ def _drag(browser: Browser, kind: str, rest: float = 0.0) -> int:
             assert _stamp(browser) == stamp, "the picture stands still"
             pointer.release()
             return stamp
-        browser.keys("#picture", "\ue00c")  # Escape: the picture was another than expected, on a busy machine
+        browser.keys("#picture", "\ue00c")  # Escape: the next picture had come meanwhile, on a busy machine
         pointer.release()
     raise AssertionError("the picture on the page was never that of the moment")
 
@@ -177,8 +184,8 @@ def test_a_click_removes_a_target_or_learns_it_anew(rig: WebRig, browser: Browse
     wait_until(lambda: browser.run(STATE) == "tracking", "the state")
 
     def open_menu() -> bool:
-        _until_it_turns()
-        x, y, width, height = moving_camera.target_box(time.time_ns(), AMPLITUDE)
+        _until_it_turns(browser)
+        x, y, width, height = moving_camera.target_box(_stamp(browser), AMPLITUDE)
         browser.pointer().click(*Screen(browser).point(x + width / 2, y + height / 2))
         return browser.text("#menu-title") == f"Target {number}"
 
@@ -204,6 +211,7 @@ def test_lost_is_seen_from_across_a_room(rig: WebRig, browser: Browser) -> None:
     assert height > 0.08 * browser.run("return window.innerHeight;") and width > 0.9 * Screen(browser).width
     assert browser.run("return document.title;").startswith(("LOST", "SEARCHING"))
     assert browser.text("#summary") in ("LOST", "SEARCHING"), "for screen readers"
+    _keep(browser, "lost")
     assert "LOST" in browser.run("return document.querySelector('.plot').getAttribute('aria-label');")
     rig.tracker.is_blind = False
     wait_until(lambda: browser.text("#banner") == "", "the end of the banner")
@@ -229,6 +237,29 @@ def test_parameters_have_their_ranges_and_are_set(rig: WebRig, browser: Browser)
     browser.keys(slider, *["\ue014"] * 5)  # five steps of 0.01 to the right
     name = "tracker.not_found_threshold"
     wait_until(lambda: rig.node.get_parameter(name).value == pytest.approx(0.30), "the new value")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "reason"),
+    [
+        ("tracker.not_found_threshold", "5", "out of range Min: -1.0, Max: 1.0, value: 5.0"),
+        ("max_targets", "0", "out of range. Min: 1, Max: 100, value: 0"),
+        ("pixel_range", "a lot", "is 'a lot'; expected LOW,HIGH"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_the_reason(
+    rig: WebRig, browser: Browser, name: str, typed: str, reason: str
+) -> None:
+    before = rig.node.get_parameter(name).value
+    browser.click("#parameters-panel summary")
+    field, value = f"[id='parameter-{name}']", "return document.querySelector(arguments[0])?.value;"
+    wait_until(lambda: browser.run(value, field) is not None, "the field")
+    shown = browser.run(value, field)
+    browser.keys(field, "\ue009a\ue000", typed, "\ue007")  # Ctrl+A, the value, Enter
+    wait_until(lambda: reason in browser.text(".message.error"), "the tracker's reason")
+    assert name in browser.text(".message.error")
+    wait_until(lambda: browser.run(value, field) == shown, "the value before")
+    assert rig.node.get_parameter(name).value == before
 
 
 def test_a_reload_finds_everything_again(rig: WebRig, browser: Browser) -> None:
