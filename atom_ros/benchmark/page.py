@@ -61,7 +61,11 @@ def extra(blocks: Sequence[Block], figure: str) -> tuple[float, float]:
     Raises:
         ValueError: unless the blocks alternate, beginning and ending without a client.
     """
-    if len(blocks) < 3 or [block.has_client for block in blocks] != [i % 2 == 1 for i in range(len(blocks))]:
+    if (
+        len(blocks) < 3
+        or len(blocks) % 2 == 0
+        or [block.has_client for block in blocks] != [i % 2 == 1 for i in range(len(blocks))]
+    ):
         raise ValueError(f"{len(blocks)} blocks do not alternate; expected none, client, none, ..., none")
     values = [getattr(block, figure) for block in blocks]
     added = [values[i] - (values[i - 1] + values[i + 1]) / 2 for i in range(1, len(values), 2)]
@@ -100,9 +104,10 @@ class Client:
 
 
 @contextlib.contextmanager
-def running_page() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The page's server as a process, and its address."""
-    command = [sys.executable, "-m", "atom_ros.web.command", "--port", "0", "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+def running_page(nice: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The page's server as a process, and its address; `nice` as its argument."""
+    command = [sys.executable, "-m", "atom_ros.web.command", "--port", "0", "--nice", str(nice)]
+    command += ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         server = subprocess.Popen(command, stdout=log.fileno(), stderr=log.fileno())
         try:
@@ -154,7 +159,7 @@ def _measure(arguments: argparse.Namespace) -> list[Block]:
     blocks: list[Block] = []
     with (
         running_node(parameters) as (tracker, listener),
-        running_page() as (server, url),
+        running_page(arguments.nice) as (server, url),
         running_camera(arguments.size, arguments.fps, images, "reliable") as camera,
     ):
         listener.wait_until(lambda: listener.newest is not None, "the first Track messages")
@@ -215,6 +220,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--blocks", type=_at_least(1, int), default=6, help="blocks with a client (%(default)s)")
     parser.add_argument("--seconds", type=_at_least(0.5, float), default=8.0, help="of each block (%(default)s)")
     parser.add_argument("--limit", type=float, default=2.0, help="ms that a client may add to an image (%(default)s)")
+    parser.add_argument("--nice", type=int, default=10, help="of the page's server, as its argument (%(default)s)")
     parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
     parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the blocks")

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -357,3 +358,36 @@ def test_a_topic_that_the_bag_holds_already_is_refused(tmp_path: Path, capsys) -
     with Reader(tmp_path / "bag_tracks_tracks") as reader:
         assert {c.topic for c in reader.connections} == {"/camera/image", "/tracker/track", "/again"}
     shutil.rmtree(second)
+
+
+def test_a_cluster_makes_the_local_bags_though_a_worker_is_killed_in_one(tmp_path: Path, capsys) -> None:
+    """A real scheduler and two workers; the one that dies is in the middle of the longest bag."""
+    pytest.importorskip("distributed")
+    sys.path.insert(0, str(ROOT / "test" / "atom_core"))
+    from dask_processes import cluster, reader_of
+
+    bags = [write_bag(tmp_path / name, frames=frames) for name, frames in (("long", 30), ("short", 4), ("other", 4))]
+    arguments = [*bags, "--box", BOX_TEXT, "--checkpoint", 0]
+    assert run(*arguments, "--output", tmp_path / "local_{name}") == 0
+    journal = tmp_path / "cluster_long.resume" / "results.jsonl"
+    killed = []
+
+    def kill_the_writer() -> None:
+        while not journal.exists() or journal.read_text().count("\n") < 4 or (writer := reader_of(journal)) is None:
+            time.sleep(0.005)
+        os.kill(writer, signal.SIGKILL)
+        killed.append(writer)
+
+    thread = threading.Thread(target=kill_the_writer, daemon=True)
+    with cluster(tmp_path) as address:
+        thread.start()
+        status = run(*arguments, "--output", tmp_path / "cluster_{name}", "--scheduler", address)
+    assert status == 0, capsys.readouterr().err
+    assert len(killed) == 1 and killed[0] != os.getpid()
+    for bag in bags:
+        tables = [read_tracks(tmp_path / f"{where}_{bag.name}") for where in ("local", "cluster")]
+        for _, track in (*tables[0], *tables[1]):
+            track.processing_time = 0.0
+        assert str(tables[0]) == str(tables[1]), bag.name
+    assert len(read_tracks(tmp_path / "cluster_long")) == 30
+    assert not list(tmp_path.glob("*.resume")) and not list(tmp_path.glob("*.part"))
