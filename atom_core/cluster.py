@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 DEATHS = 2  # of workers, after which the job they had in common is given up
-_PATIENCE = 60.0  # seconds to wait for the scheduler, and for its first worker
+PATIENCE = 60.0  # seconds to wait for the scheduler, and for its first worker
 _REPORT_SECONDS = 0.5  # between two reports of a job's progress
 
 
@@ -149,7 +149,7 @@ class DaskCluster:
         from distributed import TimeoutError as DaskTimeoutError
 
         try:
-            self._client.wait_for_workers(1, timeout=_PATIENCE)
+            self._client.wait_for_workers(1, timeout=PATIENCE)
         except (DaskTimeoutError, TimeoutError) as error:
             raise OSError(
                 f"--scheduler {self.address}: it has no worker; start some: dask worker {self.address} --nthreads 1"
@@ -170,7 +170,7 @@ def _connect(address: str) -> Client:
             f"--scheduler {address}: Dask is not installed here; pip install 'distributed', or 'atom_core[cluster]'"
         ) from error
     try:
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
+        return Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise OSError(
             f"--scheduler {address}: no Dask scheduler answers there; start one with: dask scheduler"

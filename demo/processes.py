@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 LOG_TAIL = 25  # lines of a log that are shown when its process has failed
-_PATIENCE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))  # signal, s to wait after it
+PATIENCE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))  # signal, s to wait after it
 
 
 class ProcessError(RuntimeError):
@@ -34,7 +34,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number, seconds in _PATIENCE:
+        for number, seconds in PATIENCE:
             for child in self._children.values():
                 # The whole group: also what a child has started and left behind.
                 with contextlib.suppress(ProcessLookupError):

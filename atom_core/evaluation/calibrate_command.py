@@ -20,8 +20,7 @@ from atom_core.evaluation.runner import Run
 from atom_core.evaluation.state_measures import CORRECT, Said, calibration_bins, calibration_error
 from atom_core.evaluation.store import read_run
 from atom_core.networks import weights
-
-WRONG_USE = 2  # exit status
+from atom_core.report_errors import report_errors
 
 
 class Claims(NamedTuple):
@@ -35,12 +34,7 @@ class Claims(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     arguments = _parser().parse_args(argv)
-    try:
-        _run(arguments)
-    except (ValueError, OSError) as error:  # the message says what to mend
-        print(f"atom-eval calibrate: {error}", file=sys.stderr)
-        return WRONG_USE
-    return 0
+    return report_errors("atom-eval calibrate", lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from atom_core.evaluation.clips.source import CLIPS, make_clips, save_sequence
-
-WRONG_USE = 2  # exit status
+from atom_core.report_errors import report_errors
 
 
 def main(argv: list[str]) -> int:
@@ -26,14 +25,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="to write into")
     arguments = parser.parse_args(argv)
-    try:
+
+    def run() -> None:
         clips = make_clips(arguments.folders, arguments.clips, arguments.count, arguments.put_aside)
         for sequence in tqdm(clips, unit="clip", disable=None):
             save_sequence(sequence, arguments.output)
-    except (ValueError, OSError) as error:  # the message says what to mend
-        print(f"atom-eval clips: {error}", file=sys.stderr)
-        return WRONG_USE
-    return 0
+
+    return report_errors("atom-eval clips", run)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atom_core.evaluation.summary import ACCURACY, CONFIDENCE, STATES
-
-WRONG_USE = 2  # exit status
+from atom_core.report_errors import report_errors
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,10 @@ def main(argv: list[str]) -> int:
         help="to compare (default: auc)",
     )
     arguments = parser.parse_args(argv)
-    try:
-        print(_compare(_read(arguments.first), _read(arguments.second), arguments.figure))
-    except (ValueError, OSError) as error:
-        print(f"atom-eval compare: {error}", file=sys.stderr)
-        return WRONG_USE
-    return 0
+    return report_errors(
+        "atom-eval compare",
+        lambda: print(_compare(_read(arguments.first), _read(arguments.second), arguments.figure)),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

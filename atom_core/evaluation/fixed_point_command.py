@@ -21,9 +21,9 @@ from atom_core.evaluation.fixed_point import Outcome, summarize, track_with_pred
 from atom_core.evaluation.still_targets import KINDS, StillTarget, find_targets
 from atom_core.evaluation.store import write_whole
 from atom_core.networks import weights
+from atom_core.report_errors import report_errors
 from atom_core.tracker import AtomTracker, choose_device
 
-WRONG_USE = 2  # exit status
 _COLUMNS = (
     ("iou_1", "IoU@1"),
     ("worst_1", "worst@1"),
@@ -37,16 +37,15 @@ _COLUMNS = (
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit status."""
     arguments = _parser().parse_args(argv)
-    try:
+
+    def run() -> None:
         results = _run(arguments)
         print(_table(results["networks"]))
         if arguments.output:
             write_whole(arguments.output, json.dumps(results, indent=1, allow_nan=False))
             print(f"Written: {arguments.output}")
-    except (ValueError, OSError) as error:  # the message says what to mend
-        print(f"atom-eval fixed-point: {error}", file=sys.stderr)
-        return WRONG_USE
-    return 0
+
+    return report_errors("atom-eval fixed-point", run)
 
 
 def _parser() -> argparse.ArgumentParser:

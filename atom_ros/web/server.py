@@ -49,8 +49,8 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 _LARGEST = 16 * MAX_COMMAND  # bytes; a larger message ends its own connection, a smaller one gets an error
-_HELLO = 5.0  # s for the first message
-_WRONG = 1.0  # s that a wrong token waits for its answer
+HELLO_TIMEOUT = 5.0  # s for the first message
+REFUSAL_DELAY = 1.0  # s that a wrong token waits for its answer
 _STATE_PERIOD = 0.2  # s between two reports of the state
 _HEARTBEAT = 15.0  # s
 
@@ -152,7 +152,7 @@ class Server:
         """Whether the first message is a hello with the token; a connection without is ended."""
         token = None
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError, TypeError, ProtocolError):
-            command = parse(await socket.receive_str(timeout=_HELLO))
+            command = parse(await socket.receive_str(timeout=HELLO_TIMEOUT))
             token = command.fields["token"] if command.type == "hello" else None
         if token is None:
             await self._refuse(socket, "the first message must be a hello", WSCloseCode.POLICY_VIOLATION)
@@ -161,7 +161,7 @@ class Server:
             return True
         if token:
             self._log.warning(f"Wrong token from {remote}")
-            await asyncio.sleep(_WRONG)
+            await asyncio.sleep(REFUSAL_DELAY)
         await self._refuse(socket, "wrong token" if token else "the server asks for its token", WRONG_TOKEN)
         return False
 

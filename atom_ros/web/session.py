@@ -22,7 +22,7 @@ from atom_ros.web.protocol import Json
 
 _WINDOW = 2  # pictures on their way: one that is shown, and one that travels meanwhile
 _TEXTS = 100  # answers that wait; requests are bounded, so only a client that reads nothing reaches this number
-_PATIENCE = 20.0  # s for one message to leave
+PATIENCE = 20.0  # s for one message to leave
 
 
 class Socket(Protocol):
@@ -129,4 +129,4 @@ class Session:
         await self._in_time(self._socket.send_bytes(picture.message))
 
     async def _in_time(self, sending: Any) -> None:
-        await asyncio.wait_for(sending, _PATIENCE)
+        await asyncio.wait_for(sending, PATIENCE)

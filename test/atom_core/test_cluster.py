@@ -120,7 +120,7 @@ def test_the_table_is_the_local_one_though_a_worker_is_killed_in_the_middle(
 
 
 def test_a_cluster_that_cannot_be_used_is_named(tmp_path, sequences, capsys, monkeypatch):
-    monkeypatch.setattr("atom_core.cluster._PATIENCE", 0.5)
+    monkeypatch.setattr("atom_core.cluster.PATIENCE", 0.5)
     with cluster(tmp_path, workers=0) as address:
         assert main([str(sequences), "--trackers", "identity", "--scheduler", address]) == 2
         assert f"{address}: it has no worker; start some: dask worker {address} --nthreads 1" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from atom_ros.report import Report, Status
 from atom_ros.track_action import TargetGoal
 from atom_tracker.action import TrackTarget
 from atom_tracker.msg import Track
-from atom_tracker.srv import RemoveTarget
+from atom_tracker.srv import ListTargets, RemoveTarget
 
 Result = TrackTarget.Result
 BOX_FIELDS = dict(zip(("x", "y", "width", "height"), BOX, strict=True))
@@ -197,7 +197,7 @@ class GoalRig(Rig):
 
     @property
     def followed(self) -> tuple[int, ...]:
-        return self.node._worker.target_ids
+        return tuple(track.target_id for track in self.call(ListTargets, "list_targets").tracks)
 
     def set(self, **parameters: object) -> None:
         values = [Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()]

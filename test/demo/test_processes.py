@@ -77,7 +77,7 @@ def test_leaving_ends_what_a_child_has_started_even_on_an_error(tmp_path):
 def test_a_process_that_ignores_requests_is_killed(tmp_path, monkeypatch):
     import signal
 
-    monkeypatch.setattr("demo.processes._PATIENCE", ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1), (signal.SIGKILL, 5)))
+    monkeypatch.setattr("demo.processes.PATIENCE", ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1), (signal.SIGKILL, 5)))
     code = (
         "import os, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"

@@ -74,10 +74,10 @@ def _time_mode(sheet: Sheet, settings: Settings, mode: Mode, device: torch.devic
     )
     sheet.add(mode.name, Status.TOLD, text, **figures)
     if device.type == "cuda" and mode.capture == "graph":
-        _judge_targets(sheet, mode, torch.cuda.get_device_name(device), figures["video_ms"], seen)
+        judge_targets(sheet, mode, torch.cuda.get_device_name(device), figures["video_ms"], seen)
 
 
-def _judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Profile | None) -> None:
+def judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Profile | None) -> None:
     """Bounds on an H100 or H200, figures on any other."""
     rate = 1e3 / video_ms
     counts = bool(_H100.search(gpu))

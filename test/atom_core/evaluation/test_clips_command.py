@@ -3,7 +3,7 @@
 import pytest
 
 from atom_core.data.sequences import read_sequences
-from atom_core.evaluation.clips_command import WRONG_USE, main
+from atom_core.evaluation.clips_command import main
 
 
 def test_it_writes_clips_that_can_be_evaluated(stills, tmp_path) -> None:
@@ -17,7 +17,7 @@ def test_it_writes_clips_that_can_be_evaluated(stills, tmp_path) -> None:
 
 
 def test_a_folder_without_images_is_named(tmp_path, capsys) -> None:
-    assert main([str(tmp_path / "none"), "--output", str(tmp_path / "clips")]) == WRONG_USE
+    assert main([str(tmp_path / "none"), "--output", str(tmp_path / "clips")]) == 2
     assert "none" in capsys.readouterr().err and not (tmp_path / "clips").exists()
 
 

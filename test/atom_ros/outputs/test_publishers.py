@@ -138,9 +138,11 @@ def test_lines_over_the_image_go_without_another_image(active: Outputs, robot: R
     wait_until(lambda: markers[-1].action == ImageMarker.REMOVE, "the marker's end")
 
 
-def test_annotations_come_and_go_where_their_package_is_installed(active: Outputs, robot: Robot) -> None:
+def test_annotations_come_and_go_where_their_package_is_installed(
+    node: LifecycleNode, active: Outputs, robot: Robot
+) -> None:
     if ImageAnnotations is None:
-        topics = {publisher.topic_name.rpartition("/")[2] for publisher in active._node.publishers}
+        topics = {publisher.topic_name.rpartition("/")[2] for publisher in node.publishers}
         assert "image_markers" in topics and "annotations" not in topics
         pytest.skip("the package foxglove_msgs is not installed")
     received: list[ImageAnnotations] = []

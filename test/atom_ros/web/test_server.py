@@ -345,7 +345,7 @@ def test_so_many_pages_and_no_more() -> None:
 
 
 def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_HELLO", 0.1)
+    monkeypatch.setattr(module, "HELLO_TIMEOUT", 0.1)
 
     async def scenario(house: House) -> None:
         silent = Page(await house.http.ws_connect(f"{house.url}/ws", headers={"Origin": house.url}), False)
@@ -372,7 +372,7 @@ def test_pages_of_other_sites_are_refused(headers: dict[str, str]) -> None:
 
 
 def test_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WRONG", 0.05)
+    monkeypatch.setattr(module, "REFUSAL_DELAY", 0.05)
 
     async def scenario(house: House) -> None:
         for token, reason in ((None, "the server asks for its token"), ("a-wrong-token", "wrong token")):

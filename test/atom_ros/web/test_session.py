@@ -118,7 +118,7 @@ def test_of_the_state_only_the_newest_waits_and_answers_all() -> None:
 
 
 def test_who_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
 
     async def run() -> None:
         client = Client()

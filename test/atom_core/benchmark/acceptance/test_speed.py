@@ -27,14 +27,14 @@ H100, ORIN = "NVIDIA H100 80GB HBM3", "Orin"
 def test_the_targets_are_those_of_an_h100(tmp_path, gpu, video_ms, host_ms, statuses) -> None:
     sheet = Sheet("speed", tmp_path / "lines")
     seen = Profile(5, 1, 60, 3.0, 0.1, 0.1, 2.0, host_ms)
-    speed._judge_targets(sheet, Mode("float32", "graph"), gpu, video_ms, seen)
+    speed.judge_targets(sheet, Mode("float32", "graph"), gpu, video_ms, seen)
     assert [line.status for line in sheet.lines()] == statuses
     assert [line.name for line in sheet.lines()] == ["float32 captured, rate", "float32 captured, host"]
 
 
 def test_without_a_profile_the_rate_is_judged(tmp_path) -> None:
     sheet = Sheet("speed", tmp_path / "lines")
-    speed._judge_targets(sheet, Mode("float16", "graph"), H100, 5.0, None)
+    speed.judge_targets(sheet, Mode("float16", "graph"), H100, 5.0, None)
     (line,) = sheet.lines()
     assert (line.name, line.status) == ("float16 captured, rate", Status.PASSED)
     assert line.text.startswith("200 images a second; at least 150")
