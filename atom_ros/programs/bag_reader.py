@@ -149,8 +149,13 @@ class BagReader:
         if part.suffix != ".zstd":
             return part
         plain = Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / part.stem
-        with open_compressed(part) as source, open(plain, "wb") as target:
-            shutil.copyfileobj(source, target)
+        try:
+            with open_compressed(part) as source, open(plain, "wb") as target:
+                shutil.copyfileobj(source, target)
+        except Exception as error:  # see above
+            if plain.stat().st_size == 0:
+                raise
+            self._note(f"{printable(part)} is damaged ({_reason(error)})")  # what comes before the damage is read
         return plain
 
     def _rows_of(self, reader: Reader | McapRows | SqliteRows) -> Iterator[McapRows | SqliteRows]:

@@ -80,6 +80,8 @@ class SqliteRows:
                     "SELECT id, topic_id, timestamp, data FROM messages WHERE id > ? ORDER BY id", (last,)
                 )
                 for row, topic, stamp, data in rows:
+                    if row <= last:  # a search in a damaged tree may end before the place it is for, again and again
+                        raise sqlite3.DatabaseError("rows are out of order")
                     last, skip = row, 1
                     if topic in wanted:
                         yield wanted[topic], stamp, _plain(data)
@@ -170,6 +172,8 @@ class McapRows:
                 return
             if not 0 < kind < _DATA_END or place + 9 + length > size:
                 self._note(f"there is no record at byte {place} of {size}")
+                if kind == _CHUNK:
+                    yield from self._inside(self._file.read(), size, is_whole=False)
                 following = [start for start in self._chunk_starts(size) if start > place]
                 if not following:
                     return
@@ -183,18 +187,17 @@ class McapRows:
                 yield kind, content
         self._note("it has no end; the recorder was killed, or the file is cut off")
 
-    def _inside(self, chunk: bytes, end: int) -> Iterator[tuple[int, bytes]]:
-        """The records in a chunk: topics first, then the messages by their log times."""
+    def _inside(self, chunk: bytes, end: int, is_whole: bool = True) -> Iterator[tuple[int, bytes]]:
+        """The records in a chunk, or in its first part: topics first, then the messages by their log times."""
         messages: list[bytes] = []
         others: list[tuple[int, bytes]] = []
         try:
-            uncompressed_size, checksum = struct.unpack_from("<QI", chunk, 16)
-            (compression,) = _strings(chunk, 28, 1)
-            start = 32 + len(compression.encode()) + 8
-            data = io.BytesIO(decompress(chunk[start:], compression, uncompressed_size, checksum))
+            data = io.BytesIO(_decompressed(chunk, is_whole))
             while len(head := data.read(9)) == 9:
                 kind, length = struct.unpack("<BQ", head)
                 content = data.read(length)
+                if len(content) < length:
+                    break
                 if kind == _MESSAGE:
                     messages.append(content)
                 else:
@@ -225,6 +228,18 @@ class McapRows:
 
     def _note(self, damage: str) -> None:
         self.damage = self.damage or damage
+
+
+def _decompressed(chunk: bytes, is_whole: bool) -> bytes:
+    """The content of a chunk; of its first part, what can be had."""
+    uncompressed_size, checksum = struct.unpack_from("<QI", chunk, 16)
+    (compression,) = _strings(chunk, 28, 1)
+    content = chunk[32 + len(compression.encode()) + 8 :]
+    if is_whole:
+        return decompress(content, compression, uncompressed_size, checksum)
+    if compression == "zstd":
+        return zstd.ZstdDecompressor().decompress(content)
+    return b"" if compression else content  # recorders of ROS 2 write zstd, or do not compress
 
 
 def _strings(content: bytes, place: int, count: int) -> list[str]:

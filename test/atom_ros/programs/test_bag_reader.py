@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags that are damaged, and bags that only look so; no network is loaded."""
 
+import itertools
 import os
 import sqlite3
+import struct
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from bag_example import FRAMES, LOG_0, STORAGES, STORE, file_of, image, write
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.reader import zstd
 
 from atom_ros.programs.bag_images import BagImages
 from atom_ros.programs.bag_reader import BagReader
@@ -37,6 +40,58 @@ def test_a_bag_that_is_cut_off_is_read_to_there(tmp_path: Path, storage: str, wi
     found, damage = read(bag)
     assert 6 <= len(found) <= 10 and found == list(range(len(found)))
     assert "is damaged" in damage and str(file_of(bag)) in damage
+
+
+@pytest.mark.parametrize("compression", ["", "zstd"])
+def test_the_messages_of_a_chunk_that_is_cut_off_are_read(tmp_path: Path, compression: str) -> None:
+    """A small recording has but one chunk."""
+    bag = write(tmp_path / "bag", "mcap", size=5000)
+    data = file_of(bag).read_bytes()
+    assert data.count(b"camera") == FRAMES
+    chunk = data.index(b"\x06", 8)
+    while struct.unpack_from("<Q", data, chunk + 1)[0] < 5000 * FRAMES:
+        chunk = data.index(b"\x06", chunk + 1)
+    (name_length,) = struct.unpack_from("<I", data, chunk + 37)
+    assert name_length == 0, "rosbags does not compress by itself"
+    records = data[chunk + 49 : chunk + 9 + struct.unpack_from("<Q", data, chunk + 1)[0]]
+    compress = {"": bytes, "zstd": zstd.compress}[compression]
+    content = data[chunk + 9 : chunk + 37] + struct.pack("<I", len(compression)) + compression.encode()
+    content += struct.pack("<Q", len(compress(records))) + compress(records)
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes((data[:chunk] + b"\x06" + struct.pack("<Q", len(content)) + content)[: len(data) // 2])
+    found, damage = read(cut)
+    assert 2 <= len(found) <= FRAMES // 2 and found == list(range(len(found)))
+    assert "is damaged" in damage
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_file_that_was_compressed_as_a_whole_and_is_cut_off(tmp_path: Path, storage: str) -> None:
+    bag = write(tmp_path / "bag", storage)
+    compressed = file_of(bag).with_name(f"{file_of(bag).name}.zstd")
+    compressed.write_bytes(zstd.compress(file_of(bag).read_bytes()))
+    file_of(bag).unlink()
+    os.truncate(compressed, compressed.stat().st_size // 2)
+    found, damage = read(bag)
+    assert 6 <= len(found) <= 10 and found == list(range(len(found)))
+    assert f"{compressed} is damaged" in damage
+
+
+def test_a_database_that_is_cut_off_anywhere_is_read_once_and_to_an_end(tmp_path: Path) -> None:
+    """A search in a tree of which a part is missing may end at rows before the place that it is for."""
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        camera = writer.add_connection("/image", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        chat = writer.add_connection("/chat", "std_msgs/msg/String", typestore=STORE)
+        text = STORE.serialize_cdr(STORE.types["std_msgs/msg/String"]("x" * 50), "std_msgs/msg/String")
+        for index in range(40):
+            writer.write(camera, LOG_0 + 2 * index, image(index, 4850))
+            writer.write(chat, LOG_0 + 2 * index + 1, text)
+    data = file_of(tmp_path / "bag").read_bytes()
+    cut = tmp_path / "cut.db3"
+    for half_pages in range(16, len(data) // 2048):
+        cut.write_bytes(data[: 2048 * half_pages])
+        with SqliteRows(cut) as rows:
+            stamps = [stamp for _, stamp, _ in itertools.islice(rows.messages(rows.connections), 100)]
+            assert stamps == sorted(set(stamps)) and len(stamps) <= 80, half_pages
 
 
 @pytest.mark.parametrize("storage", STORAGES)
