@@ -175,4 +175,4 @@ def test_a_wrong_argument_fails_the_launch(name: str, arguments: list[str], mess
     command = [sys.executable, "-c", LAUNCHER, str(FOLDER / f"{name}.launch.py"), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 1
-    assert message in result.stderr
+    assert message in result.stdout + result.stderr
