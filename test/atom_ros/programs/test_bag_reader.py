@@ -16,6 +16,7 @@ from rosbags.rosbag2.reader import zstd
 
 from atom_ros.programs.bag_images import BagImages
 from atom_ros.programs.bag_reader import BagReader
+from atom_ros.programs.bag_rows import SqliteRows
 
 
 def read(bag: Path) -> tuple[list[int], str | None]:
