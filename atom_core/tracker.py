@@ -21,6 +21,7 @@ from torch import Tensor
 from atom_core import boxes
 from atom_core.config import TrackerConfig
 from atom_core.follow import capture, finish_updates, follow
+from atom_core.free_memory import return_free_memory
 from atom_core.model import Model
 from atom_core.networks import weights
 from atom_core.result import TrackResult
@@ -211,6 +212,7 @@ class MultiTracker:
             target = learn_first_frame(uploaded, (x, y, width, height), self._model.networks, self.config)
             if not self._model.execution.is_settled:
                 capture(uploaded, target, self._model, self.config)
+        return_free_memory()
         return target
 
     def _choose(self, target_ids: Iterable[int] | None) -> dict[int, Target]:
