@@ -9,11 +9,13 @@ Where the target is in an image is known from the image's stamp, and seen in the
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import cv2
@@ -323,6 +325,119 @@ def test_a_slow_client_slows_nobody(rig: WebRig, browser: Browser) -> None:
     stamps = asyncio.run(slow())
     assert stamps == sorted(stamps) and len(stamps) <= 8
     assert len(browser.run("return [...window.stamps];")) > 2 * len(stamps), "this page had the others meanwhile"
+
+
+def test_two_pages_share_a_target(rig: WebRig, browser: Browser) -> None:
+    _drag(browser, "mouse")
+    wait_until(lambda: browser.run(STATE) == "tracking", "the target")
+    number = int(re.search(r"Target (\d+)", browser.text("#targets"))[1])
+
+    async def remove() -> dict[str, Any]:
+        """Another page sees the target, and removes it."""
+        origin = rig.page.url.replace("localhost", "127.0.0.1")
+        async with aiohttp.ClientSession() as http, http.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as page:
+            await page.send_json({"type": "hello"})
+            asked = False
+            async for message in page:
+                if message.type != aiohttp.WSMsgType.TEXT:
+                    continue
+                told = json.loads(message.data)
+                if not asked and told["type"] == "state" and [target["id"] for target in told["targets"]] == [number]:
+                    await page.send_json({"type": "remove_target", "id": 1, "target": number})
+                    asked = True
+                if told["type"] == "answer":
+                    return told
+        raise AssertionError("the server ended the connection")
+
+    assert asyncio.run(asyncio.wait_for(remove(), 60))["ok"]
+    wait_until(lambda: _targets(browser) == 0 and browser.run(STATE) == "none", "the removal on this page")
+
+
+def test_the_keyboard_suffices(rig: WebRig, browser: Browser) -> None:
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            browser.press("\ue004")
+            if browser.run("return document.activeElement.matches(arguments[0]);", selector):
+                return
+        raise AssertionError(f"60 times Tab did not lead to {selector}")
+
+    tab_to("#picture")
+    outline = "const s = getComputedStyle(document.activeElement); return [s.outlineStyle, parseFloat(s.outlineWidth)];"
+    assert browser.run(outline) == ["solid", 3], "the focus is seen"
+    before = len(rig.tracker.boxes)
+    browser.press("\ue012", "\ue007", *["\ue014"] * 4, *["\ue015"] * 4, "\ue007")
+    wait_until(lambda: len(rig.tracker.boxes) > before and _targets(browser) == 1, "the target")
+    tab_to("#pause")
+    browser.press("\ue007")
+    wait_until(lambda: browser.text("#banner").startswith("PAUSED"), "the pause")
+    browser.press(" ")
+    wait_until(lambda: "PAUSED" not in browser.text("#banner"), "the end of the pause")
+    tab_to("#camera")
+    tab_to("#targets button.danger")
+    browser.press("\ue007")
+    wait_until(lambda: not rig.tracker.target_ids, "the removal")
+
+
+def test_on_a_phone(rig: WebRig, browser: Browser) -> None:
+    browser.device(390, 844, 3.0, mobile=True)
+    try:
+        browser.open(rig.page.url)
+        wait_until(lambda: _stamp(browser) and browser.run(STATE) == "none", "the live page")
+        assert browser.run("return document.documentElement.scrollWidth;") <= 390, "nothing to scroll sideways"
+        assert Screen(browser).width > 0.9 * 390
+        heights = browser.run(
+            "return [...document.querySelectorAll('.toolbar button, .toolbar select')].map((b) => b.offsetHeight);"
+        )
+        assert min(heights) >= 36, "px: for a finger"
+        before = len(rig.tracker.boxes)
+        _drag(browser, "touch")
+        wait_until(lambda: len(rig.tracker.boxes) > before, "the box")
+        assert browser.run("return window.scrollY;") == 0, "a finger on the picture draws and does not scroll"
+        wait_until(lambda: browser.run(STATE) == "tracking", "the target")
+        _keep(browser, "phone")
+    finally:
+        browser.no_device()
+
+
+CONTRASTS = """
+    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = (node) => {
+      for (; node; node = node.parentElement) {
+        const color = channels(getComputedStyle(node).backgroundColor);
+        if (color.length === 3 || color[3] === 1) return color;
+      }
+      return [255, 255, 255];
+    };
+    const found = [];
+    for (const node of document.querySelectorAll('body *')) {
+      const text = [...node.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join('');
+      if (!text || !node.checkVisibility() || node.closest('.banner, script, :disabled')) continue;
+      const [a, b] = [light(channels(getComputedStyle(node).color)), light(ground(node))];
+      found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), text]);
+    }
+    return found;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_are_legible(rig: WebRig, browser: Browser, scheme: str) -> None:
+    """The contrast that WCAG 2 asks for (AA, 1.4.3): 4.5 to 1."""
+    _drag(browser, "mouse")
+    wait_until(lambda: browser.run(STATE) == "tracking", "the target")
+    browser.colors(scheme)
+    try:
+        browser.click("#parameters-panel summary")
+        page = browser.run("return getComputedStyle(document.body).backgroundColor;")
+        assert (sum(map(int, re.findall(r"\d+", page))) > 384) == (scheme == "light")
+        contrasts = browser.run(CONTRASTS)
+        assert len(contrasts) > 60
+        assert [(round(ratio, 1), text) for ratio, text in contrasts if ratio < 4.5] == []
+        _keep(browser, scheme)
+    finally:
+        browser.colors("")
 
 
 def test_the_token_is_asked_for(rig: WebRig, window: Browser, tmp_path: Path) -> None:
