@@ -39,6 +39,7 @@ SLOW = {
         "atom_ros/test_tracker_node.py",
         "atom_ros/test_weights.py",
         "demo/test_processes.py",
+        "demo/test_web_page.py",
         "examples",
         "test_packaging.py",
     ),

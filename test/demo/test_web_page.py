@@ -22,7 +22,7 @@ import pytest
 
 from atom_core.data.sequences import read_sequence
 from atom_ros.web.protocol import split_picture
-from demo.run import CLIP, OCCLUSION, page_address
+from demo.run import CLIP, OCCLUSION
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "atom_ros"))
@@ -103,19 +103,24 @@ def drag_around_the_person(browser: Browser, scene: Scene) -> None:
         "return [a.left, a.top, a.width, a.height];"
     )
     frame_width, frame_height = scene.width / width, scene.height / height  # px of the image in one of the page
-    pointer = browser.pointer()
-    for _ in range(100):
-        x, y, _, _ = scene.boxes[scene.index(browser.canvas("#picture"))]
+    pointer, lag = browser.pointer(), 0  # images between a look at the page and the press
+    for _ in range(200):
+        shown = scene.index(browser.canvas("#picture"))
+        if shown + lag > OCCLUSION[0] - 15:  # behind the sign soon, or past it
+            time.sleep(0.2)
+            continue
+        x, y, _, _ = scene.boxes[shown + lag]
         pointer.press(left + (x + 0.5) / frame_width, top + (y + 0.5) / frame_height)
         held = scene.index(browser.canvas("#picture"))
         truth = scene.boxes[held]
         right, bottom = truth[0] + truth[2], truth[1] + truth[3]
-        if held < OCCLUSION[0] - 10 and overlap((x, y, right - x, bottom - y), truth) > 0.8:
+        if held < OCCLUSION[0] - 10 and overlap((x, y, right - x, bottom - y), truth) > 0.7:
             pointer.move(left + (right + 0.5) / frame_width, top + (bottom + 0.5) / frame_height)
             pointer.release()
             return
-        browser.keys("#picture", "\ue00c")  # Escape: behind the sign, or the page showed an earlier picture
+        browser.keys("#picture", "\ue00c")  # Escape
         pointer.release()
+        lag = max(0, min(15, held - shown))
     raise AssertionError("the person in red was never where the page had just shown it")
 
 
@@ -162,14 +167,6 @@ def test_the_demo_s_page_follows_the_person_in_red(
     finally:
         browser.close()
     assert process.poll() is None
-
-
-def test_the_address_is_read_from_the_page_s_log(tmp_path: Path) -> None:
-    log = tmp_path / "web.log"
-    log.write_text("[INFO] [1.5] [web]: starting\n")
-    assert page_address(log) == ""
-    log.write_text("[INFO] [1.5] [web]: The page is at http://localhost:41235\n")
-    assert page_address(log) == "http://localhost:41235"
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
