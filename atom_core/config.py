@@ -83,7 +83,7 @@ class TrackerConfig:
         10, "Images between two updates of the target's model.", (1, 1_000_000), parameter=LIVE
     )
     update_spread: int = _setting(
-        1,
+        6,
         "Images over which an update is spread, so that none takes much longer (on the CPU); 1: at once.",
         (1, 100),
         parameter=LIVE,
