@@ -1,5 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from atom_core.networks import weights
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
+# A shell's background process inherits that Ctrl-C is ignored, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The markers, by file or folder. `make test-fast` leaves out all but `gpu`.
 SLOW = {
