@@ -52,6 +52,8 @@ def modules_imported_by(folder: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     files = list((ROOT / folder).rglob("*.py"))
     own = sys.stdlib_module_names | OWN | {path.stem for path in files}
+    if folder.startswith("test/"):  # tests share helpers
+        own |= {path.stem for path in (ROOT / "test").rglob("*.py")}
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
