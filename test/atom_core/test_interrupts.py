@@ -50,11 +50,14 @@ def test_all_programs_that_pip_installs_are_known() -> None:
 def _interrupt(command: list[str], line: str, delay: float = 0.0) -> tuple[int, str]:
     """Sends SIGINT so many seconds after the line; returns the status and what was written to stderr after it."""
     with subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=subprocess.PIPE, text=True) as process:
-        while line not in (read := process.stderr.readline()):
-            assert read, f"{line} was not seen"
-        time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=120)[1]
+        try:
+            while line not in (read := process.stderr.readline()):
+                assert read, f"{line} was not seen"
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=120)[1]
+        finally:
+            process.kill()  # one that goes on would disturb other tests
     return process.returncode, errors
 
 
