@@ -113,3 +113,9 @@ def model_folder(pytestconfig):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATOM_TRACKER_CACHE", str(pytestconfig.cache.mkdir("compiled_models")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_the_tests_own():
+    """A program whose `main` ran in this process may still hear the signals, and would end the process at the next."""
+    signal.set_wakeup_fd(-1)
