@@ -133,6 +133,13 @@ class LinearBlock(nn.Module):
         """(N, C, K, K) -> (N, outputs)."""
         return self.bn(self.linear(x.flatten(1))).relu()
 
+    def without_batch_norm(self) -> tuple[Tensor, Tensor]:
+        """Weight (outputs, inputs) and bias of the linear layer that equals the trained block before its ReLU."""
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None and variance is not None, "the block keeps running statistics"
+        gain = self.bn.weight * (variance + self.bn.eps).rsqrt()
+        return self.linear.weight * gain[:, None], (self.linear.bias - mean) * gain + self.bn.bias
+
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, padding: int | None = None) -> nn.Sequential:
     padding = kernel // 2 if padding is None else padding

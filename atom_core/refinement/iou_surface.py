@@ -55,13 +55,9 @@ class FoldedHead(NamedTuple):
 
 
 def _fold(block: LinearBlock, bins: int, scale: float) -> tuple[Tensor, Tensor]:
-    mean, variance = block.bn.running_mean, block.bn.running_var
-    assert mean is not None and variance is not None, "the block keeps running statistics"
-    gain = block.bn.weight * (variance + block.bn.eps).rsqrt()
-    weight = block.linear.weight.unflatten(1, (-1, bins, bins)) * gain[:, None, None, None]
+    weight, bias = block.without_batch_norm()
     # Along each axis: a bin of a side in px has side * scale / bins cells, by which the integral is to be divided.
-    weight = weight * (bins / scale) ** 2
-    bias = (block.linear.bias - mean) * gain + block.bn.bias
+    weight = weight.unflatten(1, (-1, bins, bins)) * (bins / scale) ** 2
     return weight.permute(1, 2, 3, 0).flatten(1).contiguous(), bias
 
 

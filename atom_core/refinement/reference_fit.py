@@ -29,7 +29,7 @@ from atom_core import boxes
 from atom_core.boxes import Box
 from atom_core.config import TrackerConfig
 from atom_core.crop import sample_crop
-from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, LinearBlock, Modulation, TestMaps
+from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, Modulation, TestMaps
 from atom_core.networks.prepared import Networks
 from atom_core.networks.prroi_pool import prroi_pool
 
@@ -131,7 +131,7 @@ class _Predictor(NamedTuple):
         pooled3 = prroi_pool(maps.t3.float(), drawn, POOL3, 1 / 8, maps.origin3)
         pooled4 = prroi_pool(maps.t4.float(), drawn, POOL4, 1 / 16, maps.origin4)
         pooled = pooled3.flatten(0, 1).flatten(2), pooled4.flatten(0, 1).flatten(2)
-        layers = _without_batch_norm(net.fc3_rt), _without_batch_norm(net.fc4_rt)
+        layers = net.fc3_rt.without_batch_norm(), net.fc4_rt.without_batch_norm()
         first, second = net.iou_predictor.weight[0].chunk(2)
         return cls(pooled, layers, (first, second), net.iou_predictor.bias)
 
@@ -145,14 +145,6 @@ class _Predictor(NamedTuple):
             by_pooled = ((hidden > 0) * output) @ weight  # what is gained by each pooled number
             slopes.append((by_pooled.view_as(pooled) * pooled).sum(2))
         return predicted, torch.cat(slopes, dim=1)
-
-
-def _without_batch_norm(block: LinearBlock) -> tuple[Tensor, Tensor]:
-    """Weight and bias of one linear layer that equals the block before its ReLU."""
-    mean, variance = block.bn.running_mean, block.bn.running_var
-    assert mean is not None and variance is not None, "the block keeps running statistics"
-    gain = block.bn.weight * (variance + block.bn.eps).rsqrt()
-    return block.linear.weight * gain[:, None], (block.linear.bias - mean) * gain + block.bn.bias
 
 
 def _solve(jacobian: Tensor, residual: Tensor, change: Tensor, damping: float) -> Tensor:
