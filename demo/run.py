@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -34,6 +33,7 @@ from tqdm import tqdm
 
 from atom_core.data.sequences import Sequence, read_sequence
 from atom_core.networks import weights
+from atom_ros.web.address import page_address
 from demo import recording, report
 from demo.processes import ProcessError, Processes
 
@@ -128,12 +128,6 @@ def _show_page(arguments: argparse.Namespace) -> int:
             if not address and (address := page_address(logs / "web.log")):
                 print(f"The page: {address} (the tracker takes some seconds to load); Ctrl-C ends.", flush=True)
             time.sleep(0.5)
-
-
-def page_address(log: Path) -> str:
-    """Where the web page is, as its log tells; empty before it is there."""
-    found = re.search(r"The page is at (http://\S+)", log.read_text())
-    return found[1] if found else ""
 
 
 def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> None:

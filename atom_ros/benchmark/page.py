@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 import aiohttp
 
 from atom_ros.benchmark.command import Listener, image_size, running_camera, running_node, target_box, wait_until
+from atom_ros.web.address import page_address
 from atom_ros.web.protocol import split_picture
 
 NAMESPACE = "/benchmark"  # that of command.py's nodes
@@ -111,18 +111,13 @@ def running_page(nice: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         server = subprocess.Popen(command, stdout=log.fileno(), stderr=log.fileno())
         try:
-            wait_until(lambda: server.poll() is not None or _address(Path(log.name)) != "", "the page")
+            wait_until(lambda: server.poll() is not None or page_address(Path(log.name)) != "", "the page")
             if server.poll() is not None:
                 raise RuntimeError(f"the page ended with status {server.returncode}:\n{Path(log.name).read_text()}")
-            yield server, _address(Path(log.name))
+            yield server, page_address(Path(log.name))
         finally:
             server.terminate()
             server.wait()
-
-
-def _address(log: Path) -> str:
-    found = re.search(r"The page is at (http://\S+)", log.read_text())
-    return found[1] if found else ""
 
 
 def cpu_seconds(pid: int) -> float:

@@ -25,6 +25,7 @@ from atom_ros.ending import Ending
 from atom_ros.run_tracker import spin
 from atom_ros.start import own_words, start
 from atom_ros.web.access import Access, is_local, new_token
+from atom_ros.web.address import announcement
 from atom_ros.web.server import Server, ServerLimits
 from atom_ros.web.tracker_link import TrackerLink
 
@@ -94,7 +95,7 @@ async def _serve(node: Node, arguments: argparse.Namespace, limits: ServerLimits
         thread.start()
         host, port = runner.addresses[0][:2]
         shown = "localhost" if is_local(arguments.host) else host
-        node.get_logger().info(f"The page is at http://{shown}:{port}")
+        node.get_logger().info(announcement(shown, port))
         if token and not os.environ.get(TOKEN):
             node.get_logger().info(f"Token: {token}")
         await ended.wait()

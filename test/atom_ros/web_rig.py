@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from template_tracker import TemplateTracker
 
 from atom_ros.run_tracker import spin
 from atom_ros.tracker_node import TrackerNode
+from atom_ros.web.address import page_address
 
 NAMESPACE = "/page"
 AMPLITUDE = 60.0  # px, of the target's movement
@@ -49,10 +49,10 @@ class PageProcess:
     @property
     def url(self) -> str:
         """As the log tells it."""
-        wait(lambda: self.process.poll() is not None or "The page is at" in self.log.read_text(), "the page")
-        found = re.search(r"The page is at (http://\S+)", self.log.read_text())
-        assert found, self.log.read_text()
-        return found[1]
+        wait(lambda: self.process.poll() is not None or page_address(self.log) != "", "the page")
+        address = page_address(self.log)
+        assert address, self.log.read_text()
+        return address
 
     def stop(self) -> int:
         """Ctrl-C; returns the exit status."""
