@@ -420,6 +420,12 @@ def image_size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def add_node_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that become the node's parameters of the same names."""
+    parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
+    parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
+
+
 def _file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"'{text}' is no file")
@@ -442,8 +448,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--profiles", type=_file, metavar="XML", help="Fast DDS profiles that the camera is started with"
     )
-    parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
-    parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
+    add_node_arguments(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
     return parser.parse_args(argv)
 

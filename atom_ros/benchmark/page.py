@@ -26,7 +26,15 @@ from pathlib import Path
 
 import aiohttp
 
-from atom_ros.benchmark.command import Listener, image_size, running_camera, running_node, target_box, wait_until
+from atom_ros.benchmark.command import (
+    Listener,
+    add_node_arguments,
+    image_size,
+    running_camera,
+    running_node,
+    target_box,
+    wait_until,
+)
 from atom_ros.web.address import page_address
 from atom_ros.web.protocol import split_picture
 
@@ -216,8 +224,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_at_least(0.5, float), default=8.0, help="of each block (%(default)s)")
     parser.add_argument("--limit", type=float, default=2.0, help="ms that a client may add to an image (%(default)s)")
     parser.add_argument("--nice", type=int, default=10, help="of the page's server, as its argument (%(default)s)")
-    parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
-    parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
+    add_node_arguments(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the blocks")
     return parser.parse_args(argv)
 

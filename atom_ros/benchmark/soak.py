@@ -20,7 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from atom_ros.benchmark.command import Listener, image_size, running_camera, running_node, target_box
+from atom_ros.benchmark.command import (
+    Listener,
+    add_node_arguments,
+    image_size,
+    running_camera,
+    running_node,
+    target_box,
+)
 from atom_ros.benchmark.figures import Spread
 from atom_ros.gpu import process_megabytes
 from atom_tracker.msg import Track
@@ -174,8 +181,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fps", type=_positive, default=30.0, help="images a second (%(default)s)")
     parser.add_argument("--every", type=_positive, default=10.0, help="seconds from line to line (%(default)s)")
     parser.add_argument("--growth", type=float, default=20.0, help="MB that the process may grow by (%(default)s)")
-    parser.add_argument("--weights", default="default", help="as the node's parameter (%(default)s)")
-    parser.add_argument("--device", default="auto", help="as the node's parameter (%(default)s)")
+    add_node_arguments(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="file for the lines")
     return parser.parse_args(argv)
 
