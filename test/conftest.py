@@ -117,5 +117,10 @@ def model_folder(pytestconfig):
 
 @pytest.fixture(autouse=True)
 def _signals_are_the_tests_own():
-    """A program whose `main` ran in this process may still hear the signals, and would end the process at the next."""
+    """A program whose `main` runs in this process would go on hearing the signals, and end the process at the next."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
     signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)

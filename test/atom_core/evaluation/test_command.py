@@ -162,7 +162,6 @@ def test_a_killed_evaluation_leaves_no_process_and_goes_on(sequences, tmp_path):
     assert before.items() <= after.items()
 
 
-@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_tells_how_to_go_on(sequences, tmp_path, capsys):
     image = sequences / "stays" / "img" / "1.png"
     image.unlink()
