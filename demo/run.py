@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo: a camera, the tracker node and a client as three processes over DDS, then pictures and figures.
 
-A person in red walks past look-alikes and behind a sign. The client sets the first box by the service
+A person in red walks past similar people and behind a sign. The client sets the first box by the service
 `tracker/set_target`; every later box is the tracker's own. By default the camera keeps its 10 frames a second and the
 tracker takes the newest; with --lockstep the camera waits for each Track, so that every frame is processed.
 

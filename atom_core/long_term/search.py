@@ -70,7 +70,7 @@ class Hypothesis:
     score: float = 0.0  # means over them, or over about the last `_FOLLOWED_FRAMES`
     similarity: float = 0.0
     iou: float = 0.0
-    is_unbroken: bool = False  # it goes on from where the target was lost, and was seen in every frame since
+    is_unbroken: bool = False  # it continues from where the target was lost, and was seen in every frame since
 
     def seen(self, candidate: Candidate, is_convincing: bool) -> Hypothesis:
         """The same place after one more frame in which it was found."""
@@ -283,7 +283,7 @@ def _best_place(search: Search, candidates: Sequence[Candidate], config: Tracker
 
 
 def _is_followed_from_the_loss(search: Search, candidate: Candidate) -> bool:
-    """Whether a faint candidate goes on where the hypothesis was, soon after the loss: what was never out of sight."""
+    """Whether a faint candidate continues the hypothesis, soon after the loss: it was never out of sight."""
     assert search.hypothesis is not None
     is_there = candidate.state.is_visible and is_same(search.hypothesis.box, candidate.box)
     return search.is_recent_loss and is_there

@@ -33,7 +33,7 @@ def dask(*arguments: object, log: Path) -> Iterator[subprocess.Popen]:
 
 @contextmanager
 def cluster(folder: Path, workers: int = 2) -> Iterator[str]:
-    """The address of a scheduler with so many workers, each with a nanny that starts it again."""
+    """The address of a scheduler with this many workers, each with a nanny that starts it again."""
     with ExitStack() as stack:
         told = folder / "scheduler.json"
         scheduler = ["scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told]

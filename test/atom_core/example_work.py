@@ -10,7 +10,7 @@ from atom_core.jobs import Steps
 
 
 def work(job: str | int, steps: Steps) -> int:
-    """A job of so many frames; "kill" kills its worker, "endless" ends when it is told to, "broken" fails."""
+    """A job of this many frames; "kill" kills its worker, "endless" ends when asked to stop, "broken" fails."""
     if job == "kill":
         time.sleep(0.5)  # the scheduler hears of its beginning
         os.kill(os.getpid(), signal.SIGKILL)

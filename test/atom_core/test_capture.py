@@ -78,7 +78,7 @@ def frame(seed: int, *boxes: tuple, regions: int | None = None, steps: int = 2, 
 
 
 def target_model(seed: int, samples: int = 3, config: TrackerConfig = CONFIG) -> TargetModel:
-    """A filter and so many samples in a memory of eight."""
+    """A filter and this many samples in a memory of eight."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(samples, 4, 6, 6, generator=generator)
     labels = torch.rand(samples, 2, 6, generator=generator).numpy()

@@ -48,7 +48,7 @@ def test_all_programs_that_pip_installs_are_known() -> None:
 
 
 def _interrupt(command: list[str], line: str, delay: float = 0.0) -> tuple[int, str]:
-    """Sends SIGINT so many seconds after the line; returns the status and what was written to stderr after it."""
+    """Sends SIGINT `delay` seconds after the line; returns the status and what was written to stderr after it."""
     with subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=subprocess.PIPE, text=True) as process:
         try:
             while line not in (read := process.stderr.readline()):

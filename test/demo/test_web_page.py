@@ -125,7 +125,7 @@ def drag_around_the_person(browser: Browser, scene: Scene) -> None:
 
 
 async def pictures(url: str, scene: Scene, enough: int) -> list[tuple[int, float]]:
-    """Of a second page: frame and overlap of pictures with a box, until so many boxes are on the person."""
+    """Of a second page: frame and overlap of pictures with a box, until this many boxes are on the person."""
     url = url.replace("localhost", "127.0.0.1")
     seen: list[tuple[int, float]] = []
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws", headers={"Origin": url}) as page:

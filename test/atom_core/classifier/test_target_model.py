@@ -197,7 +197,7 @@ LOOK_ALIKE = 0.7 * TARGET + 0.7 * LOOK_ALIKE  # shares much of the target's appe
 
 
 def scene(target, look_alike=None, seed=0):
-    """Normalised features (1, C, 18, 18) of a target and perhaps a look-alike, centred at crop px (x, y), in noise."""
+    """Normalised features (1, C, 18, 18) of a target and perhaps a distractor, centred at crop px (x, y), in noise."""
     features = 0.3 * rand(1, CHANNELS, CELLS, CELLS, seed=seed)
     cells = torch.arange(CELLS, dtype=torch.float32)
     for place, appearance in ((target, TARGET), (look_alike, LOOK_ALIKE)):
@@ -433,7 +433,7 @@ def test_runs_on_meta():
 
 
 def fill(model, free=0, seed=300):
-    """Inserts unseen scenes until so many slots of the memory are free."""
+    """Inserts unseen scenes until only this many slots of the memory are free."""
     target = (104.0, 136.0)
     for i in range(len(model.memory.weights) - free - model.memory.stored):
         sample = model.classifier.project(scene(target, (200.0, 136.0), seed=seed + i))

@@ -117,7 +117,7 @@ class Program:
         self._process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def end(self, number: int, journal: Path, after: int) -> tuple[int, str]:
-        """Sends a signal once the journal holds so many results; returns the exit status and what was printed."""
+        """Sends a signal once the journal holds this many results; returns the exit status and what was printed."""
         while not journal.exists() or journal.read_text().count("\n") < after:
             assert self._process.poll() is None, self._process.communicate()[0].decode()
             time.sleep(0.01)
