@@ -15,6 +15,7 @@ import numpy as np
 
 from atom_core.data.picture_size import check_whole
 
+_SHARES = (1.0, 0.1, 0.01, 0.0)  # percent of the values that may lie below the range of pixel values, and above it
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -22,7 +23,8 @@ class PixelRange:
     """Makes 8 bits of pixels that have more: a range of values becomes black to white.
 
     Thermal and depth cameras use a narrow part of their 16 bits. So, unless the range is given, it is taken from each
-    image: percentiles 1 to 99 of its valid values. Invalid ones (0, NaN, infinite) are black.
+    image: percentiles 1 to 99 of its valid values, or wider ones where these are equal, since a small target may stand
+    before an even background. Invalid values (0, NaN, infinite) are black.
 
     Attributes:
         last: the (low, high) values that were black and white in the last image of more than 8 bits; None before.
@@ -50,14 +52,17 @@ class PixelRange:
 
 
 def _percentiles(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    """Percentiles 1 and 99 of the valid values, without alpha; a part of a large image is enough to find them."""
+    """The narrowest percentiles of `_SHARES` that differ, without alpha; for the first, a part of the image will do."""
     stride = max(1, min(values.shape[:2]) // 120)
-    part = np.index_exp[::stride, ::stride] + np.index_exp[:3] * (values.ndim - 2)
-    sample = values[part][valid[part]]
-    if sample.size == 0:
-        return 0.0, 0.0
-    low, high = np.percentile(sample, (1, 99))
-    return float(low), float(high)
+    low = high = 0.0
+    for share, step in zip(_SHARES, (stride, *[1] * len(_SHARES)), strict=False):
+        part = np.index_exp[::step, ::step] + np.index_exp[:3] * (values.ndim - 2)
+        sample = values[part][valid[part]]
+        if sample.size:
+            low, high = map(float, np.percentile(sample, (share, 100 - share)))
+        if high > low:
+            break
+    return low, high
 
 
 def parse_pixel_range(text: str) -> tuple[float, float] | None:

@@ -188,4 +188,5 @@ _CHECKS = {  # by the first bytes of the file
     streams.MXF_KEY: streams.mxf_damage,
     b"GIF8": streams.gif_damage,
     b"\xff\xd8": streams.jpegs_damage,
+    b"YUV4MPEG2 ": streams.yuv4mpeg_damage,
 }

@@ -1,15 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""As `containers`, for formats that are made of small parts: MPEG streams, Flash and Windows video, Ogg, MXF and GIF.
+"""As `containers`, for formats made of small parts: MPEG streams, Flash and Windows video, Ogg, MXF, GIF and Y4M.
 
 Most of them announce no length: a file that ends between two of its parts cannot be told from a shorter recording.
 Sources: ISO/IEC 13818-1 (MPEG-2 systems) and 11172-1, Adobe's Flash Video File Format Specification 10.1, RFC 3533
-(Ogg), Microsoft's Advanced Systems Format Specification, SMPTE 377-1 (MXF), and GIF89a.
+(Ogg), Microsoft's Advanced Systems Format Specification, SMPTE 377-1 (MXF), GIF89a, and
+the manual page yuv4mpeg(5) of the mjpegtools.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +29,16 @@ _SYNC = 0x47  # the first byte of each packet of an MPEG transport stream
 _FIRST_PID = 0x20  # of sound, pictures and what else a recording chooses; below are tables
 _NULL_PACKETS = 0x1FFF  # their PID
 _BEGINNINGS = 1000  # of units, among which a picture's is expected
+_LINE = 1000  # bytes that a line of a Y4M file may have
+_YUV_KIND = re.compile(rb"(mono|444alpha|420|422|411|444)(?:p?(\d+)|jpeg|mpeg2|paldv)?")
+_YUV = {  # columns and rows of pixels that share a colour, and planes beside the grey one
+    b"420": (2, 2, 2),
+    b"422": (2, 1, 2),
+    b"411": (4, 1, 2),
+    b"444": (1, 1, 2),
+    b"444alpha": (1, 1, 3),
+    b"mono": (1, 1, 0),
+}
 _ENDS = "is cut off: it ends within a "
 NOT_CLOSED = "was not closed by its recorder"
 
@@ -268,3 +280,30 @@ def jpegs_damage(file: BinaryIO, size: int) -> str | None:
                 return f"{_ENDS}picture" if data.find(b"\xff\xd8\xff", place + 2) < 0 else damaged_at(place)
             pictures += 1
     return None
+
+
+def yuv4mpeg_damage(file: BinaryIO, size: int) -> str | None:
+    """Of a Y4M file: uncompressed frames of one size, each behind a line of its own."""
+    file.seek(0)
+    head = file.readline(_LINE)
+    frame = _yuv_bytes(head.split()[1:])
+    place = len(head)
+    while frame and place < size:
+        file.seek(place)
+        line = file.readline(_LINE)
+        if not line.startswith(b"FRAME") or not line.endswith(b"\n"):
+            return f"{_ENDS}frame" if place + len(line) == size and b"FRAME".startswith(line[:5]) else damaged_at(place)
+        place += len(line) + frame
+    return f"{_ENDS}frame" if place > size else None
+
+
+def _yuv_bytes(fields: list[bytes]) -> int:
+    """Bytes of a Y4M frame by the fields of the file's first line; 0 where its pixels are of an unknown kind."""
+    values = {field[:1]: field[1:] for field in fields}
+    kind = _YUV_KIND.fullmatch(values.get(b"C", b"420"))
+    if kind is None or not values.get(b"W", b"").isdigit() or not values.get(b"H", b"").isdigit():
+        return 0
+    step_x, step_y, colour_planes = _YUV[kind[1]]
+    width, height = int(values[b"W"]), int(values[b"H"])
+    values_in_frame = width * height + colour_planes * -(-width // step_x) * -(-height // step_y)
+    return values_in_frame * (2 if int(kind[2] or 8) > 8 else 1)

@@ -114,6 +114,9 @@ def _choose_topic(bag: BagReader, topic: str | None) -> str:
         if named not in counts:
             raise ValueError(f"{bag.path} has no images on {topic}; its image topics: {listed}")
         return named
+    filled = {name for name, count in counts.items() if count}  # a damaged bag may not state how many there are
+    if len(filled) == 1:
+        return filled.pop()
     if len(counts) != 1:
         what = (
             f"has no images: {listed}" if not counts else f"has several image topics, choose one with --topic: {listed}"

@@ -78,9 +78,11 @@ class BagReader:
             if not wanted:
                 continue
             seen: Counter[tuple[str, int]] = Counter()
+            newest = 0  # log time, ns
             try:
                 for message in reader.messages(wanted):
                     seen[message[0].topic, message[1]] += 1
+                    newest = max(newest, message[1])
                     yield message
             except Exception as error:  # see above
                 yield from self._rest(reader, topics, seen, error)
@@ -89,10 +91,26 @@ class BagReader:
                 self._note(f"{printable(reader.path)} is damaged ({reader.damage})")
             announced = sum(connection.msgcount for connection in wanted)
             if seen.total() < announced:
-                self._note(
-                    f"{printable(str(reader.path))} is damaged: it announces {announced} messages on "
-                    f"{', '.join(topics)}, and {seen.total()} of them could be read"
-                )
+                yield from self._passed_over(reader, topics, seen, announced, newest)
+
+    def _passed_over(
+        self,
+        reader: Reader | McapRows | SqliteRows,
+        topics: Collection[str],
+        seen: Counter,
+        announced: int,
+        newest: int,
+    ) -> Iterator[BagMessage]:
+        """The messages that a reader has left out without an error; those from before the newest would be late."""
+        earlier_damage, read = self.damage, seen.total()
+        for message in self._rest(reader, topics, seen, ValueError("messages are missing")):
+            if message[1] >= newest:
+                read += 1
+                yield message
+        self.damage = earlier_damage or (
+            f"{printable(str(reader.path))} is damaged: it announces {announced} messages on "
+            f"{', '.join(topics)}, and {read} of them could be read"
+        )
 
     def _rest(
         self, reader: Reader | McapRows | SqliteRows, topics: Collection[str], seen: Counter, error: Exception

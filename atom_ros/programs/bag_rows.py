@@ -7,7 +7,6 @@ Sources: the MCAP specification (https://mcap.dev/spec), and the tables of rosba
 
 from __future__ import annotations
 
-import io
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
@@ -93,7 +92,9 @@ class SqliteRows:
 
 
 _MAGIC = b"\x89MCAP0\r\n"
-_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x0F
+_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
+_MESSAGE_INDEX, _CHUNK_INDEX, _DATA_END = 0x07, 0x08, 0x0F
+_PIECE = 4096  # bytes of a damaged chunk that are decompressed at a time
 
 
 class McapRows:
@@ -173,7 +174,7 @@ class McapRows:
             if not 0 < kind < _DATA_END or place + 9 + length > size:
                 self._note(f"there is no record at byte {place} of {size}")
                 if kind == _CHUNK:
-                    yield from self._inside(self._file.read(), size, is_whole=False)
+                    yield from self._inside(self._file.read(), size)
                 following = [start for start in self._chunk_starts(size) if start > place]
                 if not following:
                     return
@@ -182,32 +183,45 @@ class McapRows:
             content = self._file.read(length)
             place += 9 + length
             if kind == _CHUNK:
-                yield from self._inside(content, place)
+                yield from self._inside(content, place, self._indexed(place, size))
             else:
                 yield kind, content
         self._note("it has no end; the recorder was killed, or the file is cut off")
 
-    def _inside(self, chunk: bytes, end: int, is_whole: bool = True) -> Iterator[tuple[int, bytes]]:
-        """The records in a chunk, or in its first part: topics first, then the messages by their log times."""
-        messages: list[bytes] = []
-        others: list[tuple[int, bytes]] = []
+    def _inside(self, chunk: bytes, end: int, index: dict[int, int] | None = None) -> Iterator[tuple[int, bytes]]:
+        """The records in a chunk, or in its first part: topics first, then the messages by their log times.
+
+        Args:
+            chunk: its content.
+            end: the byte behind it, for messages.
+            index: the log times of its messages by their places, with which to read on behind a damaged record; None of
+                a chunk that is cut off.
+        """
         try:
-            data = io.BytesIO(_decompressed(chunk, is_whole))
-            while len(head := data.read(9)) == 9:
-                kind, length = struct.unpack("<BQ", head)
-                content = data.read(length)
-                if len(content) < length:
-                    break
-                if kind == _MESSAGE:
-                    messages.append(content)
-                else:
-                    others.append((kind, content))
+            data, complaint = _decompressed(chunk, is_whole=index is not None)
         except Exception as error:  # the boundary to libraries that may trip over anything in a damaged file
             self._note(f"the chunk before byte {end}: {error or type(error).__name__}")
             return
-        yield from others
+        records, damaged_at = _parse(data, index or {})
+        if index is not None and (complaint or damaged_at is not None):
+            self._note(f"the chunk before byte {end}: {complaint or f'there is no record at its byte {damaged_at}'}")
+        yield from (record for record in records if record[0] != _MESSAGE)
+        messages = [content for kind, content in records if kind == _MESSAGE]
         for content in sorted(messages, key=lambda content: struct.unpack_from("<Q", content, 6)):
             yield _MESSAGE, content
+
+    def _indexed(self, place: int, size: int) -> dict[int, int]:
+        """The log times (ns) of a chunk's messages by their places in it, from the records behind the chunk."""
+        index: dict[int, int] = {}
+        while place + 9 <= size:
+            self._file.seek(place)
+            kind, length = struct.unpack("<BQ", self._file.read(9))
+            if kind != _MESSAGE_INDEX or place + 9 + length > size or length < 6:
+                break
+            rows = self._file.read(length)[6:]
+            index |= {offset: stamp for stamp, offset in struct.iter_unpack("<QQ", rows[: len(rows) // 16 * 16])}
+            place += 9 + length
+        return index
 
     def _chunk_starts(self, size: int) -> list[int]:
         """Where the file's index says that chunks begin; nothing where it has none."""
@@ -230,16 +244,56 @@ class McapRows:
         self.damage = self.damage or damage
 
 
-def _decompressed(chunk: bytes, is_whole: bool) -> bytes:
-    """The content of a chunk; of its first part, what can be had."""
+def _parse(data: bytes, index: dict[int, int]) -> tuple[list[tuple[int, bytes]], int | None]:
+    """The records in a chunk's content, and the place of the first damaged one.
+
+    Behind a damaged record it goes on with the next message of the index that is where the index says.
+    """
+    records: list[tuple[int, bytes]] = []
+    place, damaged_at = 0, None
+    while place + 9 <= len(data):
+        kind, length = struct.unpack_from("<BQ", data, place)
+        is_message = kind == _MESSAGE and length >= 22
+        stamp = struct.unpack_from("<Q", data, place + 15)[0] if is_message and place + 23 <= len(data) else None
+        is_right = is_message or kind in (_SCHEMA, _CHANNEL)
+        if not is_right or place + 9 + length > len(data) or (is_message and index and index.get(place) != stamp):
+            damaged_at = place if damaged_at is None else damaged_at
+            following = [start for start in index if start > place]
+            if not following:
+                break
+            place = min(following)
+            continue
+        records.append((kind, data[place + 9 : place + 9 + length]))
+        place += 9 + length
+    return records, damaged_at
+
+
+def _decompressed(chunk: bytes, is_whole: bool) -> tuple[bytes, str]:
+    """The content of a chunk, and what is wrong with it; of its first part, or of a damaged one, what can be had."""
     uncompressed_size, checksum = struct.unpack_from("<QI", chunk, 16)
     (compression,) = _strings(chunk, 28, 1)
     content = chunk[32 + len(compression.encode()) + 8 :]
+    complaint = ""
     if is_whole:
-        return decompress(content, compression, uncompressed_size, checksum)
+        try:
+            return decompress(content, compression, uncompressed_size, checksum), ""
+        except Exception as error:  # the boundary, as above
+            complaint = str(error) or type(error).__name__
     if compression == "zstd":
-        return zstd.ZstdDecompressor().decompress(content)
-    return b"" if compression else content  # recorders of ROS 2 write zstd, or do not compress
+        return _first_part(content), complaint
+    return b"" if compression else content, complaint  # recorders of ROS 2 write zstd, or do not compress
+
+
+def _first_part(content: bytes) -> bytes:
+    """Decompresses up to the damage."""
+    decompressor = zstd.ZstdDecompressor()
+    plain = b""
+    for place in range(0, len(content), _PIECE):
+        try:
+            plain += decompressor.decompress(content[place : place + _PIECE])
+        except Exception:  # the boundary, as above
+            break
+    return plain
 
 
 def _strings(content: bytes, place: int, count: int) -> list[str]:

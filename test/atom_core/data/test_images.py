@@ -86,6 +86,18 @@ def test_alpha_and_invalid_values_do_not_count():
     assert pixel_range.last == pytest.approx((5, 6), abs=0.1)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_small_target_before_an_even_background_is_seen(dtype):
+    """It has 0.2 % of the pixels, and four dead pixels have 0.006 %: neither is among percentiles 1 to 99."""
+    values = np.full((240, 320), 29000, dtype)
+    values[100:110, 150:166] = 29030
+    values[0, :4] = 65535
+    pixel_range = PixelRange()
+    shown = pixel_range.to_8_bit(values)
+    assert pixel_range.last == (29000, 29030)
+    assert (shown[105, 155], shown[50, 50]) == (255, 0)
+
+
 def test_8_bits_stay_as_they_are():
     pixel_range, image = PixelRange((0, 10)), np.arange(12, dtype=np.uint8).reshape(2, 6)
     assert pixel_range.to_8_bit(image) is image

@@ -22,6 +22,7 @@ CODECS = {  # that OpenCV's packages can write
     ".mxf": "MPG2",
     ".wmv": "WMV2",
     ".mjpeg": "MJPG",
+    ".y4m": "I420",
 }
 FRAMES = 40
 
@@ -123,3 +124,26 @@ def test_a_windows_video_whose_recorder_was_killed(videos: dict[str, Path], tmp_
     place = data.index(bytes.fromhex("a1dcab8c47a9cf11")) + 40
     data[place : place + 8] = bytes(8)  # the size, which is written last
     assert _damage(tmp_path / "open.wmv", bytes(data)) == streams.NOT_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("", 24),
+        ("C420p10", 48),
+        ("C422", 32),
+        ("C411", 24),
+        ("C444", 48),
+        ("C444alpha", 64),
+        ("Cmono", 16),
+        ("Cmono16", 32),
+    ],
+)
+def test_the_length_of_uncompressed_frames(tmp_path: Path, kind: str, values: int) -> None:
+    """4 x 4 px: 16 grey values, and two planes of 4 (420), 8 (422), 4 (411: 1 x 4) or 16 (444) for the colour."""
+    path = tmp_path / "a.y4m"
+    whole = f"YUV4MPEG2 W4 H4 F25:1 {kind}\n".encode() + 3 * (b"FRAME\n" + bytes(values))
+    assert _damage(path, whole) is None
+    assert "is cut off" in _damage(path, whole[:-1])
+    assert "is cut off" in _damage(path, whole[: -values - 3])
+    assert "is damaged at byte" in _damage(path, whole + b"more")

@@ -52,6 +52,16 @@ def test_of_several_image_topics_one_must_be_chosen(tmp_path: Path) -> None:
         assert [message[0].topic for message in others] == ["/left"]
 
 
+def test_of_several_image_topics_the_only_one_with_images_needs_no_name(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    with Writer(bag, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        camera = writer.add_connection("/camera", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        writer.add_connection("/debug_image", "sensor_msgs/msg/Image", typestore=STORE)
+        writer.write(camera, LOG_0, image(0, 100))
+    with BagReader(bag) as reader:
+        assert BagImages(reader, None).topic == "/camera"
+
+
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     with BagReader(write(tmp_path / "bag", "sqlite3", 100)) as reader:
         frame = next(iter(BagImages(reader, None)))

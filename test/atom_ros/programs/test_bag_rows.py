@@ -42,3 +42,20 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"not a bag at all")
     with pytest.raises(ValueError):
         McapRows(file)
+
+
+@pytest.mark.parametrize("filling", [b"\0", b"\xa5"])
+def test_behind_a_damaged_record_of_a_chunk_its_index_leads_on(tmp_path: Path, filling: bytes) -> None:
+    """The whole recording is one chunk, not compressed; a tenth of it in the middle is overwritten."""
+    file = file_of(write(tmp_path / "bag", "mcap", size=5000))
+    data = file.read_bytes()
+    assert data.count(b"camera") == FRAMES
+    half, tenth = len(data) // 2, len(data) // 10
+    file.write_bytes(data[:half] + filling * tenth + data[half + tenth :])
+    with McapRows(file) as rows:
+        found = [stamp - LOG_0 for _, stamp, _ in rows.messages(rows.connections)]
+        assert found[:9] == list(range(9)) and found[-7:] == list(range(FRAMES - 7, FRAMES))
+        assert len(found) < FRAMES and "there is no record at its byte" in rows.damage
+    with BagReader(tmp_path / "bag") as bag:
+        assert [stamp - LOG_0 for _, stamp, _ in bag.messages(["/image"])] == found
+        assert "is damaged" in bag.damage
