@@ -61,7 +61,7 @@ def first_frame_crops(
     turned = offset @ _rotations(ROTATION_ANGLES, offset).transpose(1, 2)
     offsets = torch.cat((offset.expand(5, 2), (offset * offset.new_tensor((-1, 1)))[None], offset.expand(5, 2), turned))
     centers = offsets + offsets.new_tensor(fixed + drawn) + (size - 1) / 2
-    return torch.cat((torch.stack(crops), rotated)), centers
+    return torch.cat((*(crop[None] for crop in crops), rotated)), centers
 
 
 def dropout_samples(features: Tensor, config: TrackerConfig, generator: torch.Generator) -> Tensor:
@@ -121,9 +121,10 @@ def _rotated(patch: Tensor, angles: tuple[int, ...], shifts: list[Shift]) -> Ten
     """The windows (N, 3, S, S) of the patch turned by each angle about its centre, then shifted; the border repeats."""
     size = patch.shape[-1] // 2
     line = torch.arange(size, device=patch.device, dtype=patch.dtype) - (size - 1) / 2
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    targets = torch.stack((x, y), dim=-1) - patch.new_tensor(shifts)[:, None, None]  # from the patch's centre
-    # The picture turns by R, so a result's pixel shows the place that R turns there: R^T v, as a row v^T R.
-    sources = targets.flatten(1, 2) @ _rotations(angles, patch)
-    grid = sources.view(-1, size, size, 2) / (size - 0.5)  # -1 and 1 are the centres of the first and last pixel
+    moved = line[:, None] - patch.new_tensor(shifts)[:, None]  # (N, S, 2), x and y from the patch's centre
+    # The picture turns by R, so a result's pixel shows the place that R turns there: R^T v, as a row v^T R. It is the
+    # sum of what the pixel's column and its row give.
+    rows_of_r = _rotations(angles, patch)[:, :, None] / (size - 0.5)  # -1 and 1: centres of the first and last pixel
+    by_column, by_row = (moved[..., axis, None] * rows_of_r[:, axis] for axis in (0, 1))  # (N, S, 2) each
+    grid = by_column[:, None] + by_row[:, :, None]
     return F.grid_sample(patch.expand(len(angles), -1, -1, -1), grid, padding_mode="border", align_corners=True)

@@ -47,7 +47,8 @@ class Correlation(NamedTuple):
     def over(cls, samples: Tensor, k: int) -> Correlation:
         """Over samples (N, D, H, W) by a k x k filter. No copy if they are channels last in memory, or only one."""
         n, depth, height, width = samples.shape
-        return cls(samples.permute(0, 2, 3, 1).reshape(n, height * width, depth), height, width, k)
+        rows = samples.permute(0, 2, 3, 1).reshape(n, height * width, depth)
+        return cls(rows.contiguous() if n > 1 else rows, height, width, k)  # else each transpose would copy them
 
     def responses(self, taps: Tensor) -> Tensor:
         """Taps (K*K, D) -> responses (N, H+K-1, W+K-1)."""

@@ -135,10 +135,15 @@ class LinearBlock(nn.Module):
 
     def without_batch_norm(self) -> tuple[Tensor, Tensor]:
         """Weight (outputs, inputs) and bias of the linear layer that equals the trained block before its ReLU."""
+        gain, bias = self.gain_and_bias()
+        return self.linear.weight * gain[:, None], bias
+
+    def gain_and_bias(self) -> tuple[Tensor, Tensor]:
+        """By what the trained block multiplies its weight times its input, and what it adds, before its ReLU."""
         mean, variance = self.bn.running_mean, self.bn.running_var
         assert mean is not None and variance is not None, "the block keeps running statistics"
         gain = self.bn.weight * (variance + self.bn.eps).rsqrt()
-        return self.linear.weight * gain[:, None], (self.linear.bias - mean) * gain + self.bn.bias
+        return gain, (self.linear.bias - mean) * gain + self.bn.bias
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, padding: int | None = None) -> nn.Sequential:

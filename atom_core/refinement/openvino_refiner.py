@@ -288,16 +288,14 @@ class OpenVinoRefiner:
         assert climbed is not None, "nothing lies beyond the whole maps"
         return climbed
 
-    def maps(self, features: Features) -> TestMaps:
+    def maps(self, features: Features, boxes: Tensor) -> TestMaps:
         """See `Refiner`."""
         # They are the same for any number of proposals: those of what is compiled already serve.
         compute, _ = self._get(next(iter(self._functions), TrackerConfig().proposals))
-        window = Window.whole(self._crop_size)
-        parts = []
-        for i in range(len(features.stride8)):
-            crop = Features(features.stride8[i : i + 1], features.stride16[i : i + 1])
-            parts.append([part.permute(2, 0, 1) for part in compute(*window.cut(crop))])
-        return TestMaps(*(torch.stack(of_branch) for of_branch in zip(*parts, strict=True)))
+        window = Window.about(*_bounds(boxes), self._crop_size)
+        t3, t4 = (part.permute(2, 0, 1)[None] for part in compute(*window.cut(features)))
+        columns3, rows3, columns4, rows4 = (span.start for span in window)
+        return TestMaps(t3, t4, (columns3, rows3), (columns4, rows4))
 
     def _ascend(
         self,

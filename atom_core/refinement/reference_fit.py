@@ -20,6 +20,7 @@ differences move a box.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,8 @@ from atom_core import boxes
 from atom_core.boxes import Box
 from atom_core.config import TrackerConfig
 from atom_core.crop import sample_crop
-from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, Modulation, TestMaps
+from atom_core.networks.backbones import Features
+from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, LinearBlock, Modulation, TestMaps
 from atom_core.networks.prepared import Networks
 from atom_core.networks.prroi_pool import prroi_pool
 
@@ -61,9 +63,11 @@ def fit_to_image(
         config: of the tracker.
     """
     views = reference_views(image, box, config)
-    maps = networks.refiner.maps(networks.features(views.crops))
-    generator = torch.Generator().manual_seed(config.seed)
-    return fit_modulation(networks.iou_net, modulation, maps, views.targets, config.reference_damping, generator)
+    drawn = draw_boxes(views.targets, torch.Generator().manual_seed(config.seed))
+    features = networks.features(views.crops)
+    crops = zip(features.stride8.split(1), features.stride16.split(1), strict=True)
+    maps = [networks.refiner.maps(Features(*crop), seen) for crop, seen in zip(crops, drawn, strict=True)]
+    return fit_modulation(networks.iou_net, modulation, maps, drawn, views.targets, config.reference_damping)
 
 
 def reference_views(image: Tensor, box: Box, config: TrackerConfig) -> ReferenceViews:
@@ -85,23 +89,30 @@ def reference_views(image: Tensor, box: Box, config: TrackerConfig) -> Reference
     return ReferenceViews(torch.stack(crops), torch.stack(targets).float())
 
 
+def draw_boxes(targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Boxes (N, P, 4) about targets (N, 4), on the CPU like both arguments."""
+    sigmas = torch.tensor(_SIGMAS).repeat(math.ceil(BOXES / len(_SIGMAS)))[:BOXES, None]
+    noise = sigmas * torch.randn(len(targets), BOXES, 4, generator=generator)
+    sides = targets[:, None, 2:]
+    return boxes.from_center(targets[:, None, :2] + sides / 2 + noise[..., :2] * sides, sides * noise[..., 2:].exp())
+
+
 def fit_modulation(
-    net: IoUNet, modulation: Modulation, maps: TestMaps, targets: Tensor, damping: float, generator: torch.Generator
+    net: IoUNet, modulation: Modulation, maps: Sequence[TestMaps], drawn: Tensor, targets: Tensor, damping: float
 ) -> Modulation:
     """Modulation vectors whose predicted IoU follows the true one about the target.
 
     Args:
         net: in evaluation mode.
         modulation: of the reference branch, (1, 256) each.
-        maps: of N views of the first frame.
-        targets: (N, 4) the target's box in each, in crop px, on the CPU.
+        maps: of each of N views of the first frame, or of the part that the boxes see.
+        drawn: (N, P, 4) boxes in each, in crop px, on the CPU, see `draw_boxes`.
+        targets: (N, 4) the target's box in each, likewise.
         damping: what a change of the vectors costs; larger ones stay nearer to `modulation`.
-        generator: on the CPU; draws the boxes.
 
     Returns:
         (1, 256) each, float32; `modulation` itself if the fit does not come to finite numbers.
     """
-    drawn = _draw_boxes(targets, generator)
     device = modulation.c3.device
     truth = (2 * boxes.iou(drawn, targets[:, None]) - 1).to(device)
     predictor = _Predictor.of(net, maps, drawn.to(device))
@@ -121,28 +132,30 @@ class _Predictor(NamedTuple):
     """The predicted 2 * IoU - 1 of fixed boxes as a function of the modulation vectors, one after the other (C,)."""
 
     pooled: tuple[Tensor, Tensor]  # (B, C / 2, bins) of each branch
-    layers: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]  # weight (units, C / 2 * bins) and bias (units,)
+    blocks: tuple[LinearBlock, LinearBlock]
     output: tuple[Tensor, Tensor]  # (units,) of each branch
     output_bias: Tensor  # (1,)
 
     @classmethod
-    def of(cls, net: IoUNet, maps: TestMaps, drawn: Tensor) -> _Predictor:
-        """Of boxes (N, P, 4) in the maps of N views, in float32."""
-        pooled3 = prroi_pool(maps.t3.float(), drawn, POOL3, 1 / 8, maps.origin3)
-        pooled4 = prroi_pool(maps.t4.float(), drawn, POOL4, 1 / 16, maps.origin4)
-        pooled = pooled3.flatten(0, 1).flatten(2), pooled4.flatten(0, 1).flatten(2)
-        layers = net.fc3_rt.without_batch_norm(), net.fc4_rt.without_batch_norm()
+    def of(cls, net: IoUNet, maps: Sequence[TestMaps], drawn: Tensor) -> _Predictor:
+        """Of boxes (N, P, 4) in the maps of each of N views, in float32."""
+        views = list(zip(maps, drawn.split(1), strict=True))
+        pooled3 = torch.cat([prroi_pool(m.t3.float(), seen, POOL3, 1 / 8, m.origin3)[0] for m, seen in views])
+        pooled4 = torch.cat([prroi_pool(m.t4.float(), seen, POOL4, 1 / 16, m.origin4)[0] for m, seen in views])
         first, second = net.iou_predictor.weight[0].chunk(2)
-        return cls(pooled, layers, (first, second), net.iou_predictor.bias)
+        pooled = pooled3.flatten(2), pooled4.flatten(2)
+        return cls(pooled, (net.fc3_rt, net.fc4_rt), (first, second), net.iou_predictor.bias)
 
     def __call__(self, factors: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions (B,), and their derivatives in the factors (B, C)."""
         predicted = self.output_bias
         slopes = []
-        for pooled, (weight, bias), output, part in zip(*self[:3], factors.chunk(2), strict=True):
-            hidden = (pooled * part[:, None]).flatten(1) @ weight.T + bias
+        for pooled, block, output, part in zip(*self[:3], factors.chunk(2), strict=True):
+            gain, bias = block.gain_and_bias()
+            weight = block.linear.weight
+            hidden = (pooled * part[:, None]).flatten(1) @ weight.T * gain + bias
             predicted = predicted + hidden.relu() @ output
-            by_pooled = ((hidden > 0) * output) @ weight  # what is gained by each pooled number
+            by_pooled = ((hidden > 0) * (output * gain)) @ weight  # what is gained by each pooled number
             slopes.append((by_pooled.view_as(pooled) * pooled).sum(2))
         return predicted, torch.cat(slopes, dim=1)
 
@@ -162,11 +175,3 @@ def _solve(jacobian: Tensor, residual: Tensor, change: Tensor, damping: float) -
 def _weigh_means(values: Tensor) -> Tensor:
     """(N, P, ...) -> (N * P, ...): of each view's mean only `_MEAN_WEIGHT` is left."""
     return (values - (1 - _MEAN_WEIGHT) * values.mean(1, keepdim=True)).flatten(0, 1)
-
-
-def _draw_boxes(targets: Tensor, generator: torch.Generator) -> Tensor:
-    """Boxes (N, P, 4) about targets (N, 4)."""
-    sigmas = torch.tensor(_SIGMAS).repeat(math.ceil(BOXES / len(_SIGMAS)))[:BOXES, None]
-    noise = sigmas * torch.randn(len(targets), BOXES, 4, generator=generator)
-    sides = targets[:, None, 2:]
-    return boxes.from_center(targets[:, None, :2] + sides / 2 + noise[..., :2] * sides, sides * noise[..., 2:].exp())

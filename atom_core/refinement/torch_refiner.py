@@ -50,8 +50,13 @@ class Refiner(Protocol):
         """
         ...
 
-    def maps(self, features: Features) -> TestMaps:
-        """The whole test maps of N crops, float32."""
+    def maps(self, features: Features, boxes: Tensor) -> TestMaps:
+        """The test maps (1, ...) of one crop, float32: whole, or the part that pooling in the boxes sees.
+
+        Args:
+            features: of one crop.
+            boxes: (P, 4) in crop px, on the CPU.
+        """
         ...
 
     def prepare(self, proposals: int) -> None:
@@ -105,14 +110,11 @@ class TorchRefiner:
         test_maps = fold_batch_norm(iou_net).test_maps
         return cls(test_maps, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
 
-    def maps(self, features: Features) -> TestMaps:
-        """See `Refiner`."""
-        crops = zip(
-            features.stride8.split(1), features.stride16.split(1), strict=True
-        )  # an exported file wants one each
+    def maps(self, features: Features, boxes: Tensor) -> TestMaps:
+        """See `Refiner`; the whole maps."""
         with autocast(features.stride8.device, self.precision):
-            maps = [self.test_maps(Features(*crop)) for crop in crops]
-        return TestMaps(torch.cat([m.t3 for m in maps]).float(), torch.cat([m.t4 for m in maps]).float())
+            maps = self.test_maps(features)
+        return maps._replace(t3=maps.t3.float(), t4=maps.t4.float())
 
     def prepare(self, proposals: int) -> None:
         """See `Refiner`; there is nothing to compile."""

@@ -11,9 +11,9 @@ from atom_core import boxes
 from atom_core.config import TrackerConfig
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
-from atom_core.networks.iou_predictor import Modulation
+from atom_core.networks.iou_predictor import Modulation, TestMaps
 from atom_core.refinement import reference_fit
-from atom_core.refinement.reference_fit import VIEWS, fit_modulation, reference_views
+from atom_core.refinement.reference_fit import VIEWS, draw_boxes, fit_modulation, reference_views
 
 CONFIG = TrackerConfig()
 BOX = (130.0, 71.0, 68.0, 44.0)
@@ -56,8 +56,14 @@ def learn(network, image, box):
 
 
 def fit(network, learned, damping=DAMPING, seed=0):
+    reference, maps, targets = learned
+    drawn = draw_boxes(targets, torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        return fit_modulation(network.iou_net, *learned, damping, torch.Generator().manual_seed(seed))
+        return fit_modulation(network.iou_net, reference, of_each(maps), drawn, targets, damping)
+
+
+def of_each(maps):
+    return [TestMaps(*pair) for pair in zip(maps.t3.split(1), maps.t4.split(1), strict=True)]
 
 
 def predict(network, modulation, maps, drawn):
@@ -116,8 +122,8 @@ def test_less_damping_changes_them_more(network, learned):
 def test_predictor_is_the_network_and_its_slopes_are_autograds(network, learned):
     reference, maps, targets = learned
     net = network.iou_net
-    drawn = reference_fit._draw_boxes(targets, torch.Generator().manual_seed(1))
-    predictor = reference_fit._Predictor.of(net, maps, drawn)
+    drawn = draw_boxes(targets, torch.Generator().manual_seed(1))
+    predictor = reference_fit._Predictor.of(net, of_each(maps), drawn)
     factors = torch.cat(reference, dim=1)[0]
 
     def by_network(values):

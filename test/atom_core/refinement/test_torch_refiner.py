@@ -8,6 +8,7 @@ import torch
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import IoUNet, Modulation
+from atom_core.networks.prroi_pool import prroi_pool
 from atom_core.refinement.proposals import ascend, autograd
 from atom_core.refinement.torch_refiner import Ascent, TorchRefiner, needs_whole_maps, window_origins, window_sizes
 
@@ -134,14 +135,17 @@ def test_torch_runs_without_a_host_read():
     assert predicted.shape == (10,)
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_maps_are_the_networks_for_each_crop(scene, engine):
-    network = scene[0]
-    crops = 255 * torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_maps_are_the_networks_as_far_as_boxes_see_them(scene, refine, shift):
+    network, features, _ = scene
+    drawn = PROPOSALS + torch.tensor([*shift, 0, 0])
     with torch.no_grad():
-        features = network.backbone(crops)
-        expected = network.iou_net.test_maps(features)
-        maps = make(engine, network).maps(features)
-    for ours, theirs in zip(maps[:2], expected[:2], strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
-    assert maps[2:] == ((0, 0), (0, 0))
+        whole = network.iou_net.test_maps(features)
+        maps = refine.maps(features, drawn)
+    for bins, scale, ours, origin, theirs in (
+        (5, 1 / 8, maps.t3, maps.origin3, whole.t3),
+        (3, 1 / 16, maps.t4, maps.origin4, whole.t4),
+    ):
+        pooled = prroi_pool(ours, drawn[None], bins, scale, origin)
+        expected = prroi_pool(theirs, drawn[None], bins, scale)
+        torch.testing.assert_close(pooled, expected, atol=1e-4 * theirs.abs().max().item(), rtol=1e-4)
