@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="print what a network file or a checkpoint of the authors holds")
     info.add_argument("weights", nargs="?", default="default", help="shipped network, .safetensors file or .pth file")
     info.set_defaults(run=_info)
-    importer = commands.add_parser("import", help="write the authors' checkpoint as a network file; runs nothing in it")
+    importer = commands.add_parser(
+        "import", help="write the authors' checkpoint as a network file; executes no code in it"
+    )
     importer.add_argument("checkpoint", type=Path, help="such as atom_default.pth")
     importer.add_argument("--output", type=Path, help="file to write (default: beside it, .safetensors)")
     importer.set_defaults(run=_import)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The authors' checkpoint (`atom_default.pth`): to a network file of ours, and back.
+"""Converts the authors' checkpoint (`atom_default.pth`) to our network file and back.
 
 It is a mapping saved by `torch.save`. Its entry `net` holds the tensors: `feature_extractor.*`, a ResNet-18 with
 torchvision's names, and `bb_regressor.*`, the IoU predictor with the names of `atom_core.networks.iou_predictor`.
@@ -32,11 +32,11 @@ from atom_core.networks import weights
 from atom_core.networks.backbones import ResNet18
 from atom_core.networks.iou_predictor import IoUNet
 
-NETWORK = "resnet18"  # the only one that the layout has room for
-HEADER_KEY = "official"  # of our file's header: JSON of what the export needs beside the tensors
+NETWORK = "resnet18"  # the only network in this layout
+HEADER_KEY = "official"  # in our file's header: JSON of what the export needs besides the tensors
 _BACKBONE, _PREDICTOR, _COUNTER = "feature_extractor.", "bb_regressor.", ".num_batches_tracked"
 _UNUSED_PARTS = ("layer4", "fc")  # of the backbone, beyond the tracker's features
-_FIELDS = ("epoch", "actor_type", "net_type")  # numbers and texts that are kept
+_FIELDS = ("epoch", "actor_type", "net_type")  # numbers and strings that are kept
 _OBJECTS = ("net_info", "constructor", "optimizer", "stats", "settings")  # objects of the authors' classes: not kept
 
 
@@ -45,7 +45,7 @@ def import_checkpoint(path: Path, output: Path) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no such checkpoint (see `read_records`), or a value is not finite.
+        ValueError: if it is not such a checkpoint (see `read_records`), or a value is not finite.
     """
     if output.suffix != ".safetensors":
         raise ValueError(f"the output {output} does not end in .safetensors, by which network files are known")
@@ -53,7 +53,7 @@ def import_checkpoint(path: Path, output: Path) -> None:
     found = {name: file.tensor(record) for name, record in read_records(file).items()}
     network = weights.build_network(NETWORK)
     ours = {_our_name(name): tensor for name, tensor in found.items() if not _is_unused(name)}
-    network.modules.load_state_dict(network.modules.state_dict() | ours)  # counters that are missing stay 0
+    network.modules.load_state_dict(network.modules.state_dict() | ours)  # missing counters stay 0
     fields = {key: file.content[key] for key in _FIELDS if isinstance(file.content.get(key), str | int)}
     metadata = {"imported from": path.name, HEADER_KEY: json.dumps({"names": list(found), "fields": fields})}
     unused = {name: tensor for name, tensor in found.items() if _is_unused(name)}
@@ -63,15 +63,15 @@ def import_checkpoint(path: Path, output: Path) -> None:
 def export_checkpoint(name_or_path: str | Path, output: Path) -> list[str]:
     """Writes a network file in the authors' layout and the older container, which every PyTorch reads.
 
-    Tensors, names and order of an imported file come back as they were. A network of our own has no `layer4` and `fc`,
-    which the tracker does not use: they are zeros. What was an object of the authors' classes is None.
+    Tensors, names and order of an imported file are restored. Our own networks have no `layer4` and `fc`, which the
+    tracker does not use: they are zeros. Objects of the authors' classes become None.
 
     Returns:
         Names of the tensors that were filled with zeros.
 
     Raises:
         FileNotFoundError: if there is no such network.
-        ValueError: if it is no ResNet-18, or the file is damaged.
+        ValueError: if it is not a ResNet-18, or the file is damaged.
     """
     if output.suffix == ".safetensors":
         raise ValueError(f"the output {output} ends in .safetensors; the authors' layout is a .pth file")
@@ -96,7 +96,7 @@ def read_records(file: TorchFile) -> dict[str, TensorRecord]:
     """The tensors of a checkpoint by the layout's names, in the file's order.
 
     Raises:
-        ValueError: if tensors are missing, unknown, of wrong shape or type; the message lists them.
+        ValueError: if tensors are missing, unknown, or of wrong shape or type; the message lists them.
     """
     records = net_records(file)
     counters = {name for name in layout() if name.endswith(_COUNTER)}
@@ -115,10 +115,10 @@ def read_records(file: TorchFile) -> dict[str, TensorRecord]:
 
 
 def net_records(file: TorchFile) -> dict[str, TensorRecord]:
-    """Whatever tensors the entry `net` holds; the prefix "module." of a network in DataParallel is taken off.
+    """All tensors in the entry `net`, without the prefix "module." of a network in DataParallel.
 
     Raises:
-        ValueError: if there is no such entry, or it holds something else than tensors.
+        ValueError: if there is no such entry, or it holds anything but tensors.
     """
     entries = mapping(file.content.get("net"))
     if entries is None:
@@ -137,7 +137,7 @@ def net_records(file: TorchFile) -> dict[str, TensorRecord]:
 @cache
 def layout() -> dict[str, Tensor]:
     """All tensors of the layout, without numbers (on PyTorch's device "meta"), in the order of the authors' network."""
-    from torchvision.models import resnet18  # reading and tracking do without
+    from torchvision.models import resnet18  # reading and tracking do not need torchvision
 
     with torch.device("meta"):
         modules = {"feature_extractor": resnet18(weights=None), "bb_regressor": IoUNet(ResNet18.channels)}
@@ -155,7 +155,7 @@ def _our_name(name: str) -> str:
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> dict:
-    """Names in their order, and fields; those of a network of our own are the layout's, and none."""
+    """The tensors' names in order, and the fields; our own networks have the layout's names and no fields."""
     if HEADER_KEY not in metadata:
         return {"names": list(layout()), "fields": {}}
     try:

@@ -1,17 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a pickle as data: imports nothing that it names and calls nothing that it asks for.
+"""Reads a pickle as data, without importing or calling anything that it names.
 
 A pickle is a program for a small stack machine, and `pickle.Unpickler` runs it. Restricting its `find_class` is not
-enough: it still calls what was let in, calls `__setstate__`, `append`, `extend` and `__setitem__` of what came out,
-hashes keys of any depth, and allocates the memory that the file's numbers ask for. Here `pickletools`, which only
-decodes, reads the instructions; those that hold data are carried out on plain lists, tuples and dictionaries, and those
-that name or call something leave a note (`Name`, `Call`, `PersistentId`) in its place.
+enough: it still calls the permitted functions, calls `__setstate__`, `append`, `extend` and `__setitem__` on their
+results, hashes keys of any depth, and allocates whatever size the file states. Here `pickletools`, which only decodes,
+reads the instructions. Data instructions build plain lists, tuples and dictionaries; those that name or call something
+leave a placeholder (`Name`, `Call`, `PersistentId`).
 
 `torch.load(weights_only=True)` with stubs for the authors' classes (`torch.serialization.safe_globals`) does not
-replace this. PyTorch before 2.5 has no such stubs. Later versions do not list the classes that a file of the old
-container names, so there is nothing to make stubs from; and they hash a dictionary's keys: a few hundred kilobytes of
-nested tuples end the process with a segmentation fault (seen with PyTorch 2.14).
+replace this. PyTorch before 2.5 has no such stubs. Later versions do not list the classes named in a file of the old
+container, so stubs cannot be made for them. They also hash a dictionary's keys: a few hundred kilobytes of nested
+tuples end the process with a segmentation fault (seen with PyTorch 2.14).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Name:
 class Call:
     """Placeholder for an object that the pickle builds by a call; nothing is called.
 
-    What would be set by `__setstate__` is dropped, as is what would be appended.
+    Arguments of `__setstate__`, `append` and `extend` are dropped.
     """
 
     function: object  # a Name; in a hostile file anything
@@ -44,14 +44,14 @@ class Call:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PersistentId:
-    """Stands for an object that is kept outside the pickle: in PyTorch's files, a tensor's numbers."""
+    """Placeholder for an object stored outside the pickle: in PyTorch's files, a tensor's numbers."""
 
     value: object
 
 
 @dataclass(frozen=True)
 class Pickled:
-    """What a pickle holds."""
+    """A pickle's content."""
 
     value: object
     names: tuple[str, ...]  # of all classes and functions that it names, sorted
@@ -59,13 +59,13 @@ class Pickled:
 
 
 def read_pickle(file: BytesIO) -> Pickled:
-    """Reads one pickle and leaves the file behind its end.
+    """Reads one pickle and leaves the file at its end.
 
     Args:
-        file: in memory, so that a length written in the pickle cannot ask for more than there is.
+        file: in memory, so that a length stated in the pickle cannot exceed the data.
 
     Raises:
-        ValueError: if it is no pickle, is cut off, or holds an instruction that protocols 2 to 5 do not write.
+        ValueError: if it is not a pickle, is cut off, or holds an instruction that protocols 2 to 5 do not write.
     """
     machine = _Machine()
     for instruction, argument, position in pickletools.genops(file):
@@ -126,7 +126,7 @@ class _Machine:
         target = self.top()
         items = target.items if isinstance(target, Call) else target
         if isinstance(items, dict):
-            # Other keys need not be hashable, or only at the price of a stack overflow; no checkpoint needs them.
+            # Other keys may be unhashable, or overflow the stack when hashed; no checkpoint needs them.
             items.update((k, v) for k, v in zip(values[::2], values[1::2], strict=True) if isinstance(k, str | int))
 
     def name(self, module: object, name: object) -> None:

@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads tensors from a file written by `torch.save`, without running anything in it.
+"""Reads tensors from a file written by `torch.save`, without executing code in it.
 
 `torch.load` runs the file's pickle, and with `weights_only=True` it refuses a file that holds objects of other classes.
-Two containers occur, both known from `torch.serialization`: a zip archive (since PyTorch 1.6) with `data.pkl` and one
-entry for each storage, and the one before it: five pickles, then the storages. Tensors saved on a GPU are read to the
-CPU.
+There are two containers, both documented by `torch.serialization`'s source: a zip archive (since PyTorch 1.6) with
+`data.pkl` and one entry for each storage, and the older one: five pickles, then the storages. Tensors saved on a GPU
+are read into the CPU's memory.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _DTYPES = {
 
 
 def is_exact_in_float32(dtype: np.dtype) -> bool:
-    """Whether each number of a tensor's type is a float32, too."""
+    """Whether float32 represents each number of a tensor's type exactly."""
     return dtype in (np.dtype("<f4"), np.dtype("<f2"), _BFLOAT16)
 
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """Where a tensor's numbers lie; `stride` and `offset` count elements of the storage."""
+    """The location of a tensor's numbers; `stride` and `offset` count elements of the storage."""
 
     storage: str
     dtype: np.dtype
@@ -68,7 +68,7 @@ class TorchFile:
 
     path: Path
     container: str  # "zip" or "legacy"
-    content: dict[str | int, object]  # of the mapping that was saved; look into it with `mapping` and `tensor_record`
+    content: dict[str | int, object]  # the saved mapping; read it with `mapping` and `tensor_record`
     names: tuple[str, ...]  # of the classes and functions that the file names; none was imported
     storages: Mapping[str, bytes | memoryview]
 
@@ -88,11 +88,11 @@ class TorchFile:
         if raw is None:
             raise ValueError(f"{self.path} is damaged: storage {record.storage!r} is missing")
         values = np.frombuffer(raw, record.dtype)
-        # A length of 1 takes no step, so that its stride may be any number.
+        # A dimension of length 1 may have any stride.
         stride = [step if length > 1 else 0 for length, step in zip(record.shape, record.stride, strict=True)]
         numbers = (record.offset, *(length - 1 for length in record.shape), *stride)
         last = record.offset + sum((length - 1) * step for length, step in zip(record.shape, stride, strict=True))
-        # The count is bounded too: steps of 0 would make a tensor of any size from one number.
+        # The count is bounded, too: strides of 0 would make a tensor of any size from one number.
         if min(numbers) < 0 or last >= values.size or math.prod(record.shape) > values.size:
             raise ValueError(f"{self.path} is damaged: {record} is no part of a storage of {values.size} numbers")
         steps = [step * record.dtype.itemsize for step in stride]
@@ -107,7 +107,7 @@ def read_torch_file(path: Path) -> TorchFile:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no such file, is damaged, or holds something else than a mapping.
+        ValueError: if it is not such a file, is damaged, or holds anything but a mapping.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is {'a folder' if path.is_dir() else 'missing'}; give a file of torch.save")
@@ -169,7 +169,7 @@ def _read_zip(data: bytes) -> tuple[Pickled, dict[str, bytes]]:
             if size > len(data) or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise ValueError("entries of the archive are compressed or overlap")
             name, count = max(Counter(entry.filename for entry in entries).items(), key=lambda item: item[1])
-            if count > 1:  # readers differ in which of them they take
+            if count > 1:  # readers differ in which of them they use
                 raise ValueError(f"the archive holds the entry {name!r} {count} times")
             records = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
     # zipfile lets all these through when headers are damaged.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first frame's training samples (ATOM, section 3.3 and supplementary material).
 
-All geometry is about the patch's centre ((2S - 1) / 2, (2S - 1) / 2). A shift is in whole px and says how far the
-picture moves: (+, +) moves it right and down. A positive angle turns the picture counter-clockwise on the screen.
+All geometry is relative to the patch's centre ((2S - 1) / 2, (2S - 1) / 2). A shift is in whole px and moves the image:
+(+, +) moves it right and down. A positive angle rotates the image counter-clockwise on the screen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def first_frame_crops(
 ) -> tuple[Tensor, Tensor]:
     """Make the 23 first-frame crops: identity, 4 shifts, flip, 5 blurs, 12 rotations, in this order.
 
-    Flip, blurs and rotations are shifted at random too. The identity is the patch's middle, unchanged.
+    Flip, blurs and rotations are also shifted at random. The identity is the patch's centre part, unchanged.
 
     Args:
         patch: (3, 2S, 2S) float, twice the search area, S = config.crop_size.
@@ -39,7 +39,7 @@ def first_frame_crops(
         generator: on the CPU; draws the random shifts.
 
     Returns:
-        Crops (23, 3, S, S), and (23, 2) px (x, y) on the CPU: where the target's centre is in each.
+        Crops (23, 3, S, S), and the target's centre in each, (23, 2) px (x, y) on the CPU.
 
     Raises:
         ValueError: if the patch has another shape.
@@ -75,13 +75,13 @@ def dropout_samples(features: Tensor, config: TrackerConfig, generator: torch.Ge
 
 
 def _random_shifts(count: int, config: TrackerConfig, generator: torch.Generator) -> list[Shift]:
-    bound = max(0, math.ceil(config.augmentation_random_shift * config.crop_size / 2) - 1)  # 47 px of a third of 144
+    bound = max(0, math.ceil(config.augmentation_random_shift * config.crop_size / 2) - 1)  # 47 px for a third of 144
     drawn = torch.randint(-bound, bound + 1, (count, 2), generator=generator)
     return [tuple(shift) for shift in drawn.tolist()]  # drawn on the CPU: no device is read
 
 
 def _window(patch: Tensor, shift: Shift, margin: int = 0) -> Tensor:
-    """The patch's middle (S, S) after the picture moved by `shift`; `margin` px more were padded on each side."""
+    """The centre part (S, S) of the patch, moved by `shift`; the patch has `margin` px of padding on each side."""
     size = (patch.shape[-1] - 2 * margin) // 2
     x, y = size // 2 - shift[0], size // 2 - shift[1]
     return patch[..., y : y + size + 2 * margin, x : x + size + 2 * margin]
@@ -112,18 +112,18 @@ def _gaussian_kernel(sigma: float, radius: int) -> list[float]:
 
 
 def _rotations(angles: tuple[int, ...], like: Tensor) -> Tensor:
-    """Matrices (N, 2, 2) that turn (x, y), y down, by angles in degrees, counter-clockwise on the screen."""
+    """Matrices (N, 2, 2) that rotate (x, y), y down, by angles in degrees, counter-clockwise on the screen."""
     turns = [(math.cos(math.radians(a)), math.sin(math.radians(a))) for a in angles]
     return like.new_tensor([((c, s), (-s, c)) for c, s in turns])
 
 
 def _rotated(patch: Tensor, angles: tuple[int, ...], shifts: list[Shift]) -> Tensor:
-    """The windows (N, 3, S, S) of the patch turned by each angle about its centre, then shifted; the border repeats."""
+    """The windows (N, 3, S, S) of the patch rotated by each angle about its centre, then shifted; borders repeat."""
     size = patch.shape[-1] // 2
     line = torch.arange(size, device=patch.device, dtype=patch.dtype) - (size - 1) / 2
     moved = line[:, None] - patch.new_tensor(shifts)[:, None]  # (N, S, 2), x and y from the patch's centre
-    # The picture turns by R, so a result's pixel shows the place that R turns there: R^T v, as a row v^T R. It is the
-    # sum of what the pixel's column and its row give.
+    # The image rotates by R, so the output pixel v shows the input's R^T v, written as a row v^T R: the sum of a term
+    # for the pixel's column and one for its row.
     rows_of_r = _rotations(angles, patch)[:, :, None] / (size - 0.5)  # -1 and 1: centres of the first and last pixel
     by_column, by_row = (moved[..., axis, None] * rows_of_r[:, axis] for axis in (0, 1))  # (N, S, 2) each
     grid = by_column[:, None] + by_row[:, :, None]

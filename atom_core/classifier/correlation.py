@@ -3,7 +3,7 @@
 """The classifier's filter over many samples, and its transpose, in the few operations that learning needs.
 
 The filter is a convolution with one output channel. Here it is one matrix product, from D channels to the K*K taps of
-each cell, and one shifted sum of the taps: for one output channel far faster on the CPU than conv2d.
+each cell, and one shifted sum of the taps, which is far faster on the CPU than conv2d for one output channel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def filter_to_taps(weights: Tensor) -> Tensor:
-    """A filter (1, D, K, K) as taps (K*K, D); row K*i + j is what a cell gives to the response i, j further on."""
+    """A filter (1, D, K, K) as taps (K*K, D); row K*i + j is for the response i rows down, j columns right."""
     return weights[0].flatten(1).flip(1).T.contiguous()
 
 
@@ -30,12 +30,12 @@ def taps_to_filter(taps: Tensor) -> Tensor:
 class Correlation(NamedTuple):
     """The linear map from a filter's taps (K*K, D) to its responses at fixed samples.
 
-    Responses (N, H+K-1, W+K-1) are taken wherever the filter touches the map. The scores (N, H, W) are those of the
+    Responses (N, H+K-1, W+K-1) are computed wherever the filter touches the map. The scores (N, H, W) are those of the
     padded convolution: score cell i sees the inputs i - K//2 .. i + (K-1)//2, for the 4x4 filter i-2 .. i+1.
 
-    Its products are of the samples' type, float32 or bfloat16, and everything else is of the taps'. A processor with
-    instructions for bfloat16 takes a quarter to a half of the time for them. Each product's factors are then rounded
-    to 8 bits; their sums are not.
+    Products are computed in the samples' type, float32 or bfloat16, everything else in the taps' type. A processor with
+    bfloat16 instructions takes a quarter to half of the time for the products. In bfloat16 each product's factors are
+    rounded to 8 bits; the sums are not.
     """
 
     rows: Tensor  # (N, H*W, D)
@@ -45,7 +45,7 @@ class Correlation(NamedTuple):
 
     @classmethod
     def over(cls, samples: Tensor, k: int) -> Correlation:
-        """Over samples (N, D, H, W) by a k x k filter. No copy if they are channels last in memory, or only one."""
+        """Of samples (N, D, H, W) with a k x k filter. No copy if they are channels last in memory, or only one."""
         n, depth, height, width = samples.shape
         rows = samples.permute(0, 2, 3, 1).reshape(n, height * width, depth)
         return cls(rows.contiguous() if n > 1 else rows, height, width, k)  # else each transpose would copy them
@@ -61,14 +61,14 @@ class Correlation(NamedTuple):
         return (self._windows(responses).to(self.rows.dtype) @ self.rows.flatten(0, 1)).to(responses.dtype)
 
     def transposed_plus(self, responses: Tensor, taps: Tensor, factor: float, sign: int = 1) -> Tensor:
-        """The responses `transposed`, times sign, plus factor * taps (K*K, D); one operation where types are equal."""
+        """Returns sign * transposed(responses) + factor * taps (K*K, D); one operation if the types are equal."""
         if self.rows.dtype == taps.dtype:
             cells = self.rows.flatten(0, 1)
             return torch.addmm(taps, self._windows(responses), cells, beta=factor, alpha=sign)
         return torch.add(factor * taps, self.transposed(responses), alpha=sign)
 
     def _windows(self, responses: Tensor) -> Tensor:
-        """What each tap of each cell meets in responses (N, H+K-1, W+K-1) -> (K*K, N*H*W)."""
+        """The response under each tap of each cell: (N, H+K-1, W+K-1) -> (K*K, N*H*W)."""
         windows = responses.unfold(1, self.height, 1).unfold(2, self.width, 1)  # (N, K, K, H, W)
         return windows.permute(1, 2, 0, 3, 4).contiguous().view(self.k**2, -1)
 
@@ -78,21 +78,21 @@ class Correlation(NamedTuple):
         return responses[:, start : start + self.height, start : start + self.width]
 
     def surround(self, scores: Tensor) -> Tensor:
-        """The transpose of `scores`: (N, H, W) with zeros about it (N, H+K-1, W+K-1)."""
+        """The transpose of `scores`: (N, H, W), zero-padded to (N, H+K-1, W+K-1)."""
         return F.pad(scores, ((self.k - 1) // 2, self.k // 2) * 2)
 
 
 def _shifted_sum(each: Tensor, k: int) -> Tensor:
     """The sum of K*K maps (N, K*K, H, W), of which map K*i + j is shifted by i rows and j columns (N, H+K-1, W+K-1).
 
-    The same as fold, for which PyTorch takes three times as long on the CPU. With K-1 columns and rows of zeros behind
-    each map, a shift is a step back in memory, and what it fetches from beyond an edge are zeros.
+    Equals PyTorch's fold, which takes three times as long on the CPU. With K-1 columns and rows of zeros after each
+    map, a shift is a step back in memory, and reads beyond an edge are zeros.
     """
     n, height, width = len(each), each.shape[2] + k - 1, each.shape[3] + k - 1
     padded = F.pad(each, (0, k - 1, 0, k - 1)).contiguous()
     cells = height * width
     shifted = padded.as_strided((n, k, k, cells), (k * k * cells, k * cells - width, cells - 1, 1))
-    # One dimension after the other: over both at once, PyTorch sums cell by cell.
+    # One dimension after the other: PyTorch would sum cell by cell over both at once.
     return shifted.sum(2).sum(1).view(n, height, width)
 
 

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gauss-Newton with conjugate gradient, for any residual function (ATOM, section 3.2 and its equations 3 to 6).
 
-The loss is L(w) = ||r(w)||^2. The caller of `gauss_newton` gives only r and its derivatives come from autograd; a model
-that can compute J^T J p in a cheaper way gives that to `minimize` instead. Nothing here knows of filters, labels or
-images. Everything runs on the device of the parameters without a host read, on `meta` and inside
-torch.compile(fullgraph=True).
+The loss is L(w) = ||r(w)||^2. `gauss_newton` takes r alone and differentiates it by autograd; a model that can compute
+J^T J p more cheaply passes that to `minimize` instead. Nothing here depends on filters, labels or images. Everything
+runs on the device of the parameters without a host read, on `meta` and inside torch.compile(fullgraph=True).
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def gauss_newton(
         The new parameters, shaped as `params`.
 
     Raises:
-        ValueError: if `preconditioner` has not one number for each parameter tensor.
+        ValueError: if `preconditioner` does not have one number for each parameter tensor.
     """
     if preconditioner is not None and len(preconditioner) != len(params):
         raise ValueError(
@@ -119,8 +118,8 @@ def conjugate_gradient(
 class CGState(NamedTuple):
     """Conjugate gradient between two iterations; x is the best solution so far. All are (n,) or ().
 
-    Written for few device operations: the direction is kept divided by rho = <r, z>, so that a step's length and the
-    next direction need no factor of their own. With A and M fixed, the formulas of Fletcher-Reeves and of
+    Written for few device operations: the direction is stored divided by rho = <r, z>, so that neither the step length
+    nor the next direction needs another factor. With A and M fixed, the formulas of Fletcher-Reeves and of
     Polak-Ribiere for the next direction are equal, and so is this one.
 
     Once the residual has fallen to rounding error (at once if b = 0), further iterations change nothing.
@@ -131,7 +130,7 @@ class CGState(NamedTuple):
     direction: Tensor
     going_on: Tensor  # bool, whether the residual is above rounding error
     rounding_error: Tensor
-    never: Tensor  # infinity, by which what must not change is divided
+    never: Tensor  # infinity: what must not change is divided by it
 
     @classmethod
     def start(cls, b: Tensor, preconditioner: Tensor | None = None) -> CGState:
@@ -165,14 +164,14 @@ def _differentiate(residuals: Callable[[Tensor], Params], w: Tensor) -> NormalEq
     """The normal equations at w (n,) by autograd.
 
     J p is the derivative of the linear map u -> J^T u: reverse mode twice. Forward mode (jvp) would repeat r for
-    each p; this keeps what r's layers and slopes need from one evaluation and was measured two to four times faster.
+    each p; reverse mode keeps the intermediate values of one evaluation and was measured two to four times faster.
     """
     r, transposed = torch.func.vjp(residuals, w)[:2]  # without auxiliary output
 
     def transposed_anew(*u: Tensor) -> Tensor:
         return torch.func.vjp(residuals, w)[1](u)[0]
 
-    # The map is linear, so its derivative is the same everywhere; at u = r its value is wanted too.
+    # The map is linear, so its derivative is the same everywhere; its value at u = r is needed, too.
     gradient, forward = torch.func.vjp(transposed_anew, *r)[:2]
     return NormalEquations(lambda p: transposed(forward(p))[0], -gradient)
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the score map to the target's place and state (ATOM, section 3.3).
 
-The map has one value in 16 crop px and is interpolated to one a px. Root-mean-square error in px of the recovered peak
-of Gaussian score maps of sigma 0.9 cells with additive noise of 0, 0.02 and 0.05, at least 3 cells inside the map /
-within 1.5 cells of a corner (0.41 is what rounding to whole px costs):
+The map has one value per 16 crop px and is interpolated to one per px. Root-mean-square error in px of the recovered
+peak of Gaussian score maps of sigma 0.9 cells with additive noise of 0, 0.02 and 0.05, at least 3 cells inside the map
+/ within 1.5 cells of a corner (0.41 is what rounding to whole px costs):
 
     Fourier, Nyquist terms halved     0.46  0.80  1.70  /  4.3  4.3  4.6
     cubic convolution, a = -0.75      0.88  1.08  1.83  /  6.5  6.2  6.3
@@ -36,14 +36,14 @@ class Localization(NamedTuple):
     """Result of localisation in the score map."""
 
     state: TrackState  # TRACKING, UNCERTAIN or LOST
-    hard_negative: bool = False  # a distractor was seen, from which the filter should learn
+    hard_negative: bool = False  # a distractor is visible, and the filter should learn from it
     is_second: bool = False  # the target is the second peak
 
 
 class Peaks(NamedTuple):
-    """The highest place of a score map, and the highest outside the area about it, in this order; on the device."""
+    """The maximum of a score map, then the maximum outside the area around the first; on the device."""
 
-    scores: Tensor  # (2,); the second is -inf if the area about the first covers the whole map
+    scores: Tensor  # (2,); the second is -inf if the area around the first covers the whole map
     positions: Tensor  # (2, 2) crop px (x, y)
     near: Tensor  # (2,) bool, whether within `near_limit` half crops of the crop's centre, where the target was last
 
@@ -51,18 +51,18 @@ class Peaks(NamedTuple):
 class Limits(NamedTuple):
     """Thresholds for the peaks of one frame, on the device, so that one graph serves all frames."""
 
-    area: Tensor  # (2,) crop px, half the width and height of the area about the first peak that is one object
-    near: Tensor  # () crop px², a peak's squared distance from the crop's centre within which it is near
+    area: Tensor  # (2,) crop px, half the width and height of the area around the first peak that counts as one object
+    near: Tensor  # () crop px², squared distance from the crop's centre within which a peak is near
     rival: Tensor  # () share of the first peak above which the second is a distractor
 
     @classmethod
     def of(cls, numbers: Tensor) -> Limits:
-        """Those of `limits`, uploaded (4,)."""
+        """From the numbers of `limits`, uploaded (4,)."""
         return cls(numbers[:2], *numbers[2:].unbind())
 
 
 def limits(target_size: np.ndarray, config: TrackerConfig) -> np.ndarray:
-    """(4,) numbers for `Limits`, of a target whose last size in crop px is (2,)."""
+    """(4,) numbers for `Limits`, given the target's last size (2,) in crop px."""
     area = config.target_neighborhood * target_size / 2
     return np.array((*area, (config.near_limit * config.crop_size / 2) ** 2, config.distractor_threshold))
 
@@ -105,7 +105,7 @@ def classify(score1: float, score2: float, near1: bool, near2: bool, config: Tra
     if not score1 >= config.not_found_threshold:
         return Localization(TrackState.LOST)
     if score2 > config.distractor_threshold * max(score1, 0):
-        if near1 == near2:  # the places do not show which is the target
+        if near1 == near2:  # the positions do not show which is the target
             return Localization(TrackState.UNCERTAIN)
         return Localization(TrackState.TRACKING, hard_negative=True, is_second=bool(near2))
     is_distractor = score2 > config.hard_negative_threshold * score1 and score2 > config.not_found_threshold
@@ -113,7 +113,7 @@ def classify(score1: float, score2: float, near1: bool, near2: bool, config: Tra
 
 
 def _upsample(scores: Tensor) -> Tensor:
-    """Scores (h, h) -> one value a crop px (16 h, 16 h)."""
+    """Scores (h, h) -> one value per crop px (16 h, 16 h)."""
     matrix = _upsampling_matrix(scores.shape[-1], scores.device, scores.dtype)
     return matrix @ scores @ matrix.T
 
@@ -143,13 +143,13 @@ def _peak(fine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _without_area(fine: Tensor, index: Tensor, half_size: Tensor) -> Tensor:
-    """The fine map, one value a crop px, with -inf in the area of (2,) half sides about a column and row (2,)."""
+    """The fine map, one value per crop px, with -inf in the area of half sides (2,) around a column and row (2,)."""
     distance = (torch.arange(fine.shape[-1], device=fine.device) - index[:, None]).abs()
     inside_x, inside_y = distance <= half_size[:, None]
     return fine.masked_fill(inside_y[:, None] & inside_x, -math.inf)
 
 
-@constant  # torch.compile would else trace into the cached function
+@constant  # otherwise torch.compile would trace into the cached function
 def _upsampling_matrix(cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return _build_upsampling_matrix(cells, device, dtype)
 

@@ -3,7 +3,7 @@
 """The target model: a two-layer classifier learned online, its labels and its memory (ATOM, section 3.2).
 
 scores = w2 * (w1 * x), with w1 a 1x1 projection and w2 the filter. Learning minimises
-sum_j gamma_j ||phi(scores_j) - y_j||^2 + sum_k lambda_k ||w_k||^2, phi the soft hinge. x are features of stride 16,
+sum_j gamma_j ||phi(scores_j) - y_j||^2 + sum_k lambda_k ||w_k||^2, phi the soft hinge. x are features at stride 16,
 normalised by `normalize_features`.
 """
 
@@ -29,8 +29,8 @@ from atom_core.config import TrackerConfig
 def soft_hinge(x: Tensor, floor: float) -> Tensor:
     """phi: x for x >= 0, floor * (exp(x / floor) - 1) below.
 
-    Its slope at 0 is 1 and it stays above -floor, so a score is not punished for being far below 0. Value and slope are
-    finite for every finite x.
+    Its slope at 0 is 1 and it stays above -floor, so a score is not penalised for being far below 0. Value and slope
+    are finite for every finite x.
     """
     return F.celu(x, alpha=floor)
 
@@ -76,8 +76,8 @@ class SampleMemory:
     """Projected samples with their labels and weights. The weights always sum to 1.
 
     The first frame's samples are never replaced and share one total weight. The buffers are allocated once. Labels and
-    weights are on the host, since all that changes them is known there: nothing is read from the device, and they are
-    uploaded only when the filter learns.
+    weights are kept on the host, where they are computed: nothing is read from the device, and they are uploaded only
+    when the filter learns.
 
     Attributes:
         samples: (capacity, D, H, H), channels last in memory.
@@ -89,7 +89,7 @@ class SampleMemory:
     def __init__(self, samples: Tensor, labels: np.ndarray, capacity: int, first_frame_weight: float) -> None:
         """Start with the first frame's samples (N, D, H, H) and labels (N, 2, H), N < capacity, equally weighted.
 
-        first_frame_weight is the least total weight that these keep.
+        first_frame_weight is the minimum of their total weight.
         """
         if len(samples) >= capacity:
             raise ValueError(f"{len(samples)} first-frame samples leave no room in a memory of {capacity}; use fewer")
@@ -104,10 +104,10 @@ class SampleMemory:
         self.weights[: self.stored] = 1.0 / self.stored
 
     def insert(self, sample: Tensor, label: np.ndarray, learning_rate: float) -> None:
-        """Store a sample (1, D, H, H) and its label (1, 2, H) in a free slot, else in the one of least weight.
+        """Store a sample (1, D, H, H) and its label (1, 2, H) in a free slot, else in the slot of least weight.
 
         The new sample gets the weight learning_rate and the older ones share the rest in their old proportions. If the
-        first frame's total then falls below its floor, it is raised to it at the cost of all others.
+        first frame's total then falls below its minimum, it is raised to that at the expense of all others.
         """
         n, weights = self.first_frame_samples, self.weights
         if self.stored < len(weights):
@@ -125,7 +125,7 @@ class SampleMemory:
         _scale_to(weights[n:], 1.0 - first)
 
     def _least(self, count: int) -> np.ndarray:
-        """Numbers, beyond the first frame's samples, of the `count` samples that are overwritten next."""
+        """Indices, counted after the first frame's samples, of the `count` samples that are overwritten next."""
         return self.weights[self.first_frame_samples : self.stored].argsort(kind="stable")[:count]
 
     def upload(self, dtype: torch.dtype, whole: bool = False, insertions: int = 0) -> tuple[Tensor, Tensor]:
@@ -133,17 +133,18 @@ class SampleMemory:
 
         Args:
             dtype: of labels and weights.
-            whole: with all slots, also those of weight 0.
-            insertions: how many more samples may come while these are in use: those that they overwrite have weight 0.
+            whole: includes all slots, also those of weight 0.
+            insertions: how many samples may be inserted while these are in use; those that would be overwritten get
+                weight 0.
 
         Returns:
-            both on the samples' device; the samples are the memory's own.
+            both on the samples' device; the samples are a view of the memory.
         """
         n = len(self.weights) if whole else self.stored
         numbers = np.column_stack((self.labels[:n].reshape(n, -1), self.weights[:n]))
         overwritten = max(0, insertions - (len(self.weights) - self.stored))
         numbers[self.first_frame_samples + self._least(overwritten), -1] = 0.0
-        return self.samples[:n], torch.from_numpy(numbers).to(dtype).to(self.samples.device)  # no float64 reaches it
+        return self.samples[:n], torch.from_numpy(numbers).to(dtype).to(self.samples.device)  # no float64 on the device
 
 
 def _scale_to(weights: np.ndarray, total: float) -> None:
@@ -198,8 +199,8 @@ def filter_equations(taps: Tensor, fit: Fit, regularization: float) -> NormalEqu
 def joint_equations(w: Tensor, fit: Fit, depth: int, regularization: tuple[float, float]) -> NormalEquations:
     """The Gauss-Newton system for the projection (D, C) and the taps (K*K, D), flattened one after the other in w.
 
-    Both layers are linear: together they are one filter over the features, of taps w2 @ w1, and only its K*K channels
-    ever meet the samples.
+    Both layers are linear: together they are one filter over the features, with taps w2 @ w1, and only its K*K channels
+    are multiplied with the samples.
     """
     correlation, n2 = fit.correlation, fit.correlation.k**2 * depth
 
@@ -258,10 +259,10 @@ def batch_equations(batch: TrainingBatch) -> Callable[[Tensor], NormalEquations]
 
 @dataclass
 class GradualUpdate:
-    """`improve_filter` in parts, of which each frame does a share: linearizing is one, each iteration another.
+    """`improve_filter` in parts, spread over frames: linearizing is one part, each iteration another.
 
-    What the iterations so far have found is used at once, so only the last of the gain comes late. The samples are
-    those of the memory itself: the caller gives weight 0 to those that it overwrites before the end.
+    The taps found so far are used at once, so only the rest of the gain comes late. The samples are a view of the
+    memory: the caller gives weight 0 to those that it overwrites before the end.
 
     Attributes:
         taps: (K*K, D), the best so far.
@@ -292,7 +293,7 @@ class GradualUpdate:
 
 
 class Classifier(NamedTuple):
-    """The two layers, as tensors alone."""
+    """The two layers, as tensors."""
 
     projection: Tensor  # w1 (D, C, 1, 1)
     taps: Tensor  # w2, see `atom_core.classifier.correlation.filter_to_taps`
@@ -307,7 +308,7 @@ class Classifier(NamedTuple):
 
 
 class TargetModel:
-    """The projection w1, the filter w2 and the memory from which w2 goes on learning.
+    """The projection w1, the filter w2 and the memory from which w2 keeps learning.
 
     For each frame: `sample = classifier.project(features)`, `scores = classifier.scores(sample)`, and if the target was
     seen `model.memory.insert(sample, label, learning_rate)`, `model.update(iterations)`.
@@ -340,9 +341,9 @@ class TargetModel:
             features: (N, C, H, W), normalised.
             labels: (N, 2, H), see `gaussian_labels`.
             config: sizes, regularisation and iterations.
-            generator: on the CPU; draws the start of w1 and w2.
-            memory_dtype: in which samples are kept. With bfloat16, the products of learning are in it too; all else is
-                in the features' own, as it is with any other.
+            generator: on the CPU; draws the initial w1 and w2.
+            memory_dtype: type of the stored samples. With bfloat16, the products of learning use it, too; everything
+                else has the features' type.
         """
         channels, depth, k = features.shape[1], config.projected_channels, config.filter_size
         projection = torch.randn(depth, channels, generator=generator) / math.sqrt(channels)
@@ -374,7 +375,7 @@ class TargetModel:
 
     @property
     def classifier(self) -> Classifier:
-        """The present filter, which separates the object from distractors."""
+        """The current projection and filter."""
         return Classifier(self.projection, self._taps)
 
     def update(self, iterations: int, improve: Improve | None = None) -> None:
@@ -382,7 +383,7 @@ class TargetModel:
 
         Args:
             iterations: how many.
-            improve: runs `improve_filter` in its own way, such as `atom_core.model.Model.improve`.
+            improve: runs `improve_filter` another way, such as `atom_core.model.Model.improve`.
         """
         make = self.training_batch
         self._taps = improve(make, iterations) if improve else improve_filter(make(), iterations)
@@ -393,12 +394,12 @@ class TargetModel:
         return self._update is not None
 
     def begin_update(self, iterations: int, frames: int) -> None:
-        """Begins an `update` that is spread over frames; `advance_update` does each frame's share of it.
+        """Begins an `update` that is spread over frames; each frame calls `advance_update`.
 
         Args:
             iterations: how many.
-            frames: over which it is spread if the memory is full. With fewer samples each part is cheaper, so that a
-                frame's share is larger.
+            frames: number of frames that a full memory takes. With fewer samples each part is cheaper, so a frame does
+                more of them.
         """
         parts = 1 + iterations
         memory = self.memory
@@ -408,7 +409,7 @@ class TargetModel:
         self._advance(self._parts_per_frame - 1)
 
     def advance_update(self) -> None:
-        """Does one frame's share of the update that is under way, if there is one."""
+        """Does one frame's share of the current update, if there is one."""
         self._advance(self._parts_per_frame)
 
     def _advance(self, parts: int) -> None:

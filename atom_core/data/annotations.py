@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Text files with one box a line, as all benchmarks of single-object tracking have them."""
+"""Text files with one box per line, the format of all single-object tracking benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def read_boxes(path: str | Path) -> np.ndarray:
-    """Reads lines of four numbers x, y, width, height, between them commas, tabs, blanks or a mixture.
+    """Reads lines of four numbers x, y, width, height, separated by commas, tabs, blanks or a mixture.
 
     A line with NaN or with no area (the benchmarks' ways to say that the target is absent) becomes a row of NaN.
 
@@ -31,11 +31,11 @@ def mark_absent(boxes: np.ndarray) -> np.ndarray:
 
 
 def read_rows(path: str | Path, lengths: tuple[int, ...] | None = None) -> list[list[float]]:
-    """Reads lines of numbers, between them commas, tabs, blanks or a mixture.
+    """Reads lines of numbers, separated by commas, tabs, blanks or a mixture.
 
     Args:
         path: of the text file.
-        lengths: how many numbers a line may hold; any number without it.
+        lengths: how many numbers a line may hold; None: any number.
 
     Raises:
         FileNotFoundError, ValueError: as `read_boxes`.
@@ -48,7 +48,7 @@ def read_lines(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if it is empty or no text.
+        ValueError: if it is empty or not text.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,9 +66,9 @@ def parse_row(line: str, place: str, lengths: tuple[int, ...] | None = None) -> 
     """The numbers in a line.
 
     Args:
-        line: numbers, between them commas, tabs, blanks or a mixture.
+        line: numbers, separated by commas, tabs, blanks or a mixture.
         place: file and number of the line, for the message.
-        lengths: how many numbers the line may hold; any number without it.
+        lengths: how many numbers the line may hold; None: any number.
 
     Raises:
         ValueError: if the line holds anything else, or another number of them.

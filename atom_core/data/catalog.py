@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data sets in some folders, for training: sequences and still images; docs/training.md shows the folders.
 
-Boxes are (x, y, width, height) in px, the first pixel's centre at 0. Of a sequence only the name is read until it is
-needed: the large sets have tens of thousands of them.
+Boxes are (x, y, width, height) in px, the first pixel's centre at 0. Only a sequence's name is read until its content
+is needed: the large sets have tens of thousands of sequences.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class StillSet:
 
 @dataclass
 class Catalog:
-    """The data sets in some folders, by the names of the sources of training pairs that they make."""
+    """The data sets in some folders, keyed by the name of the source of training pairs."""
 
     stills: dict[str, list[StillSet]] = field(default_factory=dict)
     sequences: dict[str, list[LazySequence]] = field(default_factory=dict)
 
 
 def find_data(folders: list[Path]) -> Catalog:
-    """Recognises the layout of each folder by what lies in it.
+    """Recognises the layout of each folder by its content.
 
     Raises:
         ValueError: if a folder does not exist or has no known layout, or a list of boxes of still images is damaged.
@@ -185,7 +185,7 @@ def _find_coco(folder: Path, found: Catalog) -> bool:
 
 
 def _read_coco(path: Path) -> dict[str, np.ndarray]:
-    """The boxes of each image apart from crowds, which are no objects."""
+    """The boxes of each image without crowds, which are not single objects."""
     content = _read_json(path)
     try:
         listed: dict[int, list[list[float]]] = {image["id"]: [] for image in content["images"]}
@@ -215,7 +215,7 @@ def _read(layout: str, place: Path, read: Callable[[], Entry]) -> Sequence:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:  # no JSON, or no text
+    except ValueError as error:  # not JSON, or not text
         raise ValueError(f"{path} is no JSON file: {error}") from error
 
 

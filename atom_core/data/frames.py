@@ -19,7 +19,7 @@ VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Frames in the image files of one folder; a training keeps many, so only the files' names are held.
+    """Frames in the image files of one folder. Only the file names are stored, since training keeps many folders.
 
     Iterating raises ValueError at a file that cannot be read.
     """

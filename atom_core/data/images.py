@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image files: find them in a folder, read them; and pixels of more than 8 bits, made 8 by one rule everywhere."""
+"""Image files: finding them in a folder and reading them, and the one conversion of deeper pixels to 8 bits."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 class PixelRange:
-    """Makes 8 bits of pixels that have more: a range of values becomes black to white.
+    """Converts pixels of more than 8 bits to 8: a range of values becomes black to white.
 
     Thermal and depth cameras use a narrow part of their 16 bits. So, unless the range is given, it is taken from each
-    image: percentiles 1 to 99 of its valid values, or wider ones where these are equal, since a small target may stand
-    before an even background. Invalid values (0, NaN, infinite) are black.
+    image: percentiles 1 to 99 of its valid values, or wider ones if these are equal, since a small target may be in
+    front of a uniform background. Invalid values (0, NaN, infinite) are black.
 
     Attributes:
         last: the (low, high) values that were black and white in the last image of more than 8 bits; None before.
@@ -52,7 +52,7 @@ class PixelRange:
 
 
 def _percentiles(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    """The narrowest percentiles of `_SHARES` that differ, without alpha; for the first, a part of the image will do."""
+    """The narrowest percentiles of `_SHARES` that differ, without alpha; the first needs only some pixels."""
     stride = max(1, min(values.shape[:2]) // 120)
     low = high = 0.0
     for share, step in zip(_SHARES, (stride, *[1] * len(_SHARES)), strict=False):
@@ -66,7 +66,7 @@ def _percentiles(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
 
 
 def parse_pixel_range(text: str) -> tuple[float, float] | None:
-    """A range as users write it: LOW,HIGH, or nothing for an automatic one.
+    """A range from the user's text: LOW,HIGH, or nothing for an automatic one.
 
     Raises:
         ValueError: if the text is not two finite numbers, the lower one first.
@@ -109,10 +109,10 @@ def jpeg_compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 
 def read_image(path: str | Path, pixel_range: PixelRange | None = None) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB; more than 8 bits become 8 as `pixel_range` says.
+    """An image file as (H, W, 3) uint8 RGB; `pixel_range` converts more than 8 bits to 8.
 
     Raises:
-        ValueError: if the file is missing, cut off, or no image.
+        ValueError: if the file is missing, cut off, or not an image.
     """
     try:
         data = Path(path).read_bytes()
@@ -129,8 +129,8 @@ def decode_image(data: bytes, pixel_range: PixelRange | None = None, ignore_orie
 
     Args:
         data: of a whole file.
-        pixel_range: makes 8 bits of more.
-        ignore_orientation: do not turn the picture as its EXIF data say.
+        pixel_range: converts more than 8 bits to 8.
+        ignore_orientation: do not rotate the picture by its EXIF orientation.
 
     Raises:
         ValueError: if it is cut off, damaged or of an unknown format.
@@ -149,7 +149,7 @@ def decode_image(data: bytes, pixel_range: PixelRange | None = None, ignore_orie
 
 
 def opencv_to_rgb(image: np.ndarray, pixel_range: PixelRange | None = None) -> np.ndarray:
-    """What OpenCV reads, grey (H, W), BGR or BGRA and of any depth, as (H, W, 3) uint8 RGB."""
+    """An image as OpenCV reads it, grey (H, W), BGR or BGRA of any depth, as (H, W, 3) uint8 RGB."""
     image = (pixel_range or PixelRange()).to_8_bit(image)
     if image.ndim == 2 or image.shape[2] == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)

@@ -23,7 +23,7 @@ from atom_core.data.images import find_images, visible
 
 GROUND_TRUTH = "groundtruth_rect.txt"
 
-# The first and last image of the sequences of OTB that are not annotated as a whole, from the benchmark's site.
+# The first and last annotated image of the OTB sequences that are annotated in part, from the benchmark's site.
 _OTB_RANGES = {
     "BlurCar1": (247, 988),
     "BlurCar3": (3, 359),
@@ -35,7 +35,7 @@ _OTB_RANGES = {
     "Freeman4": (1, 283),
 }
 
-# The first image of each part of the recordings that UAV123 cuts into several sequences, from its configSeqs.m.
+# The first image of each part of the recordings that UAV123 divides into sequences, from its configSeqs.m.
 _UAV_PARTS = {
     "bird1": (1, 775, 1573),
     "car1": (1, 751, 1627),
@@ -64,12 +64,12 @@ _LASOT_LENGTHS = {"monkey-17": 2260}  # the benchmark's own toolkit cuts this on
 
 @dataclass(frozen=True)
 class Entry:
-    """A sequence as a benchmark keeps it.
+    """A sequence as a benchmark stores it.
 
     Attributes:
         name: unique in the benchmark.
         frames: on disk.
-        boxes: (N, 4) float64, the benchmark's pixel convention; a row of NaN where the target is absent or not known.
+        boxes: (N, 4) float64, the benchmark's pixel convention; a row of NaN where the target is absent or unknown.
         image_size: (width, height), where the benchmark states it.
     """
 
@@ -81,11 +81,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to keep sequences.
+    """One way to store sequences.
 
     Attributes:
-        read: gives the entries below a folder, none if it has another layout. The folder's path is absolute, since
-            names count. Raises ValueError or OSError with the file's name if a sequence is damaged.
+        read: returns the entries below a folder, none if it has another layout. The folder's path is absolute, since
+            names matter. Raises ValueError or OSError with the file's name if a sequence is damaged.
         fits: says whether a folder can have no other layout.
         first_pixel: the coordinate of the first pixel in the benchmark's boxes.
         expected: what the folder must hold, for messages.
@@ -137,7 +137,7 @@ def _read_otb(root: Path) -> Iterator[Entry]:
         first, last = _OTB_RANGES.get(folder.name, (0, 10**6))
         images = find_images(folder / "img")
         frames = ImageFiles(folder / "img", tuple(path.name for path in images if first <= _number(path) <= last))
-        # Each target has a file of its own; the one of Human4's first target is empty.
+        # Each target has its own file; that of Human4's first target is empty.
         files = [path for path in sorted(visible(folder.glob("groundtruth_rect*.txt"))) if path.read_bytes().strip()]
         for index, path in enumerate(files, start=1):
             target = f"-{index}" if len(files) > 1 else ""
@@ -146,7 +146,7 @@ def _read_otb(root: Path) -> Iterator[Entry]:
 
 def _number(path: Path) -> int:
     if not path.stem.isdecimal():
-        raise ValueError(f"{path}: expected a number for a name, as all images of OTB have")
+        raise ValueError(f"{path}: expected a number as the name, as all images of OTB have")
     return int(path.stem)
 
 
@@ -187,9 +187,9 @@ def _read_nfs(root: Path, rate: int) -> Iterator[Entry]:
     for path in sorted(visible(root.glob(f"*/{rate}/*.txt"))):
         images = ImageFiles.find(path.with_suffix(""))
         boxes = np.array([_nfs_box(line, f"{path}, line {n}") for n, line in enumerate(read_lines(path), start=1)])
-        if rate == 30 and len(boxes) > len(images) + 1:  # the boxes are those of the 240 frames a second
+        if rate == 30 and len(boxes) > len(images) + 1:  # the boxes are for 240 frames per second
             boxes = boxes[::8]
-        if abs(len(boxes) - len(images)) == 1:  # so in ten of the hundred sequences
+        if abs(len(boxes) - len(images)) == 1:  # in ten of the hundred sequences
             images, boxes = ImageFiles(images.folder, images.names[: len(boxes)]), boxes[: len(images)]
         yield Entry(path.stem, images, mark_absent(boxes))
 
@@ -217,7 +217,7 @@ def _read_lasot(root: Path) -> Iterator[Entry]:
 
 
 def read_lasot(folder: Path) -> Entry:
-    """One sequence of LaSOT: groundtruth.txt and two files of flags beside img/; absent where either flag is set.
+    """One sequence of LaSOT: groundtruth.txt and two files of flags beside img/; either flag marks the target absent.
 
     Raises:
         FileNotFoundError: if the boxes or the folder of images are missing.
@@ -327,7 +327,7 @@ def _read_vot(root: Path) -> Iterator[Entry]:
             lines = enumerate(read_lines(path), start=1)
             boxes = mark_absent(np.array([_vot_box(line, f"{path}, line {number}") for number, line in lines]))
             target = "" if path == single else path.stem.removeprefix("groundtruth")
-            # Newer challenges keep all but the first region to themselves; the toolkit fills up in the same way.
+            # Newer challenges publish only the first region; the toolkit pads in the same way.
             yield Entry(folder.name + target, frames, _padded(boxes, len(frames)))
 
 
@@ -362,7 +362,7 @@ def _vot_channel(folder: Path, properties: dict[str, str]) -> Path:
 
 
 def _vot_box(line: str, place: str) -> list[float]:
-    """The upright rectangle about a region, min to max, as the VOT toolkit converts it; NaN for a special code."""
+    """The axis-aligned bounding box of a region, min to max, as in the VOT toolkit; NaN for a special code."""
     if line.startswith("m"):
         return _mask_box(parse_row(line[1:], place), place)
     row = parse_row(line, place, (1, 4, 8))
@@ -373,7 +373,7 @@ def _vot_box(line: str, place: str) -> list[float]:
 
 
 def _mask_box(row: list[float], place: str) -> list[float]:
-    """The pixels' extent in a mask `x, y, width, height, zeros, ones, zeros, ...`, runs along the rows."""
+    """The bounding box of the pixels in a mask `x, y, width, height, zeros, ones, zeros, ...`, runs along the rows."""
     if len(row) < 4:
         raise ValueError(f"{place}: a mask of {len(row)} numbers; expected m and x, y, width, height, runs")
     x, y, width, height, *runs = map(int, row)
@@ -411,7 +411,7 @@ def _padded(boxes: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate((boxes, np.full((max(count - len(boxes), 0), 4), np.nan)))
 
 
-# In the order of recognition: GOT-10k has VOT's list.txt too. Where a first pixel comes from: docs/evaluation.md.
+# In the order of recognition: GOT-10k has VOT's list.txt, too. Sources of each first pixel: docs/evaluation.md.
 LAYOUTS = {
     "uav123": Layout(
         partial(_read_uav, subset="UAV123"),

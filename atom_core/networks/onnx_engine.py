@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an exported ONNX file in place of the networks that it was made from, on the CPU by ONNX Runtime.
+"""Runs an exported ONNX file instead of the networks that it was made from, on the CPU with ONNX Runtime.
 
-A file is used only if it computes what the weights do: both get the same fixed crop when it is loaded.
+A file is used only if it computes the same as the weights: loading compares their outputs for a fixed crop.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 FEATURES = OUTPUTS[:2]
-# Root mean square of the difference, as a share of that of the weights' own output. Rounding to half precision stays
-# below it; other weights, another crop size or another order of colours do not.
+# Root mean square of the difference / that of the weights' output. Rounding to half precision stays below it; other
+# weights, another crop size or another order of colours do not.
 TOLERANCE = 0.02
 
 
@@ -37,13 +37,14 @@ def is_onnx_file(engine: str) -> bool:
 
 
 class OnnxEngine:
-    """An exported file that has been checked; use `load`.
+    """A checked exported file; create it with `load`.
 
-    One run gives a crop's features and its IoU maps. `test_maps` hands out those of the crops that `features` saw last.
+    One run computes a crop's features and its IoU maps. `test_maps` returns the maps of the last crops passed to
+    `features`.
 
     Args:
         session: of the file.
-        features_alone: of its part up to the features; None: the whole file computes them, too.
+        features_alone: session of the file's part up to the features; None: the whole file is run instead.
     """
 
     def __init__(
@@ -59,12 +60,12 @@ class OnnxEngine:
 
         Args:
             path: of the file.
-            network: which the file must agree with; on the CPU.
-            crop_size: px, S, of the crops to come.
+            network: that the file must agree with; on the CPU.
+            crop_size: px, S, of the crops.
 
         Raises:
-            ValueError: if ONNX Runtime is not installed, the file is unreadable, is made for another network or crop
-                size, or computes something else; the message says how far it is off.
+            ValueError: if ONNX Runtime is not installed, or the file is unreadable, made for another network or crop
+                size, or computes something else; the message says how large the difference is.
             FileNotFoundError: if there is no such file.
         """
         runtime = import_onnxruntime()
@@ -74,13 +75,13 @@ class OnnxEngine:
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a class of its own for each kind of failure
+        except Exception as error:  # ONNX Runtime has a separate class for each kind of failure
             raise ValueError(f"{path} cannot be read by ONNX Runtime: {error}") from error
         _check_metadata(path, session, network, crop_size)
         part = _features_part(path)
         engine = cls(session, part and runtime.InferenceSession(part, options, providers=["CPUExecutionProvider"]))
         difference = engine.difference(network, crop_size)
-        if not difference <= TOLERANCE:  # neither is NaN
+        if not difference <= TOLERANCE:  # false for NaN, too
             made_of = session.get_modelmeta().custom_metadata_map.get("weights_sha256", "")
             other = "" if made_of == network.sha256 else f"; it was made of other weights ({made_of[:12] or 'unnamed'})"
             raise ValueError(
@@ -91,7 +92,7 @@ class OnnxEngine:
 
     @property
     def name(self) -> str:
-        """What computes, such as "ONNX Runtime 1.31.1"."""
+        """The engine and its version, such as "ONNX Runtime 1.31.1"."""
         return f"ONNX Runtime {version('onnxruntime')}"
 
     def features(self, crops: Tensor) -> Features:
@@ -102,12 +103,12 @@ class OnnxEngine:
         return Features(stride8, stride16)
 
     def features_alone(self, crops: Tensor) -> Features:
-        """The same features without IoU maps, which takes less time; `test_maps` knows nothing of these crops."""
+        """The same features without IoU maps, in less time; `test_maps` has no maps of these crops."""
         of_each = [_run(self._session_alone, crop, FEATURES) for crop in crops.split(1)]
         return Features(*(torch.cat(parts) for parts in zip(*of_each, strict=True)))
 
     def test_maps(self, features: Features) -> TestMaps:
-        """The IoU predictor's maps of one crop, by its features (1, ...): a part of what `features` returned last."""
+        """The IoU predictor's maps of one crop, given its features (1, ...), a slice of the last `features`."""
         if self._seen is None:
             raise RuntimeError("test_maps was called before features")
         stride8, map8, map16 = self._seen
@@ -117,7 +118,7 @@ class OnnxEngine:
         raise RuntimeError("these features are not of the last crops; their maps are gone")
 
     def difference(self, network: Network, crop_size: int) -> float:
-        """How far the outputs for a fixed crop are from the network's own: the worst of the four, see TOLERANCE."""
+        """The largest difference of the four outputs from the network's own for a fixed crop, see TOLERANCE."""
         crop = fixed_crop(crop_size)
         with torch.no_grad():
             expected = CropNetworks(network.backbone, network.iou_net).eval()(crop)
@@ -133,7 +134,7 @@ def _run(session: onnxruntime.InferenceSession, crop: Tensor, outputs: tuple[str
 
 
 def _features_part(path: Path) -> bytes | None:
-    """The file's part up to the features, which ONNX Runtime cannot stop at; None where onnx is not installed."""
+    """The file's part up to the features, since ONNX Runtime cannot stop there; None if onnx is not installed."""
     try:
         import onnx
     except ModuleNotFoundError:
@@ -143,7 +144,7 @@ def _features_part(path: Path) -> bytes | None:
 
 
 def import_onnxruntime() -> ModuleType:
-    """The module `onnxruntime`; raises ValueError, with what to install, where it is missing."""
+    """The module `onnxruntime`; raises ValueError that says what to install if it is missing."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
@@ -154,7 +155,7 @@ def import_onnxruntime() -> ModuleType:
 
 
 def fixed_crop(crop_size: int) -> Tensor:
-    """The crop (1, 3, S, S) that every file is checked with: coarse squares of drawn colours, as images have areas."""
+    """The crop (1, 3, S, S) that every file is checked with: coarse squares of random colours."""
     cells = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
     places = np.arange(crop_size) * 8 // crop_size
     return torch.from_numpy(cells[:, places][:, :, places])[None]

@@ -3,7 +3,8 @@
 """The networks as an ONNX file, for inference engines: a crop in, its features and the IoU predictor's maps out.
 
 Batch 1 and one crop size, since engines are fastest with static shapes. The crop's normalisation is inside, batch
-normalisation is folded into the convolutions. What depends on the target (modulation, classifier, refinement) is not.
+normalisation is folded into the convolutions. The parts that depend on the target (modulation, classifier, refinement)
+are not.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ OUTPUTS = ("stride8", "stride16", "iou_map8", "iou_map16")  # see `Features` and
 
 
 class CropNetworks(nn.Module):
-    """What depends on the crop alone: backbone, and the IoU predictor's test branch up to its maps."""
+    """The part that depends on the crop alone: the backbone, and the IoU predictor's test branch up to its maps."""
 
     def __init__(self, backbone: Backbone, iou_net: IoUNet) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ def export_onnx(network: Network, path: Path, crop_size: int) -> None:
     Args:
         network: on the CPU.
         path: of the file, in a folder that exists.
-        crop_size: S, px, `TrackerConfig.crop_size` of the tracker to come.
+        crop_size: S, px, the `TrackerConfig.crop_size` that the tracker will use.
 
     Raises:
         ValueError: if onnx is not installed.
@@ -85,7 +86,7 @@ def describe(network: Network, crop_size: int) -> dict[str, str]:
 
 
 def import_onnx() -> ModuleType:
-    """The module `onnx`; raises ValueError, with what to install, where it is missing."""
+    """The module `onnx`; raises ValueError that says what to install if it is missing."""
     try:
         import onnx
     except ModuleNotFoundError as error:
@@ -97,7 +98,7 @@ def _trace(module: CropNetworks, crop_size: int) -> bytes:
     buffer, example = io.BytesIO(), torch.zeros(1, 3, crop_size, crop_size)
     names: dict[str, Any] = {"input_names": [INPUT], "output_names": list(OUTPUTS)}
     if "dynamo" in inspect.signature(torch.onnx.export).parameters:
-        # The exporter that came later needs two more packages, and a PyTorch newer than that of many a Jetson.
+        # The newer exporter needs two more packages, and a newer PyTorch than many Jetsons have.
         names["dynamo"] = False
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch calls exporting by tracing its legacy

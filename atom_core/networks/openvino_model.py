@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenVINO without its telemetry, and models of PyTorch modules in it.
 
-OpenVINO's Python package sends events to an analytics service, from a process of their own each: one when it is
-imported and some for each model that its converter makes. Nothing may leave a robot unasked, so the import here blocks
-the package that sends (`openvino_telemetry`), and modules are converted by OpenVINO's PyTorch front end, which the
-converter calls in turn. All of atom_core imports OpenVINO by this module.
+OpenVINO's Python package sends events to an analytics service, each from a separate process: one on import and several
+for each converted model. No data may leave a robot unasked, so the import here blocks the package that sends them
+(`openvino_telemetry`), and modules are converted by OpenVINO's PyTorch front end, which the converter itself calls. All
+of atom_core imports OpenVINO through this module.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TELEMETRY = "openvino_telemetry"
 def import_openvino() -> ModuleType:
     """The module `openvino`, imported with its telemetry off.
 
-    Where the process has imported OpenVINO before, that import has reported itself already; nothing else is sent here.
+    If the process has already imported OpenVINO elsewhere, that import has sent its event; nothing else is sent here.
 
     Raises:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
-    # None makes its import fail, for which OpenVINO has a stub. One that is there already is left to its owner.
+    # None makes its import fail, and OpenVINO then uses a stub. A copy that is already imported is left alone.
     if TELEMETRY not in sys.modules:
         sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # documented, yet not in the stubs
     import openvino
@@ -42,7 +42,7 @@ def import_openvino() -> ModuleType:
 
 
 def openvino_version() -> str:
-    """The version of the OpenVINO that is installed, such as "2026.4.1"; "" where there is none."""
+    """The installed OpenVINO's version, such as "2026.4.1"; "" if there is none."""
     try:
         return version("openvino")
     except PackageNotFoundError:
@@ -50,10 +50,10 @@ def openvino_version() -> str:
 
 
 def convert(module: nn.Module, example: tuple[tuple[int, ...], ...]) -> openvino.Model:
-    """A PyTorch module as OpenVINO's model, of inputs of any size.
+    """A PyTorch module as an OpenVINO model for inputs of any size.
 
     Args:
-        module: in evaluation mode, of tensors alone.
+        module: in evaluation mode, with tensors as its only inputs.
         example: shapes of float32 inputs to trace it with.
 
     Raises:

@@ -31,10 +31,10 @@ class Networks:
         backbone: the same for first and later frames.
         iou_net: for its reference branch, by PyTorch.
         refiner: the test branch, and the ascent on its prediction.
-        precision: that PyTorch runs its part in.
-        sample_type: in which the classifier keeps and multiplies samples; None: as `precision`.
+        precision: of the parts that PyTorch runs.
+        sample_type: type of the classifier's samples and their products; None: as `precision`.
         backbone_alone: the same backbone for crops in which no box is refined; None: as `backbone`.
-        engine: what computes the networks, and how, such as "OpenVINO 2026.4.1, float32".
+        engine: what computes the networks, and in which precision, such as "OpenVINO 2026.4.1, float32".
     """
 
     backbone: BackboneFunction
@@ -89,7 +89,7 @@ def prepare_networks(
     if is_onnx_file(engine):
         return _by_onnx(network, device, crop_size, precision, Path(engine))
     if engine == "auto" and precision == "float16":
-        engine = "torch"  # OpenVINO has no use for it on x86
+        engine = "torch"  # OpenVINO cannot compute in float16 on x86
     if is_openvino(device, engine):
         return _by_openvino(network, crop_size, precision)
     dtype = _DTYPES["float32" if precision == "auto" else precision]
@@ -98,7 +98,7 @@ def prepare_networks(
 
 
 def _by_onnx(network: weights.Network, device: torch.device, crop_size: int, precision: str, path: Path) -> Networks:
-    """By an exported file on the CPU; the reference branch and the refinement by PyTorch, in float32."""
+    """From an exported file, on the CPU; PyTorch runs the reference branch and the refinement in float32."""
     if device.type != "cpu":
         raise ValueError(f"engine '{path}' runs on the CPU, not on {device}; use device 'cpu', or engine 'auto'")
     if precision not in ("auto", "float32"):
@@ -111,7 +111,7 @@ def _by_onnx(network: weights.Network, device: torch.device, crop_size: int, pre
 
 
 def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Networks:
-    """On the CPU. PyTorch's part, the reference branch, is float32 whatever OpenVINO computes in."""
+    """On the CPU. PyTorch runs the reference branch in float32, whatever OpenVINO's precision."""
     if precision == "float16":
         raise ValueError("engine 'openvino' computes in float32 or bfloat16, not in float16; use engine 'torch'")
     if precision == "auto":

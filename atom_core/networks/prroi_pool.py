@@ -7,21 +7,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-Origin = tuple[int | Tensor, int | Tensor] | Tensor  # (x, y) in cells; (N, 1) each where the N maps differ in it
+Origin = tuple[int | Tensor, int | Tensor] | Tensor  # (x, y) in cells; (N, 1) each if it differs among the N maps
 
 
 def prroi_pool(features: Tensor, boxes: Tensor, output_size: int, scale: float, origin: Origin = (0, 0)) -> Tensor:
     """The exact mean, over each bin of each box, of the bilinearly interpolated feature map.
 
-    The map's value i sits at coordinate i and is zero outside the map. The integral separates into the two axes: a grid
+    The map's value i is at coordinate i; the map is zero outside. The integral separates into the two axes: a grid
     point's weight along one axis is the integral of its hat function over the bin, so that
     pooled = Wy F Wx^T / bin area, two small matrix products.
 
     Args:
         features: (N, C, H, W).
-        boxes: (N, P, 4), P boxes (x, y, width, height) for each map, in the pixels that `scale` turns into cells.
+        boxes: (N, P, 4), P boxes (x, y, width, height) for each map, in the pixels that `scale` converts to cells.
         output_size: bins along each axis, K.
-        scale: feature cells a pixel, such as 1/16.
+        scale: feature cells per pixel, such as 1/16.
         origin: (x, y) in cells of the first feature cell, where `features` is a window of a larger map.
 
     Returns:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network files: one safetensors file holds a backbone (`backbone.*`) and its IoU predictor (`iou_net.*`).
 
-A file imported from the authors' checkpoint also holds, for the way back, what the tracker does not use (`official.*`).
+A file imported from the authors' checkpoint also holds the tensors that only its export needs (`official.*`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from atom_core.networks.backbones import BACKBONES, Backbone, build_backbone
 from atom_core.networks.iou_predictor import IoUNet
 
 DEFAULT_NETWORK = "efficientnet_lite0"  # what the name "default" stands for
-UNUSED_PREFIX = "official."  # of tensors that are kept, but not used
+UNUSED_PREFIX = "official."  # of tensors that are stored but not used
 _FORMAT = "atom_tracker 1"
-_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar")  # whoever gives these means a file, not a shipped name
-_NAMES_SHOWN = 20  # of tensors that do not fit
-_NAME_LENGTH = 200  # of each of them
+_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar")  # a name with one of these is a file, not a shipped network
+_NAMES_SHOWN = 20  # tensors that do not fit
+_NAME_LENGTH = 200  # characters of each name
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Network:
     name: str  # a key of `atom_core.networks.backbones.BACKBONES`
     backbone: Backbone
     iou_net: IoUNet
-    sha256: str  # of the file; "" if it never was in one
+    sha256: str  # of the file; "" if it was not loaded from one
     metadata: dict[str, str]
 
     @property
     def calibration(self) -> Calibration | None:
-        """How the confidence follows from score and predicted IoU; None where the file says nothing of it.
+        """The mapping from score and predicted IoU to the confidence; None if the file has none.
 
         Raises:
-            ValueError: if what it says is damaged.
+            ValueError: if it is damaged.
         """
         text = self.metadata.get(HEADER_KEY)
         return None if text is None else Calibration.from_json(text)
@@ -70,7 +70,7 @@ def build_network(name: str) -> Network:
 
 
 def folders() -> list[Path]:
-    """Where shipped weights are looked for: the installed package, the checkout, the ROS workspaces' share folders."""
+    """Folders of shipped weights, in this order: installed package, checkout, share folders of the ROS workspaces."""
     package = Path(__file__).resolve().parents[1]
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     return [
@@ -115,7 +115,7 @@ def load(name_or_path: str | Path) -> Network:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no network file of ours, or its tensors do not fit; the message lists them.
+        ValueError: if it is not one of our network files, or its tensors do not fit; the message lists them.
     """
     path = find(name_or_path)
     tensors, metadata = _read(path, unused=False)
@@ -136,7 +136,7 @@ def load_unused(path: Path) -> dict[str, Tensor]:
     """The tensors of a network file that the tracker does not use, by their names without `UNUSED_PREFIX`.
 
     Raises:
-        ValueError: if it is no network file of ours.
+        ValueError: if it is not one of our network files.
     """
     return {key.removeprefix(UNUSED_PREFIX): tensor for key, tensor in _read(path, unused=True)[0].items()}
 
@@ -154,7 +154,7 @@ def save(
         path: of the file, in a folder that exists.
         network: to write.
         metadata: how it was made; stored in the file's header.
-        dtype: of the numbers. float16 halves the file; float32 keeps every bit.
+        dtype: of the stored numbers. float16 halves the file; float32 keeps every bit.
         unused: further tensors, for `load_unused`.
 
     Raises:
@@ -167,7 +167,7 @@ def save(
     part = path.with_suffix(".part")
     header = {**metadata, "format": _FORMAT, "network": network.name}
     try:
-        # Not `save_file`: its files can be read by their owner only, whatever the umask says.
+        # Not `save_file`: only their owner can read its files, whatever the umask.
         part.write_bytes(serialize({k: v.contiguous() for k, v in tensors.items()}, metadata=header))
     except (SafetensorError, OSError) as error:
         part.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def save(
 
 
 def _read(path: Path, unused: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors that the tracker uses, or the others, and the header."""
+    """The tensors that the tracker uses, or (`unused`) the others, and the header."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backbone features of many pairs, computed once and held in memory as float16.
 
-The backbone is frozen, so its features of a fixed crop never change; only the window about the target that the
-proposals can reach is kept. A pair is a function of (seed, slot, version) alone, so that a bank can be rebuilt exactly,
-and shared out between processes.
+The backbone is frozen, so its features of a fixed crop never change; only the window around the target that the
+proposals can reach is kept. A pair is a function of (seed, slot, version) alone, so a bank can be rebuilt exactly and
+divided between processes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Pair = tuple[Crop, Crop]
 
 
 class Side(NamedTuple):
-    """One side (reference or test) of N pairs: windows of features, their places, the K targets' boxes in crop px."""
+    """One side (reference or test) of N pairs: feature windows, their positions, the K targets' boxes in crop px."""
 
     stride8: Tensor  # (N, C8, w, w)
     stride16: Tensor  # (N, C16, w / 2 + 1, w / 2 + 1)
@@ -60,14 +60,14 @@ class Side(NamedTuple):
 
 
 class FeatureBank:
-    """The features of pairs drawn from sources, in the computer's memory; those of the slots that are this process's.
+    """The features of pairs drawn from sources, in host memory, for the slots that this process owns.
 
     Args:
         run: the backbone on the group's device, see `atom_core.networks.engine.accelerate`.
         pairs: slots of all processes together.
-        stream: told apart, two banks of one seed (training and validation) hold other pairs.
+        stream: separates banks of the same seed (training and validation), so that they hold different pairs.
         group: the processes that share the slots.
-        readers: threads that read images.
+        readers: number of threads that read images.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class FeatureBank:
         return Side(stride8, stride16, torch.empty(pairs, 4), torch.empty(pairs, self._config.targets.count, 4))
 
     def fill(self, versions: Tensor, description: str = "features") -> None:
-        """Brings each slot to the given version (N,); slots that hold it already are left alone."""
+        """Computes the given version (N,) of each slot; slots that already hold it are skipped."""
         stale = (versions != self.versions).nonzero()[:, 0]
         slots = stale[self._group.owns(stale)].split(_CHUNK)
         bar = tqdm(

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a view is changed before it becomes a crop (`warp`), and how a crop's pixels are changed (`change_pixels`)."""
+"""Augmentation: geometric before cropping (`warp`), photometric on the crop's pixels (`change_pixels`)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def warp(image: np.ndarray, config: ChangesConfig, rng: np.random.Generator) -> 
 
 
 def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Where boxes (N, 4) come to lie: each side goes where its middle goes.
+    """Warped boxes (N, 4): each side moves with its midpoint.
 
-    The box about the four corners would grow with every rotation, and a predictor trained on it would too.
+    The box around the four warped corners would grow with every rotation, and so would the boxes of a predictor trained
+    on it.
     """
     x, y, w, h = boxes.T
     middles = np.stack(((x, y + h / 2), (x + w, y + h / 2), (x + w / 2, y), (x + w / 2, y + h)), axis=0)  # (4, 2, N)
@@ -42,7 +43,7 @@ def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def change_pixels(pixels: np.ndarray, config: ChangesConfig, rng: np.random.Generator) -> np.ndarray:
-    """A crop (S, S, 3) uint8 under other light, and blurred, coarser, noisy or compressed, each at its probability."""
+    """A crop (S, S, 3) uint8, relit, blurred, downsampled, made noisy or compressed, each with its probability."""
     if config.contrast or config.colour:
         gain = 1 + rng.uniform(-config.contrast, config.contrast)
         gains = gain * (1 + rng.uniform(-config.colour, config.colour, 3))
@@ -75,7 +76,7 @@ def _blur(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def occlude(pixels: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A crop (S, S, 3) in which another piece of it covers a side of the box (4,), a quarter to a half of its area."""
+    """A crop (S, S, 3) in which another patch of it covers one side of the box (4,), a quarter to half of its area."""
     size = pixels.shape[0]
     x, y, w, h = box
     share = rng.uniform(0.25, 0.5)

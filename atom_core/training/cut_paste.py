@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A source of training pairs that are composed: a masked object, cut out and pasted over two other images with motion.
+"""A source of composed training pairs: a masked object is cut out and pasted onto two other images, with motion.
 
 The object comes from one still image or from two frames of a video, so that it deforms as it did in front of the
-camera. Place, size, aspect, rotation, light, blur and background differ between the two views. Other objects lie
-beside the target, some of the same kind, or partly in front of it: the box is that of the whole target all the same, as
-in the tracking benchmarks.
+camera. Place, size, aspect, rotation, light, blur and background differ between the two views. Other objects lie beside
+the target, some of the same kind, or partly in front of it; the box still covers the whole target, as in the tracking
+benchmarks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from atom_core.training.views import ComposedView
 
 _CANVAS_SIDES = (288, 512)  # px: backgrounds are resized so that the shorter side is at least, the longer at most this
 _PATCH_SIDE = 256  # px; larger objects are made smaller
-_PATCH_MARGIN = 16  # px of nothing about a cut-out object, for what blur moves there
-_MIN_OBJECT_SIDE = 12.0  # px of sqrt(width * height) in its own image; smaller objects show nothing
+_PATCH_MARGIN = 16  # px of empty border around a cut-out object, into which blur spreads
+_MIN_OBJECT_SIDE = 12.0  # px of sqrt(width * height) in the source image; smaller objects show too little
 _PIXEL_CORNERS = np.array([(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)])
 _MAX_ENLARGEMENT = 1.5  # of an object when pasted
 
 
 @dataclass(frozen=True)
 class MaskedObject:
-    """An object in an image: the files of the image and of its mask (not 0 on the object), and its box in px."""
+    """An object in an image: the image's file, its mask's file (nonzero on the object), and its box in px."""
 
     image: Path
     mask: Path
@@ -54,7 +54,7 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class Pose:
-    """How a patch lies on a canvas: the place of its middle (2,), scales of its axes (2,), angle in radians."""
+    """A patch's pose on a canvas: its centre (2,) in px, scales of its axes (2,), angle in radians."""
 
     place: np.ndarray
     scale: np.ndarray
@@ -78,9 +78,9 @@ class CutPaste:
     """Pairs of composed images.
 
     Args:
-        objects: for each set its tracks: the object frame by frame, None where it cannot be seen; one frame in a track
-            of a still image.
-        backgrounds: image files to paste over.
+        objects: the tracks of each set: the object in each frame, None where it is not visible; a still image's track
+            has one frame.
+        backgrounds: image files to paste onto.
         max_frame_gap: frames between the two views of a track.
         config: the settings.
 
@@ -142,7 +142,7 @@ class CutPaste:
         return views[0], views[1]
 
     def _draw_object(self, kind: int, rng: np.random.Generator) -> tuple[Patch, Patch]:
-        """The pictures of one object in each view."""
+        """One object's patch in each view."""
         tracks = self._sets[kind]
         track = tracks[rng.integers(len(tracks))]
         index, first = track[rng.integers(len(track))]
@@ -150,7 +150,7 @@ class CutPaste:
         return _cut(first), _cut(near[rng.integers(len(near))])
 
     def _draw_backgrounds(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Two images of one size: mostly the same one, moved; not to be written to."""
+        """Two images of one size, mostly the same one, shifted; read-only."""
         config = self._config
         first = _read_background(self._backgrounds[rng.integers(len(self._backgrounds))])
         height, width, _ = first.shape
@@ -168,12 +168,12 @@ class CutPaste:
 def _target_poses(
     target: tuple[Patch, Patch], canvas: np.ndarray, config: CutPasteConfig, rng: np.random.Generator
 ) -> tuple[Pose, Pose]:
-    """Where the object lies in each view: of a size drawn at random, inside the canvas (width, height)."""
+    """The object's pose in each view: of random size, inside the canvas (width, height)."""
     side = np.exp(rng.uniform(np.log(config.min_side), np.log(config.max_side)))
     scale = min(side / _side(target[0]), _MAX_ENLARGEMENT)
     mirror = np.array([rng.choice((-1, 1)), 1])
     angle = np.radians(config.rotation)
-    # Mostly in the middle, so that the search region is not filled with repeated border.
+    # Mostly central, so that the search region is not filled with replicated border.
     first = Pose(canvas * rng.normal(0.5, 0.17, 2), scale * mirror, angle * rng.standard_normal())
     first = _fit(target[0], first, canvas)
     moved = Pose(
@@ -185,7 +185,7 @@ def _target_poses(
 
 
 def _fit(patch: Patch, pose: Pose, canvas: np.ndarray) -> Pose:
-    """The pose made smaller where it does not fit, and moved into the canvas."""
+    """The pose, shrunk if it does not fit, and moved inside the canvas."""
     start, end = pose.corners(patch)
     pose = replace(pose, scale=pose.scale * min(1.0, *(0.9 * canvas / (end - start))))
     start, end = pose.corners(patch)
@@ -202,7 +202,7 @@ def _beside(
     """Poses of another object about as large as the target, beside it in each view.
 
     Args:
-        distance: range of the distance between the two middles; at 1 two upright boxes would touch.
+        distance: range of the distance between the two centres; at 1 two axis-aligned boxes would touch.
     """
     relative = np.exp(rng.normal(-0.1, 0.3))
     mirror = np.array([rng.choice((-1, 1)), 1])
@@ -242,11 +242,11 @@ def _compose(
 
 
 def _paste(image: np.ndarray, patch: Patch, pose: Pose, config: CutPasteConfig, rng: np.random.Generator) -> None:
-    """Pastes a patch into an image in place, with a soft edge and, at times, blurred by motion."""
+    """Pastes a patch into an image in place, with a soft edge and sometimes motion blur."""
     matrix = pose.matrix(patch)
     scale = float(np.sqrt(np.abs(pose.scale).prod()))
-    # Colours are already multiplied with the mask, so blur does not bring in what surrounded the object. At 0.4 px on
-    # the canvas it is what shrinking needs against aliasing.
+    # Colours are already multiplied by the mask, so blur does not bring in the object's old surroundings. 0.4 px on the
+    # canvas is what shrinking needs against aliasing.
     soft = cv2.GaussianBlur(patch.pixels, (0, 0), rng.uniform(0.4, 1.0) / scale)
     start, end = pose.corners(patch)
     kernel = None
@@ -271,7 +271,7 @@ def _paste(image: np.ndarray, patch: Patch, pose: Pose, config: CutPasteConfig, 
 def _light(
     values: np.ndarray, cover: np.ndarray | float, config: CutPasteConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """Grey levels, multiplied with a mask in 0..1, under another contrast and brightness."""
+    """Pixel values, multiplied by a mask in 0..1, with another contrast and brightness."""
     contrast = 1 + rng.uniform(-config.contrast, config.contrast)
     brightness = rng.uniform(-config.brightness, config.brightness)
     return contrast * values + (128 * (1 - contrast) + brightness) * cover
@@ -293,7 +293,7 @@ def _side(patch: Patch) -> float:
 
 @lru_cache(maxsize=64)
 def _read_background(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8, enlarged where it is small, so that the search region is not filled with repeated border."""
+    """(H, W, 3) uint8, enlarged where it is small, so that the search region is not filled with replicated border."""
     image = read_image(path)
     ratio = _CANVAS_SIDES[0] / min(image.shape[:2])
     if ratio > 1:
@@ -306,7 +306,7 @@ def _cut(item: MaskedObject) -> Patch:
     """Cuts an object out.
 
     Raises:
-        ValueError: if a file cannot be read, the mask is of another size, or nothing worth pasting is in the box.
+        ValueError: if a file cannot be read, the mask has another size, or the object in the box is too small.
     """
     image = read_image(item.image)
     try:
@@ -314,7 +314,7 @@ def _cut(item: MaskedObject) -> Patch:
     except ValueError as error:
         raise ValueError(f"cannot read the mask: {error}") from error
     if mask.shape != image.shape[:2]:
-        raise ValueError(f"{item.mask} is of {mask.shape[::-1]} px, but its image of {image.shape[1::-1]} px")
+        raise ValueError(f"{item.mask} has {mask.shape[::-1]} px, but its image {image.shape[1::-1]} px")
     x, y, w, h = item.box
     rows = slice(max(0, round(y)), max(0, round(y + h) + 1))
     columns = slice(max(0, round(x)), max(0, round(x + w) + 1))

@@ -19,8 +19,8 @@ from atom_core.training.cut_paste import CutPaste, MaskedObject
 from atom_core.training.views import FileView, Source
 
 _LOG = logging.getLogger(__name__)
-_MIN_SIDE = 4.0  # px; a smaller box says nothing about overlap
-_OPEN_SEQUENCES = 512  # that are kept in memory: about 140 bytes a frame
+_MIN_SIDE = 4.0  # px; overlap with a smaller box is meaningless
+_OPEN_SEQUENCES = 512  # kept in memory: about 140 bytes a frame
 
 
 class StillImages:
@@ -32,7 +32,7 @@ class StillImages:
 
     def __init__(self, name: str, sets: list[StillSet], leave_out_held_back: bool = False) -> None:
         self.name = name
-        # An image is drawn first and one of its boxes then, so that a crowd does not outweigh a portrait.
+        # An image is drawn first, then one of its boxes, so that a crowd does not outweigh a portrait.
         self._images = [
             (still_set.images / file, boxes[_usable(boxes)])
             for still_set in sets
@@ -53,7 +53,7 @@ class StillImages:
 class Videos:
     """Pairs of frames of one sequence, at most `max_frame_gap` frames apart.
 
-    A sequence that is damaged is left out with a warning, one with too few frames without.
+    A damaged sequence is skipped with a warning, one with too few frames without one.
 
     Raises:
         ValueError: if no sequence is usable.
@@ -113,7 +113,7 @@ def find_sources(folders: list[Path], config: TrainingConfig) -> list[Source]:
     sources: list[Source] = [
         StillImages(name, sets, config.leave_out_held_back)
         for name, sets in found.stills.items()
-        if any(len(boxes) for still_set in sets for boxes in still_set.boxes.values())  # else mere backgrounds
+        if any(len(boxes) for still_set in sets for boxes in still_set.boxes.values())  # otherwise only backgrounds
     ]
     sources += [Videos(name, sequences, config) for name, sequences in found.sequences.items()]
     if not sources:
@@ -148,7 +148,7 @@ def _masked_stills(still_set: StillSet) -> list[list[MaskedObject | None]]:
 
 
 def _masked_track(lazy: LazySequence) -> list[list[MaskedObject | None]]:
-    """The object of a sequence as the one track; no track if it is damaged or never seen."""
+    """A sequence's object as the only track; no track if the sequence is damaged or the object never visible."""
     sequence, masks = _read_sequence(lazy), lazy.masks
     if sequence is None or masks is None or not _usable(sequence.boxes).any():
         return []
@@ -161,7 +161,7 @@ def _masked_object(image: Path, masks: Path, box: np.ndarray) -> MaskedObject:
 
 
 def _read_sequence(lazy: LazySequence) -> Sequence | None:
-    """The sequence, or None and a warning if it is damaged or its frames are no image files."""
+    """The sequence, or None and a warning if it is damaged or its frames are not image files."""
     try:
         sequence = lazy.read()
         sequence.frame_path(0)
@@ -172,7 +172,7 @@ def _read_sequence(lazy: LazySequence) -> Sequence | None:
 
 
 def _usable(boxes: np.ndarray) -> np.ndarray:
-    """Which of (N, 4) boxes are large enough, (N,) bool; NaN is not."""
+    """Which of (N, 4) boxes are large enough, (N,) bool; NaN is not large enough."""
     return (boxes[:, 2:] >= _MIN_SIDE).all(axis=1) & np.isfinite(boxes).all(axis=1)
 
 

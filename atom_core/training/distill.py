@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Feature distillation: a backbone learns, from unlabelled images, what an ImageNet network sees in them.
+"""Feature distillation: a backbone learns to predict an ImageNet network's features on unlabelled images.
 
-The student's layers, through small adaptors that are thrown away, predict the teacher's features of the same crop
-(FitNets, Romero et al., ICLR 2015; the same view for both and a long schedule after Beyer et al., "Knowledge
-distillation: A good teacher is patient and consistent", CVPR 2022). Errors are mean squares of features standardised
-for each channel: 1 is what a student that knows nothing gets. Read `distill` from top to bottom.
+The student's layers predict the teacher's features of the same crop, through small adaptors that are discarded
+afterwards (FitNets, Romero et al., ICLR 2015; the same view for both and a long schedule after Beyer et al., "Knowledge
+distillation: A good teacher is patient and consistent", CVPR 2022). Errors are mean squared errors of features
+standardised per channel: a student that has learned nothing gets 1. Read `distill` from top to bottom.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def distill(
     group: Group | None = None,
     checkpoint_minutes: float = 10.0,
 ) -> Path:
-    """Distils, validates at intervals, and resumes where a checkpoint is found in `output`.
+    """Distils, validates at intervals, and resumes if there is a checkpoint in `output`.
 
     Args:
         config: the settings.
-        images: files; some are set apart for validation.
+        images: files; some are held out for validation.
         published: the teacher's weights.
         output: folder of the run, see `RunFolder`, and of the backbone, `backbone.safetensors`.
         group: the processes that train together, see `atom_core.training.distributed.join`.
-        checkpoint_minutes: time between checkpoints; there is one after each validation too.
+        checkpoint_minutes: time between checkpoints; each validation writes one, too.
 
     Returns:
         the backbone's file, float32 in the network's own names.
@@ -84,7 +84,7 @@ def distill(
         initial=training.iteration,
         unit="batch",
         mininterval=10,
-        smoothing=0,  # the time left is reckoned from all that was done, validation too
+        smoothing=0,  # the time left is estimated from all the work so far, validation included
         disable=not group.is_main,
     )
     started = time.monotonic()
@@ -129,16 +129,16 @@ def learning_rate(iteration: int, config: DistillConfig) -> float:
 
 
 def crop_size(iteration: int, config: DistillConfig) -> int:
-    """Small crops first: they are cheaper, and early learning seldom needs large ones."""
+    """Crop side in px: small crops first, which are cheaper; early learning seldom needs large ones."""
     return config.crop_sizes[iteration * len(config.crop_sizes) // config.iterations]
 
 
 class Distillation:
-    """The student in training, and all that a checkpoint must hold to resume exactly.
+    """The student in training, with everything that a checkpoint needs for an exact resume.
 
     Attributes:
         student: to train.
-        iteration: how many steps were done.
+        iteration: number of steps done.
     """
 
     def __init__(self, config: DistillConfig, teacher: Teacher, pool: list[np.ndarray], group: Group) -> None:
@@ -160,7 +160,7 @@ class Distillation:
     @torch.inference_mode()
     def _measure_teacher(self, pool: list[np.ndarray]) -> Standardizer:
         size, last = self.config.crop_sizes[0], self.config.iterations
-        # Of iterations beyond the last one: crops that the training does not repeat.
+        # Drawn as for iterations beyond the last one: crops that are not trained on.
         batches = (draw_batch(pool, last + i, size, self.config) for i in range(_MEASURED_BATCHES))
         return Standardizer([self._ask[size](batch.to(self.group.device)) for batch in batches])
 
@@ -195,7 +195,7 @@ class Distillation:
 
     @torch.no_grad()
     def validate(self, images: list[np.ndarray]) -> dict[str, Any]:
-        """The levels' errors since the last validation, and those on fixed crops of images that are not trained on."""
+        """The levels' training errors since the last validation, and their errors on fixed crops of held-out images."""
         self.student.eval()
         size, rng = self.config.crop_sizes[-1], np.random.default_rng(self.config.seed)
         draws = [(image, draw_crop(image, self.config, rng)) for image in images]
@@ -220,7 +220,7 @@ class Distillation:
         return {**state, "iteration": self.iteration, "totals": self._totals}
 
     def resume(self, state: dict[str, Any] | None) -> None:
-        """Takes up a checkpoint's state, if there is one."""
+        """Restores a checkpoint's state, if there is one."""
         if state is None:
             return
         for name, part in self._parts().items():

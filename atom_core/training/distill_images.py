@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def find_training_images(folders: list[Path]) -> list[Path]:
-    """All image files below some folders, in the order of their names; masks, which are no photographs, left out.
+    """All image files below some folders, sorted by name; masks are skipped, since they are not photographs.
 
     Raises:
         ValueError: if a folder does not exist or holds no image.
@@ -40,7 +40,7 @@ def find_training_images(folders: list[Path]) -> list[Path]:
 
 
 def load_images(files: list[Path], config: DistillConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Training and validation images, (H, W, 3) uint8 RGB, made smaller to `stored_side`; unreadable ones are named.
+    """Training and validation images, (H, W, 3) uint8 RGB, shrunk to `stored_side`; a warning names unreadable files.
 
     Raises:
         ValueError: if too few can be read for the validation and a batch.
@@ -67,7 +67,7 @@ def load_images(files: list[Path], config: DistillConfig) -> tuple[list[np.ndarr
 
 
 class CropDraw(NamedTuple):
-    """A part of an image, in px, and how it is changed."""
+    """A part of an image, in px, and its augmentation."""
 
     x: int
     y: int
@@ -110,7 +110,7 @@ def draw_batch(
     """Random crops (N, 3, S, S) of one iteration: a function of (seed, iteration), so that a resumed run repeats it.
 
     Args:
-        owned: (batch_size,) bool, which of them to cut; all are drawn, so that the number of processes does not matter.
+        owned: (batch_size,) bool, which crops to cut; all are drawn, so that the number of processes does not matter.
     """
     rng = np.random.default_rng((config.seed, iteration))
     chosen = rng.choice(len(pool), config.batch_size, replace=len(pool) < config.batch_size)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of a feature distillation: the teacher, the student and its adaptors, and what standardises features."""
+"""The networks of a feature distillation: teacher, student with its adaptors, and standardisation of the features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TeacherFunction = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class WholeEfficientNetLite0(EfficientNetLite0):
-    """EfficientNet-Lite0 to its last stage."""
+    """EfficientNet-Lite0 up to its last stage."""
 
     stage_settings = (*EfficientNetLite0.stage_settings, (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
 
@@ -42,14 +42,14 @@ class Teacher(nn.Module):
 
 
 def load_teacher(published: dict[str, Tensor]) -> Teacher:
-    """The teacher, frozen, of the published weights; see `efficientnet_lite0_from_published`."""
+    """The teacher with the published weights, frozen; see `efficientnet_lite0_from_published`."""
     teacher = Teacher().eval().requires_grad_(False)
     teacher.network.load_state_dict(efficientnet_lite0_from_published(published, teacher.network))
     return teacher
 
 
 class Student(nn.Module):
-    """A ResNet-18 to `layer3` and the adaptors that read the teacher's features from its layers."""
+    """A ResNet-18 up to `layer3`, and the adaptors that predict the teacher's features from its layers."""
 
     def __init__(self, network: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Student(nn.Module):
         self.backbone = ResNet18().eval().requires_grad_(True)
         s4, s8, s16, s32 = TEACHER_CHANNELS
         self.adaptors = nn.ModuleList([nn.Conv2d(64, s4, 1), nn.Conv2d(128, s8, 1), nn.Conv2d(256, s16, 1)])
-        # The student ends at stride 16; a little more than a linear map leads to the teacher's deepest features.
+        # The student ends at stride 16; the teacher's deepest features need a little more than a linear map.
         self.deep = nn.Sequential(
             nn.Conv2d(256, 256, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(256),
@@ -67,7 +67,7 @@ class Student(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """The teacher's standardised features as the student guesses them, from crops (N, 3, S, S) in 0..255."""
+        """The student's prediction of the teacher's standardised features, from crops (N, 3, S, S) in 0..255."""
         net = self.backbone
         stride4 = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(net.normalize(crops))))))
         stride8 = net.layer2(stride4)

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that train together, started by `torchrun`; one alone without it.
+"""The processes that train together, started by `torchrun`; without it, a single process.
 
-A run computes the same whatever the number of its processes, up to float summation: each batch is dealt out to them in
-equal shares, gradients are averaged by DistributedDataParallel, and batch normalisation sees the whole batch.
+The result does not depend on the number of processes, up to float summation: each batch is divided among them equally,
+gradients are averaged by DistributedDataParallel, and batch normalisation sees the whole batch.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ _PATIENCE = timedelta(hours=2)  # for a process whose images take longer to read
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run, as one of them sees it."""
+    """The processes of a run, seen from one of them."""
 
-    rank: int = 0  # this one's number
-    size: int = 1  # how many there are
-    device: torch.device = _CPU  # this one's
+    rank: int = 0  # of this process
+    size: int = 1  # number of processes
+    device: torch.device = _CPU  # of this process
 
     @property
     def is_main(self) -> bool:
-        """Whether this one writes the files and shows the progress."""
+        """Whether this process writes the files and shows the progress."""
         return self.rank == 0
 
     def owns(self, indices: Tensor) -> Tensor:
-        """Which of some indices (N,) are this one's to compute, (N,) bool: every `size`-th."""
+        """Which of some indices (N,) this process computes, (N,) bool: every `size`-th."""
         return indices % self.size == self.rank
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Raises ValueError where a batch cannot be dealt out in equal shares."""
+        """Raises ValueError if a batch cannot be divided equally among the processes."""
         if batch_size % self.size:
             raise ValueError(f"batch_size {batch_size} is no multiple of the {self.size} processes; change one of them")
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in each of them; no gradient passes."""
+        """The sum over all processes, in each of them, without a gradient."""
         if self.size > 1:
             values = values.detach().clone()
             dist.all_reduce(values)
         return values
 
     def broadcast(self, value: Any) -> Any:
-        """The main process's value (anything that can be pickled), in each of them."""
+        """The main process's value (any picklable object), in each process."""
         if self.size == 1:
             return value
         values = [value]
@@ -63,7 +63,7 @@ class Group:
         return values[0]
 
     def parallel(self, module: nn.Module) -> nn.Module:
-        """The module as all processes train it together; its batch normalisations are exchanged in place."""
+        """The module wrapped for training by all processes; its batch normalisations are replaced in place."""
         if self.size == 1:
             return module
         _synchronize_batch_norm(module)
@@ -73,11 +73,11 @@ class Group:
 
 @contextmanager
 def join(device: str = "auto") -> Iterator[Group]:
-    """The group that `torchrun` described in the environment, or a process alone.
+    """The group that `torchrun` described in the environment, or a single process.
 
     Args:
-        device: "auto" for a GPU where there is one; else a device of PyTorch's such as "cpu" or "cuda:1". With several
-            processes on one machine each takes the GPU of its own number.
+        device: "auto" for a GPU if there is one, else a PyTorch device such as "cpu" or "cuda:1". Of several processes
+            on one machine, each takes the GPU of its local rank.
 
     Raises:
         ValueError: if there is no such device.
@@ -94,7 +94,7 @@ def join(device: str = "auto") -> Iterator[Group]:
         dist.destroy_process_group()
 
 
-_TORCHRUN = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # variables and what they are without it
+_TORCHRUN = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # variables and their values without it
 
 
 def _choose_device(name: str, local_rank: int | None) -> torch.device:
@@ -133,7 +133,7 @@ class _SumOverProcesses(torch.autograd.Function):
 class SynchronizedBatchNorm(_BatchNorm):
     """Batch normalisation over the batches of all processes, which must be of equal size.
 
-    PyTorch's SyncBatchNorm asks for GPUs; this one runs on any device, so tests on a CPU cover what GPUs run.
+    PyTorch's SyncBatchNorm needs GPUs; this one runs on any device, so tests on a CPU cover the code that GPUs run.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -167,7 +167,7 @@ def _synchronize_batch_norm(module: nn.Module) -> None:
         if isinstance(child, _BatchNorm):
             synchronized = SynchronizedBatchNorm(child.num_features, child.eps, child.momentum)
             synchronized.to(child.weight).load_state_dict(child.state_dict())
-            synchronized.weight, synchronized.bias = child.weight, child.bias  # the very ones, for the optimiser
+            synchronized.weight, synchronized.bias = child.weight, child.bias  # the optimiser may hold them
             setattr(module, name, synchronized)
         else:
             _synchronize_batch_norm(child)

@@ -57,19 +57,19 @@ def train_iou(
     checkpoint_minutes: float = 10.0,
     initial: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Trains, validates after each epoch, and keeps the best network; resumes where a checkpoint is found in `output`.
+    """Trains, validates after each epoch, and keeps the best network; resumes if there is a checkpoint in `output`.
 
     Args:
         config: the settings.
         data: folders of training sources, see `atom_core.training.datasets`.
-        validation: likewise; never trained on.
+        validation: folders of validation sources; never trained on.
         backbone_weights: the frozen backbone's state dict.
-        output: folder of the run, see `RunFolder`, and of the network of least validation error,
+        output: folder of the run, see `RunFolder`, and of the network with the lowest validation error,
             `network.safetensors`.
         group: the processes that train together, see `atom_core.training.distributed.join`.
-        readers: threads that read images.
+        readers: number of threads that read images.
         checkpoint_minutes: time between checkpoints within an epoch; there is one after each.
-        initial: the predictor's weights to begin with, to train a network further; random ones if None.
+        initial: the predictor's initial weights, to train a network further; random if None.
 
     Returns:
         the network's file.
@@ -84,7 +84,7 @@ def train_iou(
     sources, held_out_sources = _training_sources(config, data), find_sources(validation, config)
     backbone = build_backbone(config.network)
     backbone.load_state_dict(backbone_weights)
-    # By steps the learning rate of an epoch does not depend on how many there are, so there may be more.
+    # With the schedule "step" the learning rate of an epoch does not depend on their number, so it may grow.
     may_grow = "epochs" if config.schedule == "step" else None
     folder = RunFolder(output, dataclasses.asdict(config), may_grow, checkpoint_minutes, active=group.is_main)
     training = IoUTraining(config, backbone, group, initial)
@@ -114,7 +114,7 @@ def _training_sources(config: TrainingConfig, data: list[Path]) -> list[Source]:
 
 
 def _train(training: IoUTraining, bank: FeatureBank, held_out: FeatureBank, folder: RunFolder) -> None:
-    """The epochs that are left."""
+    """Runs the remaining epochs."""
     config, group = training.config, training.group
     folder.open_curves(training.batches)
     bar = tqdm(
@@ -122,7 +122,7 @@ def _train(training: IoUTraining, bank: FeatureBank, held_out: FeatureBank, fold
         initial=training.batches,
         unit="batch",
         mininterval=5,
-        smoothing=0,  # the time left is reckoned from all that was done, features and validation too
+        smoothing=0,  # the time left is estimated from all the work so far, features and validation included
         disable=not group.is_main,
     )
     while training.epoch < config.epochs:
@@ -142,20 +142,20 @@ def _train(training: IoUTraining, bank: FeatureBank, held_out: FeatureBank, fold
 
 
 def bank_versions(config: TrainingConfig, epoch: int) -> Tensor:
-    """Which version of its pair each slot holds in an epoch, (bank_pairs,): in each, the next share is renewed."""
+    """The version of its pair that each slot holds in an epoch, (bank_pairs,): each epoch renews the next share."""
     renewed = math.ceil(config.bank_renewal * config.bank_pairs)  # slots in each epoch
     if renewed == 0:
         return torch.zeros(config.bank_pairs, dtype=torch.long)
-    period = math.ceil(config.bank_pairs / renewed)  # epochs until it is a slot's turn again
-    first = 1 + torch.arange(config.bank_pairs) // renewed  # epoch in which a slot is renewed first
+    period = math.ceil(config.bank_pairs / renewed)  # epochs between two renewals of a slot
+    first = 1 + torch.arange(config.bank_pairs) // renewed  # epoch of a slot's first renewal
     return torch.div(epoch - first, period, rounding_mode="floor") + 1
 
 
 def epoch_order(config: TrainingConfig, epoch: int) -> Tensor:
     """The slots of each batch of an epoch, (batches, batch_size).
 
-    Column c holds slots that are c modulo the batch size, shuffled. So processes that hold every n-th slot have equal
-    shares of every batch, for each n that divides the batch size, and the order does not depend on n.
+    Column c holds the slots that are c modulo the batch size, shuffled. So processes that hold every n-th slot have
+    equal shares of every batch if n divides the batch size, and the order does not depend on n.
     """
     generator = _seeded(config.seed, epoch)
     columns = []
@@ -166,7 +166,7 @@ def epoch_order(config: TrainingConfig, epoch: int) -> Tensor:
 
 
 def _train_epoch(training: IoUTraining, bank: FeatureBank, folder: RunFolder, bar: tqdm) -> float:
-    """What is left of a pass over the bank; the mean squared error of the whole pass."""
+    """Finishes a pass over the bank; returns the mean squared error of the whole pass."""
     config, epoch = training.config, training.epoch
     order = epoch_order(config, epoch)
     for batch in range(len(training.errors), len(order)):
@@ -184,13 +184,13 @@ def _train_epoch(training: IoUTraining, bank: FeatureBank, folder: RunFolder, ba
 
 
 class IoUTraining:
-    """The predictor in training, and all that a checkpoint must hold to resume exactly.
+    """The predictor in training, with everything that a checkpoint needs for an exact resume.
 
     Attributes:
         model: to train.
-        kept: to validate and save: the model, or the running average of its weights.
-        epoch: the one at work, from 0.
-        errors: of its batches so far.
+        kept: the module to validate and save: the model, or the running average of its weights.
+        epoch: the current epoch, from 0.
+        errors: of the epoch's batches so far.
     """
 
     def __init__(
@@ -211,8 +211,8 @@ class IoUTraining:
         self.kept = kept
         self.epoch = 0
         self.errors: list[float] = []
-        self._best: dict[str, Any] = {}  # the record and the weights of least validation error
-        self._written_epoch = -1  # that of the network in the folder
+        self._best: dict[str, Any] = {}  # the record and the weights with the lowest validation error
+        self._written_epoch = -1  # epoch of the network in the folder
 
     @property
     def batches(self) -> int:
@@ -238,14 +238,14 @@ class IoUTraining:
         return float(self.group.sum(error.detach())) / self.group.size
 
     def finish_epoch(self, record: dict[str, float]) -> None:
-        """Goes on to the next epoch, and remembers the network if it is the best so far."""
+        """Ends the epoch, and remembers the network if it is the best so far."""
         self.epoch, self.errors = self.epoch + 1, []
         if not self._best or record["validation_error"] < self._best["record"]["validation_error"]:
             state = {k: v.detach().cpu().clone() for k, v in self.kept.state_dict().items()}
             self._best = {"record": record, "weights": state}
 
     def write_best(self, folder: RunFolder) -> None:
-        """Writes the network of least validation error, unless it is there already."""
+        """Writes the network with the lowest validation error, unless it is there already."""
         record = self._best["record"]
         if record["epoch"] == self._written_epoch:
             return
@@ -262,7 +262,7 @@ class IoUTraining:
         return {**state, "epoch": self.epoch, "errors": self.errors, "best": self._best}
 
     def resume(self, state: dict[str, Any] | None) -> None:
-        """Takes up a checkpoint's state, if there is one.
+        """Restores a checkpoint's state, if there is one.
 
         Raises:
             ValueError: if it was trained on other weights of the backbone.
@@ -284,7 +284,7 @@ class IoUTraining:
 class PairLoss(nn.Module):
     """The mean squared error of 2 * IoU - 1 over the proposals of a batch of pairs.
 
-    A module of its own, since DistributedDataParallel wants one whose `forward` is the whole computation.
+    A separate module, since DistributedDataParallel needs one whose `forward` is the whole computation.
 
     Args:
         model: the predictor.
@@ -305,11 +305,11 @@ class PairLoss(nn.Module):
 
 
 def difference_error(wrong: Tensor, overlap: Tensor) -> Tensor:
-    """The mean squared error () of a target's near proposals after the mean of that target's errors is taken away.
+    """The mean squared error () of a target's near proposals after subtracting that target's mean error.
 
     Args:
-        wrong: (..., P), predicted less true 2 * IoU - 1 of each target's proposals.
-        overlap: (..., P), their IoU; near is from 0.5 on.
+        wrong: (..., P), predicted minus true 2 * IoU - 1 of each target's proposals.
+        overlap: (..., P), their IoU; a proposal is near from 0.5 on.
     """
     near = (overlap >= 0.5).float()
     mean = (wrong * near).sum(-1, keepdim=True) / near.sum(-1, keepdim=True).clamp(min=1)
@@ -319,9 +319,9 @@ def difference_error(wrong: Tensor, overlap: Tensor) -> Tensor:
 def _predictor(model: IoUNet, reference: Side, test: Side, dtype: torch.dtype = torch.float32) -> PredictIoU:
     """The function from proposals (N, K * P, 4) in N test crops to predicted 2 * IoU - 1 (N, K * P).
 
-    The first P proposals are of the first of K targets, and so on.
+    The first P proposals belong to the first of K targets, and so on.
     """
-    # Only the convolutions, which cost almost all: pooling in half precision would blur the boxes.
+    # Only the convolutions, which take almost all of the time: pooling in half precision would blur the boxes.
     with torch.autocast(reference.boxes.device.type, dtype, enabled=dtype != torch.float32):
         modulation = model.modulation(reference.features(), reference.boxes, reference.window())
         maps = model.test_maps(test.features(), test.window())
@@ -333,10 +333,10 @@ def _predictor(model: IoUNet, reference: Side, test: Side, dtype: torch.dtype = 
 def _draw_share(
     truth: Tensor, owned: Tensor, config: TrainingConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Proposals (N, K, P, 4) and their IoU (N, K, P) about the boxes (N, K, 4) of a batch that are this process's.
+    """Proposals (N, K, P, 4) and their IoU (N, K, P) for this process's boxes (N, K, 4) of a batch.
 
-    They are drawn for the whole batch, so that they do not depend on the number of processes. `owned` (B,) says which
-    of the batch the N are.
+    They are drawn for the whole batch, so that they do not depend on the number of processes. `owned` (B,) selects the
+    N.
     """
     whole = torch.ones(len(owned), *truth.shape[1:])
     whole[owned] = truth
@@ -349,7 +349,7 @@ def _draw_share(
 
 @torch.no_grad()
 def validate(model: IoUNet, bank: FeatureBank, config: TrainingConfig, group: Group) -> dict[str, float]:
-    """The error on held-out pairs, and what the predictor is for: the overlap before and after gradient ascent."""
+    """The error on held-out pairs, and the overlap before and after gradient ascent, the predictor's purpose."""
     model.eval()
     pairs, device = len(bank.versions), group.device
     generator = torch.Generator().manual_seed(config.seed)

@@ -43,12 +43,12 @@ def compute_type(precision: str, device: torch.device) -> torch.dtype:
 
 
 def make_scaler(dtype: torch.dtype, device: torch.device) -> torch.amp.GradScaler:
-    """Scales the loss of float16 computations, so that small gradients do not vanish; does nothing for others."""
+    """Scales the loss of float16 computations, so that small gradients do not vanish; does nothing for other types."""
     return torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
 
 def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor, rate: float) -> None:
-    """One step down a loss () at a learning rate."""
+    """One optimiser step on a loss () at a learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -58,12 +58,12 @@ def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss:
 
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
-    """A running average of a model's weights and statistics: its `module`, moved by `update_parameters(model)`.
+    """A running average of a model's weights and statistics, in its `module`; `update_parameters(model)` updates it.
 
     Args:
         model: to train.
-        decay: the share of the old average that an update keeps. It is (1 + n) / (10 + n) after n updates where that
-            is less, so that the first weights are soon forgotten.
+        decay: the share of the old average that an update keeps; after n updates at most (1 + n) / (10 + n), so that
+            the first weights are soon forgotten.
     """
 
     def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:

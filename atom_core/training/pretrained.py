@@ -16,7 +16,7 @@ from torch import Tensor
 
 from atom_core.networks.backbones import BACKBONES, build_backbone
 
-TORCHVISION = "torchvision"  # in place of a file: ResNet-18's ImageNet weights from the internet
+TORCHVISION = "torchvision"  # instead of a file: ResNet-18's ImageNet weights, downloaded
 
 
 def load_backbone_weights(network: str, origin: Path | str | None = None) -> dict[str, Tensor]:
@@ -24,12 +24,12 @@ def load_backbone_weights(network: str, origin: Path | str | None = None) -> dic
 
     Args:
         network: a key of `atom_core.networks.backbones.BACKBONES`.
-        origin: a .safetensors file or a PyTorch file of tensors; further tensors in it (later layers) are left out.
-            "torchvision" for the ImageNet weights that torchvision downloads, None for the
-            package of published weights. Which of the two there is, the backbone's class says.
+        origin: a .safetensors file or a PyTorch file of tensors; further tensors in it (later layers) are ignored.
+            "torchvision" for the ImageNet weights that torchvision downloads, None for the package of published
+            weights; the backbone's class says which of these two exists.
 
     Raises:
-        ValueError: if there are no such weights, or tensors are missing; the message says what to install or to give.
+        ValueError: if there are no such weights, or tensors are missing; the message says what to install or pass.
         OSError: if they cannot be downloaded.
     """
     if origin == TORCHVISION:
@@ -51,7 +51,7 @@ def _download(network: str) -> dict[str, Tensor]:
     name = BACKBONES[network].torchvision_weights
     if name is None:
         raise ValueError(f"torchvision has no weights of {network}; give a file by --backbone-weights")
-    from torchvision.models import get_weight  # the tracker's networks are built without
+    from torchvision.models import get_weight  # the tracker's networks are built without torchvision
 
     weights = get_weight(name)
     try:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of a training run: settings, log, curves, checkpoint and results.
 
-Files are written whole or not at all. One that cannot be written (a full disk) does not end the run: what the file held
-before is kept, a warning says so, and the next checkpoint tries again.
+Files are written whole or not at all. A file that cannot be written (a full disk) does not end the run: its earlier
+version is kept, a warning says so, and the next checkpoint tries again.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ RunState = dict[str, Any]
 class RunFolder:
     """Writes checkpoints for an exact resume, and the figures for the user.
 
-    `checkpoint.pt` holds it all: the settings, the log's records and the run's state. `settings.json`, `log.jsonl` (a
-    JSON object a line) and `tensorboard/` are for reading.
+    `checkpoint.pt` holds everything: the settings, the log's records and the run's state. `settings.json`, `log.jsonl`
+    (a JSON object a line) and `tensorboard/` are for reading.
 
     Args:
         path: the folder; made if it is not there.
         settings: plain values, as JSON has them.
-        may_grow: the setting that a resumed run may have larger, if any.
+        may_grow: the setting that may be larger in a resumed run, if any.
         checkpoint_minutes: how often `save_if_due` saves.
-        active: False for a process that is not to write (see `Group.is_main`): it does nothing then.
+        active: False for a process that must not write (see `Group.is_main`); all methods then do nothing.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class RunFolder:
         self.write(
             SETTINGS_FILE, lambda path: write_whole(path, (json.dumps(self._settings, indent=2) + "\n").encode())
         )
-        self._write_log()  # without what was logged after the checkpoint
-        self._check_written()  # a folder that cannot be written now is mended before hours are spent
+        self._write_log()  # drops what was logged after the checkpoint
+        self._check_written()  # fail now rather than after hours of training
         return state
 
     def _check_settings(self, saved: RunState) -> None:
@@ -101,7 +101,7 @@ class RunFolder:
             )
 
     def open_curves(self, step: int) -> None:
-        """Begins TensorBoard's curves, or continues them at a step and drops the points beyond it."""
+        """Starts TensorBoard's curves, or continues them at a step and drops the points beyond it."""
         if not self._active:
             return
         if find_spec("tensorboard") is None:
@@ -147,7 +147,7 @@ class RunFolder:
         """Saves the run's state with its settings and records as the checkpoint."""
         if not self._active:
             return
-        buffer = io.BytesIO()  # where the disk is full, torch.save raises an error that does not say so
+        buffer = io.BytesIO()  # torch.save's own error does not say that the disk is full
         torch.save({"settings": self._settings, "records": self.records, "state": state}, buffer)
         self.write(CHECKPOINT_FILE, lambda path: write_whole(path, buffer.getbuffer()))
         self._on_curves(lambda curves: curves.flush())
@@ -193,7 +193,7 @@ def _load(path: Path) -> RunState:
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Through a second file, and to the disk itself: neither a kill nor a power cut leaves half a file."""
+    """Writes a temporary file, syncs and renames it, so that neither a kill nor a power cut leaves half a file."""
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
@@ -202,5 +202,5 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)  # the room it takes
+        part.unlink(missing_ok=True)  # free its disk space
         raise

@@ -22,7 +22,7 @@ _LUMA = torch.tensor((0.299, 0.587, 0.114)).view(3, 1, 1)
 _PROPOSAL_TRIES = 8
 _TARGET_TRIES = 4
 _NO_CHANGES = ChangesConfig()
-_WINDOW_MARGIN = 6.0  # px between a target and the border of the window of features
+_WINDOW_MARGIN = 6.0  # px between a target and the border of the feature window
 _NEAR = 0.25  # share of the jitters that is left from one frame to the next
 
 
@@ -34,10 +34,10 @@ class Crop(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A crop without its targets: the pixels (S, S, 3) float32 in 0..255, and where it lies.
+    """A crop without its targets: the pixels (S, S, 3) float32 in 0..255, and its position in the view.
 
     Attributes:
-        pixels: before changes of light and the like.
+        pixels: before photometric augmentation.
         matrix: (3, 3), from the view's px to those of the image that was cropped: a warp or a stretch.
         region: of that image, see `atom_core.boxes`.
     """
@@ -53,7 +53,7 @@ class Placed(NamedTuple):
 
 
 def make_pair(reference: View, test: View, config: TrainingConfig, rng: np.random.Generator) -> tuple[Crop, Crop]:
-    """The reference crop, centred on the first target, and the test crop, moved, scaled and changed at random.
+    """The reference crop, centred on the first target, and the test crop, randomly moved, scaled and augmented.
 
     Raises:
         ValueError: if an image cannot be read.
@@ -97,10 +97,10 @@ def _others_of_still(
     config: TrainingConfig,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All targets (K, 4) in each view: the first, and others that lie in the windows about it that are kept."""
+    """All targets (K, 4) in each view: the first, and others inside the feature windows around it."""
     image, objects = reference.read(), np.array(reference.objects)
     side = float(np.sqrt(first[2:].prod()))
-    # The objects about the first target; a far one would be drawn in vain.
+    # Objects around the first target; a far one would be rejected.
     distance = np.abs(boxes.center(objects) - boxes.center(first)).max(1)
     near = np.concatenate((first[None], objects[distance < 2 * side]))
     left, top = np.maximum(0, np.floor(boxes.center(first) - 2 * side)).astype(int)
@@ -114,13 +114,13 @@ def _others_of_still(
         target = draw_target(moved, surroundings, side, config.targets, rng) + np.array((left, top, 0, 0))
         if all(_is_seen(p, target, first, config) for p in placed):
             targets.append(target)
-    while len(targets) < config.targets.count:  # a lone small object: some of its boxes twice
+    while len(targets) < config.targets.count:  # a lone small object: repeat some of its boxes
         targets.append(targets[rng.integers(len(targets))])
     return np.stack(targets), np.stack(targets)
 
 
 def _is_seen(placed: Placed, target: np.ndarray, first: np.ndarray, config: TrainingConfig) -> bool:
-    """Whether a target lies in the window of features about the first one, and is about as large."""
+    """Whether a target lies in the feature window around the first one, and is about as large."""
     box, center_box = placed.locate(np.stack((target, first)))
     ratio = np.sqrt(box[2:].prod() / center_box[2:].prod())
     limit = config.targets.max_size_ratio
@@ -137,7 +137,7 @@ def _others_of_video(
     config: TrainingConfig,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All targets (K, 4) in each view: the one object's box, and at times one looser or tighter by the same shares."""
+    """All targets (K, 4) in each view: the object's box, then looser or tighter ones, by the same shares in both."""
     looseness = [np.zeros(4)]
     for _ in range(config.targets.count - 1):
         is_loose = rng.random() < config.targets.loose_probability
@@ -152,7 +152,7 @@ def _others_of_video(
 def _place(
     image: np.ndarray, target: np.ndarray, config: TrainingConfig, test: str | None, rng: np.random.Generator
 ) -> Placed:
-    """The crop about a target (4,): centred on it for the reference (`test` None), else moved ("copy": a little)."""
+    """The crop around a target (4,): centred on it for the reference (`test` None), else shifted ("copy": slightly)."""
     matrix = np.eye(3)
     scale, shift = 1.0, np.zeros(2)
     if test is not None:
@@ -183,7 +183,7 @@ def _finish(
     config: TrainingConfig,
     rng: np.random.Generator,
 ) -> Crop:
-    """The crop with its targets in it, its pixels changed."""
+    """The crop with its targets and augmented pixels."""
     located, array = placed.locate(targets), placed.pixels
     if changed and config.changes != _NO_CHANGES:
         array = np.rint(array).astype(np.uint8)
@@ -206,7 +206,7 @@ def _stretch(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     new_width = max(1, round(width * factor))
     ratio = new_width / width
     interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-    # Pixel edges, not centres, keep their relative places: hence the halves.
+    # Pixel edges, not centres, keep their relative positions: hence the halves.
     matrix = np.array(((ratio, 0, 0.5 * ratio - 0.5), (0, 1, 0), (0, 0, 1)))
     return cv2.resize(image, (new_width, height), interpolation=interpolation), matrix
 
@@ -218,10 +218,10 @@ def draw_proposals(
 
     Args:
         box: (N, 4).
-        count: of proposals for each box.
+        count: proposals for each box.
         sigmas: of the noise / sqrt(width * height); one is drawn for each proposal.
-        min_iou: of a proposal and its box; a proposal falls below it only where each of 8 tries does.
-        generator: of all random numbers.
+        min_iou: of a proposal and its box; a proposal falls below it only if all of 8 tries do.
+        generator: for all random numbers.
 
     Returns:
         proposals (N, count, 4) and their IoU with the box (N, count).
@@ -234,7 +234,7 @@ def draw_proposals(
     tried_size = torch.maximum(box[:, None, None, 2:] + noise[..., 2:], 0.05 * side)
     tried = boxes.from_center(tried_center, tried_size)
     overlap = boxes.iou(tried, box[:, None, None])
-    # The first try that overlaps enough; where none does (rare), the one that overlaps most.
+    # The first try that overlaps enough; if none does (rare), the one that overlaps most.
     choice = torch.where((overlap >= min_iou).any(-1), (overlap >= min_iou).int().argmax(-1), overlap.argmax(-1))
     proposals = tried.gather(2, choice[..., None, None].expand(*shape[:2], 1, 4))[:, :, 0]
     return proposals, overlap.gather(2, choice[..., None])[:, :, 0]

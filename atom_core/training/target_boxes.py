@@ -10,7 +10,7 @@ import numpy as np
 from atom_core.training.config import TargetsConfig
 
 _TRIES = 20
-_MIN_SIDE = 8.0  # px of an image; a smaller part or region shows nothing
+_MIN_SIDE = 8.0  # px of an image; a smaller part or region shows too little
 
 
 def draw_target(
@@ -23,7 +23,7 @@ def draw_target(
         image: (H, W, 3) uint8.
         side: about sqrt(width * height) of a textured region in px; None for one as large as an object.
         config: the settings.
-        rng: of all random numbers.
+        rng: for all random numbers.
     """
     chosen = objects[rng.integers(len(objects))]
     kind = rng.random()
@@ -39,7 +39,7 @@ def draw_target(
 def draw_looseness(config: TargetsConfig, rng: np.random.Generator) -> np.ndarray:
     """How far the left, top, right and bottom sides (4,) of a box lie outside the object's, as shares of its sides.
 
-    Half of the boxes are looser or tighter by the same share all about, as a user's are.
+    Half of the boxes are looser or tighter by the same share on all sides, like a user's.
     """
     if rng.random() < 0.5:
         return np.full(4, rng.uniform(config.min_loose, config.max_loose))
@@ -54,7 +54,7 @@ def loosen(box: np.ndarray, looseness: np.ndarray) -> np.ndarray:
 
 
 def _draw_part(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A half, a quarter, the head of something upright, or any large enough part of a box (4,)."""
+    """A half, a quarter, the head of an upright object, or any large enough part of a box (4,)."""
     x, y, w, h = box
     if h > 1.5 * w and rng.random() < 0.5:  # a standing person's head, or head and shoulders
         height = w * rng.uniform(0.5, 1.1)
@@ -65,7 +65,7 @@ def _draw_part(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if (share == 1).all():
             share[rng.integers(2)] = 0.5
         size = share * (w, h)
-        # At an edge more often than in the middle: halves and quarters end where the object does.
+        # Halves and quarters share edges with the object.
         place = rng.choice((0.0, 1.0, rng.random()), 2) * (box[2:] - size)
         part = np.array((*(box[:2] + place), *size))
     return part if part[2:].min() >= _MIN_SIDE else box

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a source of training pairs gives: views of an object, that is an image and the object's box in it."""
+"""Views, which sources of training pairs return: an image and an object's box in it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class View(Protocol):
 
     Attributes:
         box: the object's.
-        objects: the boxes of all annotated objects of a still image, this one among them; empty in a video's frame,
-            of whose second view only `box` is known.
+        objects: the boxes of all annotated objects of a still image, including this one; empty for a video, whose
+            second view has only `box`.
     """
 
     @property
@@ -35,7 +35,7 @@ class View(Protocol):
         ...
 
     def read(self) -> np.ndarray:
-        """The image, (H, W, 3) uint8 RGB; not to be written to.
+        """The image, (H, W, 3) uint8 RGB; read-only.
 
         Raises:
             ValueError: if it cannot be read.
@@ -58,7 +58,7 @@ class FileView:
 
 @dataclass(frozen=True)
 class ComposedView:
-    """An object in an image that is in no file."""
+    """An object in an image in memory."""
 
     image: np.ndarray
     box: Box
@@ -78,11 +78,11 @@ class Source(Protocol):
         """A (reference, test) pair.
 
         Raises:
-            ValueError: if the pair cannot be had; the message names what is wrong, and another draw may succeed.
+            ValueError: if the pair cannot be read; the message says why, and another draw may succeed.
         """
         ...
 
 
-@lru_cache(maxsize=8)  # both views of a still image are one file
+@lru_cache(maxsize=8)  # both views of a still image come from one file
 def _read_cached(path: Path) -> np.ndarray:
     return read_image(path)

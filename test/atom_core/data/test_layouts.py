@@ -101,7 +101,7 @@ def test_what_looks_like_otb_is_taken_for_our_layout_unless_said(tmp_path):
 def test_otb_needs_numbers_for_names(tmp_path):
     make_images(tmp_path / "Deer/img", "a{}.jpg", range(2))
     write_boxes(tmp_path / "Deer/groundtruth_rect.txt", 2)
-    with pytest.raises(ValueError, match=r"a0\.jpg: expected a number for a name"):
+    with pytest.raises(ValueError, match=r"a0\.jpg: expected a number as the name"):
         read_sequences(tmp_path, "otb")
 
 

@@ -46,7 +46,7 @@ def arguments(folder, data):
 def test_a_network_is_trained_further(arguments, network, folder, capsys):
     assert main(arguments("--start-from", network)) == 0
     written = folder / "run" / "network.safetensors"
-    assert f"network of least validation error: {written}" in capsys.readouterr().out
+    assert f"network with the lowest validation error: {written}" in capsys.readouterr().out
     one, other = weights.load(network), weights.load(written)
     for name, value in one.backbone.state_dict().items():
         assert torch.equal(value, other.backbone.state_dict()[name])

@@ -234,7 +234,7 @@ def test_what_cannot_be_pasted_is_named(masked, backdrop, tmp_path):
     cases = [
         (replace(good, mask=tmp_path / "none.png"), r"cannot read the mask: .*none\.png"),
         (replace(good, image=tmp_path / "none.png"), r"cannot read the image .*none\.png"),
-        (replace(good, mask=tmp_path / "small.png"), r"small\.png is of \(9, 9\) px, but its image of \(120, 100\) px"),
+        (replace(good, mask=tmp_path / "small.png"), r"small\.png has \(9, 9\) px, but its image \(120, 100\) px"),
         (replace(good, box=(100.0, 80.0, 10.0, 10.0)), r"a_mask\.png is empty within the box"),
         (replace(good, box=(200.0, 80.0, 10.0, 10.0)), r"a_mask\.png is empty within the box"),
         (replace(good, box=(30.0, 40.0, 8.0, 8.0)), r"the object within the box .* is too small to be pasted"),
