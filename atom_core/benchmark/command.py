@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-bench`: times, counts and memory of the tracker, as a table and as JSON."""
+"""The command `atom-bench`: the tracker's times, counts and memory, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, argv: list[str]) -> None:
     threads = arguments.threads or torch.get_num_threads()
-    torch.set_num_threads(threads)  # an engine that compiles the backbone asks for it, too
+    torch.set_num_threads(threads)  # an engine that compiles the backbone uses it, too
     cv2.setNumThreads(threads)
     scenes = {f"{width}x{height}": DrawnScene(width, height) for width, height in arguments.sizes}
     baselines = {name: OpenCVTracker(name) for name in arguments.baselines}
     settings = _settings(arguments)
     plan = _plan(arguments, settings.config)
-    results = _describe(settings, plan, argv)  # before the work: the load is that of other programs
+    results = _describe(settings, plan, argv)  # before measuring: the load is that of other programs
     tracker, built = _build_two(settings, next(iter(scenes.values())))
     results["tracker"] |= built["tracker"]
     results["memory"] = built["memory"]
@@ -76,13 +76,13 @@ def _plan(arguments: argparse.Namespace, config: TrackerConfig) -> Plan:
 
 
 def _describe(settings: TrackerSettings, plan: Plan, argv: list[str]) -> dict[str, Any]:
-    """All that the figures depend on."""
+    """Everything that the figures depend on."""
     return {
         "format": compare.FORMAT,
         "run": {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["atom-bench", *argv]),
-            "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
+            "load_average": os.getloadavg()[0],  # over the last minute; near 0 on an idle machine
         },
         "machine": describe_machine(torch.get_num_threads()),
         "tracker": {**asdict(settings), "device": str(settings.device)},
@@ -104,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-bench",
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
         "by stage. Counts operations and waits, and measures memory.",
-        epilog="atom-bench compare A.json B.json: what has become of each figure; atom-bench accept: the first contact "
-        "with a GPU. See docs/benchmarks.md.",
+        epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench accept: the acceptance test "
+        "of a GPU. See docs/benchmarks.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")

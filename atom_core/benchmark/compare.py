@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-bench compare`: what has become of each figure from one result to another."""
+"""The command `atom-bench compare`: the change of each figure from one result to another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CIRCUMSTANCES = ("tracker", "machine", "plan")  # what the figures depend on
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="atom-bench compare", description="Each figure before -> after, and how many times as fast it is after."
+        prog="atom-bench compare", description="Prints each figure before -> after, and the speed-up."
     )
     parser.add_argument("before", type=Path, help="JSON file that atom-bench wrote")
     parser.add_argument("after", type=Path, help="JSON file that atom-bench wrote")
@@ -33,7 +33,7 @@ def read(path: Path) -> Tree:
     """A file that atom-bench wrote.
 
     Raises:
-        ValueError: if it is another.
+        ValueError: if it is not such a file.
         OSError: if it cannot be read.
     """
     try:
@@ -47,7 +47,7 @@ def read(path: Path) -> Tree:
 
 
 def compare(before: Tree, after: Tree) -> str:
-    """The figures that both have, as text, below what the circumstances differ in.
+    """The common figures as text, after the differences of the circumstances.
 
     Raises:
         ValueError: if they have no image size in common.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a piece of work asks of the device: operations, reads by the host that wait for it, copies to it."""
+"""Counts a function's operations on a device, the host's reads that wait for it, and the copies to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 _aten = torch.ops.aten
-# The sizes or values of their results depend on data, for which the host waits.
+# The host waits for these: the sizes or values of their results depend on data.
 _WAITING = {
     _aten.bincount,
     _aten.equal,
@@ -34,13 +34,13 @@ Result = TypeVar("Result")
 
 @dataclass
 class Counts:
-    """Of what reached the tensors of one device.
+    """Calls on the tensors of one device.
 
     Attributes:
         operations: ATen operations that compute: neither views nor the plain copies that the next two count.
         host_reads: times that the host waited for a value of the device.
         uploads: copies from the host to the device.
-        views: ATen operations that only describe existing numbers again.
+        views: ATen operations that only return views.
         names: how often each of `operations` was called.
     """
 
@@ -52,11 +52,11 @@ class Counts:
 
 
 def counted(run: Callable[[], Result], device: torch.device) -> tuple[Result, Counts]:
-    """Runs and counts.
+    """Runs a function and counts.
 
-    On the CPU, nothing is copied between host and device. There, the calls are counted that would copy elsewhere:
-    `tolist` and `cpu` as reads; `to` with a device, and tensors made from Python's numbers, as uploads. Every tensor is
-    counted as one of the device, so these two counts are upper bounds.
+    On the CPU, nothing is copied between host and device. There, the calls that would copy on another device are
+    counted: `tolist` and `cpu` as reads; `to` with a device, and tensors made from Python's numbers, as uploads. Every
+    tensor counts as one on the device, so these two counts are upper bounds.
     """
     counts = Counts()
     with _Operations(device.type, counts), _Moves(counts, enabled=device.type == "cpu"):
@@ -64,7 +64,7 @@ def counted(run: Callable[[], Result], device: torch.device) -> tuple[Result, Co
 
 
 class _Operations(TorchDispatchMode):
-    """Sees every ATen operation, also those inside derivatives."""
+    """Counts every ATen operation, also inside derivatives."""
 
     def __init__(self, device_type: str, counts: Counts) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _Operations(TorchDispatchMode):
 
 
 def _copies(operation: Any, args: tuple, result: Any, source: str, target: str) -> bool:
-    """Whether the operation copies from the one type of device to the other."""
+    """Whether the operation copies from `source` to `target`, two types of device."""
     if source == target or operation not in (_aten._to_copy, _aten.copy_):
         return False
     origin = args[0] if operation is _aten._to_copy else args[1]
@@ -106,7 +106,7 @@ def _has_mask(indices: Iterable[Tensor | None]) -> bool:
 
 
 class _Moves(TorchFunctionMode):
-    """Sees the calls that the dispatcher does not get to see on the CPU, since there they do nothing."""
+    """Counts calls that never reach the dispatcher on the CPU, where they do nothing."""
 
     def __init__(self, counts: Counts, enabled: bool) -> None:
         super().__init__()

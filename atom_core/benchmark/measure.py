@@ -24,13 +24,13 @@ from atom_core.networks.weights import load as load_network
 from atom_core.tracker import AtomTracker
 
 Tree = dict[str, Any]
-_COUNTED_FRAMES = 3  # of each kind: few differ, and the highest is reported
+_COUNTED_FRAMES = 3  # of each kind: they differ little, and the highest is reported
 _MEMORY_POINTS = 20  # of a video
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """Which tracker is measured; the arguments of AtomTracker."""
+    """The tracker to measure; the arguments of AtomTracker."""
 
     weights: str
     device: torch.device
@@ -49,10 +49,10 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        warm_up: frames before those that count.
-        frames: of the video that is tracked as it comes.
+        warm_up: frames before those that are measured.
+        frames: of the video that is tracked without forcing any kind.
         samples: frames of each kind.
-        initializations: times that the first frame is learned.
+        initializations: how often the first frame is learned.
     """
 
     warm_up: int
@@ -67,7 +67,7 @@ def frames_to_fill(config: TrackerConfig) -> int:
 
 
 def build_two(settings: TrackerSettings, scene: DrawnScene) -> tuple[AtomTracker, Tree]:
-    """A tracker, and what it and a second one that shares its network hold, in MB; the second is given up again.
+    """A tracker, and the memory in MB of it and of a second one that shares its network; the second is released.
 
     Raises:
         ValueError: if the weights, the device, the precision, the engine or the capture mode cannot be used.
@@ -90,7 +90,7 @@ def build_two(settings: TrackerSettings, scene: DrawnScene) -> tuple[AtomTracker
 
 
 def measure(tracker: AtomTracker, scene: DrawnScene, plan: Plan) -> Tree:
-    """All of one tracker in one scene: {"frames": {kind: figures}, "warm_up": {state: frames}, "memory": {...}}."""
+    """One tracker's figures in one scene: {"frames": {kind: figures}, "warm_up": {state: frames}, "memory": {...}}."""
     device, video = tracker.device, TrackedScene(tracker, scene)
     reset_peak(device)
     frames = {"initialize": _initialize(video, plan, device)}
@@ -102,7 +102,7 @@ def measure(tracker: AtomTracker, scene: DrawnScene, plan: Plan) -> Tree:
 
 
 def measure_baseline(tracker: Tracker, scene: DrawnScene, plan: Plan) -> Tree:
-    """Figures of any tracker, by its interface alone: {"frames": {kind: figures}}."""
+    """Figures of any tracker, through its interface alone: {"frames": {kind: figures}}."""
     device, video = torch.device("cpu"), TrackedScene(tracker, scene)
     initialize = {"time": statistics(video.initialize(plan.initializations, partial(timed, device=device)))}
     _follow(video, plan.warm_up, device)
@@ -119,7 +119,7 @@ def _initialize(video: TrackedScene, plan: Plan, device: torch.device) -> Tree:
 
 
 def _follow(video: TrackedScene, count: int, device: torch.device) -> Tree:
-    """Frames as they come: times, states, and how the memory grows."""
+    """Tracks frames without forcing any kind: times, states and memory over time."""
     states: Counter[str] = Counter()
     seconds, held, hard_negatives = [], [], 0
     for index, (result, taken) in enumerate(video.follow(count, partial(timed, device=device)), start=1):
@@ -133,7 +133,7 @@ def _follow(video: TrackedScene, count: int, device: torch.device) -> Tree:
 
 def _kind(video: TrackedScene, kind: Kind, count: int, tracker: AtomTracker) -> Tree:
     device = tracker.device
-    while tracker.target.classifier.is_updating:  # an update of the frames before, spread over several
+    while tracker.target.classifier.is_updating:  # finish an update that is spread over frames
         tracker.target.classifier.advance_update()
     times = observe(video, kind, count, partial(timed, device=device))
     with tracker.uncaptured():
@@ -149,7 +149,7 @@ def _kind(video: TrackedScene, kind: Kind, count: int, tracker: AtomTracker) -> 
 
 
 def _stages(readings: Sequence[dict[str, float]]) -> Tree:
-    """The figures of each stage over all frames; it takes no time in those where it does not occur."""
+    """The figures of each stage over all frames; a stage that does not occur in a frame takes no time there."""
     names = dict.fromkeys(name for reading in readings for name in reading)
     return {name: statistics([reading.get(name, 0.0) for reading in readings]) for name in names}
 

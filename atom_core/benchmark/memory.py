@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory this process holds, on the host (Linux only) and on a CUDA device."""
+"""The process's memory use, on the host (Linux only) and on a CUDA device."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 def memory(device: torch.device) -> dict[str, float | None]:
-    """What is held now, in MB (1e6 bytes).
+    """The current use, in MB (1e6 bytes).
 
     Returns:
         host_mb: resident memory of the process; None where the system does not report it.
         host_peak_mb: the most since `reset_peak`.
-        gpu_mb, gpu_peak_mb: the same of the tensors on a CUDA device; absent on another.
+        gpu_mb, gpu_peak_mb: the same for tensors on a CUDA device; absent on other devices.
     """
     found = {"host_mb": _status("VmRSS"), "host_peak_mb": _status("VmHWM")}
     if device.type == "cuda":
@@ -30,7 +30,7 @@ def memory(device: torch.device) -> dict[str, float | None]:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Resets the memory peaks to the present use; the host's peak stays where the system forbids a reset."""
+    """Resets the memory peaks to the current use; the host's peak stays if the system forbids a reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):

@@ -39,7 +39,7 @@ def describe_run(results: Tree) -> str:
 
 
 def rows(results: Tree) -> Iterator[tuple[Place, Tree]]:
-    """The figures of each kind of frame, those of trackers to compare with included."""
+    """The figures of each kind of frame, including those of baseline trackers."""
     for size, of_size in results["sizes"].items():
         for kind, figures in of_size["frames"].items():
             yield (size, kind), figures
@@ -82,7 +82,7 @@ def _remarks(of_size: Tree) -> Iterator[str]:
     for kind, figures in of_size["frames"].items():
         if figures.get("forced"):
             count = figures["time"]["count"]
-            yield f"{kind}: {figures['forced']} of {count} frames became so by thresholds that were set for it"
+            yield f"{kind}: {figures['forced']} of {count} frames are of this kind through changed thresholds"
     video = of_size["frames"]["video"]
     for name, states in (("warm-up", of_size["warm_up"]), ("video", video["states"])):
         yield f"{name}: {', '.join(f'{count} {state}' for state, count in states.items()) or 'no frames'}"
@@ -104,7 +104,7 @@ def _join(held: Tree) -> str:
 
 
 def grid(lines: Iterable[list[str]]) -> list[str]:
-    """Lines of cells with aligned columns, the first to the left and the others to the right."""
+    """Lines of cells with aligned columns: the first left-aligned, the others right-aligned."""
     lines = list(lines)
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return [

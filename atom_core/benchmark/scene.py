@@ -10,23 +10,23 @@ import math
 import cv2
 import numpy as np
 
-MIN_SIDE = 64  # px, of the image: the target would else be too small to be textured
-_CYCLE = 60  # frames of a round
-_RADIUS = 0.2  # of the round; this and the next as a share of the image's shorter side
+MIN_SIDE = 64  # px, of the image: otherwise the target is too small for a texture
+_CYCLE = 60  # frames per round
+_RADIUS = 0.2  # of the circle; this and the next as a share of the image's shorter side
 _TARGET = 0.15  # side of the target
-_BESIDE = 2.2  # distance of the distractor in target sides: within the search region, but not near its middle
+_BESIDE = 2.2  # distance of the distractor in target sides: inside the search region, but not near its centre
 
 
 class Cast(enum.Enum):
-    """Who is in an image."""
+    """The objects in an image."""
 
     TARGET = "target"
-    DISTRACTOR = "distractor"  # the target, and one that looks the same
+    DISTRACTOR = "distractor"  # the target and an identical-looking object
     NOBODY = "nobody"
 
 
 class DrawnScene:
-    """The same images for the same size, in every run.
+    """A deterministic video: the same images for the same size.
 
     Args:
         width: of the images, px.
@@ -53,7 +53,7 @@ class DrawnScene:
         return column - 0.5, row - 0.5, float(side), float(side)
 
     def image(self, index: int, cast: Cast = Cast.TARGET) -> np.ndarray:
-        """Image number `index`, (H, W, 3) uint8 RGB, the caller's own."""
+        """Image number `index`, (H, W, 3) uint8 RGB, a copy for the caller."""
         side, radius = len(self._target), _RADIUS * self._unit
         radii = {Cast.TARGET: (radius,), Cast.DISTRACTOR: (radius, radius - _BESIDE * side), Cast.NOBODY: ()}[cast]
         image = self._background.copy()
@@ -62,7 +62,7 @@ class DrawnScene:
         return image
 
     def _corner(self, index: int, radius: float) -> tuple[int, int]:
-        """First column and row of a square that goes round the image's middle."""
+        """First column and row of a square that circles around the image's centre."""
         angle = 2 * math.pi * index / _CYCLE
         x, y = self._middle + radius * np.array((math.cos(angle), math.sin(angle))) - len(self._target) / 2
         return round(x), round(y)

@@ -20,10 +20,10 @@ Result = TypeVar("Result")
 
 
 class Meter(Protocol[Reading]):
-    """Runs something and measures it."""
+    """Runs a function and measures it."""
 
     def __call__(self, run: Callable[[], Result], /) -> tuple[Result, Reading]:
-        """What `run` returns, and what was measured."""
+        """The result of `run`, and the measurement."""
         ...
 
 
@@ -38,13 +38,13 @@ Measured = TypeVar("Measured", bound=Tracker, covariant=True)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of frame: work that differs from that of the other kinds.
+    """A kind of frame, whose work differs from that of other kinds.
 
     Attributes:
-        name: as figures are called by.
-        cast: who is in the image.
-        interval: the update interval, by which the filter is updated in each frame or in none.
-        forcing: thresholds by which every image becomes a frame of this kind.
+        name: of its figures.
+        cast: the objects in the image.
+        interval: the update interval, so that the filter is updated in each frame or in none.
+        forcing: thresholds that make every image a frame of this kind.
         fits: whether a result is one of this kind.
     """
 
@@ -87,7 +87,7 @@ KINDS = (
 
 
 class TrackedScene(Generic[Measured]):
-    """A tracker and how far it has come in a scene."""
+    """A tracker and its position in a scene."""
 
     def __init__(self, tracker: Measured, scene: DrawnScene) -> None:
         self.tracker, self.scene = tracker, scene
@@ -115,7 +115,7 @@ class Readings(Generic[Reading]):
 
     Attributes:
         readings: of the frames that were of this kind.
-        forced: how many of them became so by thresholds that were set for it.
+        forced: how many of them are of this kind through changed thresholds.
         others: how many frames were not of this kind, and not counted.
     """
 
@@ -127,18 +127,18 @@ class Readings(Generic[Reading]):
 def observe(video: TrackedScene[MeasuredTracker], kind: Kind, count: int, meter: Meter[Reading]) -> Readings[Reading]:
     """Measures up to `count` frames of a kind, in at most twice as many images.
 
-    The images show what makes a frame be of this kind. Where the tracker sees it otherwise, its thresholds are set so
-    that it must: the images and the work remain real. Its configuration is afterwards as before.
+    The images are chosen to produce frames of this kind. If the tracker decides otherwise, its thresholds are changed
+    to force it: the images and the work remain real. The configuration is restored afterwards.
 
     Args:
         video: of an AtomTracker with a target.
-        kind: wished.
+        kind: to measure.
         count: of frames.
         meter: measures each.
     """
     tracker = video.tracker
     before = tracker.config
-    # A kind of frame does the whole of its work: spread over frames, an update would be a part of each kind's.
+    # Each kind of frame does all of its work: an update spread over frames would count partly for other kinds.
     tracker.config = unforced = dataclasses.replace(before, update_interval=kind.interval, update_spread=1)
     readings, forced, others = [], 0, 0
     for result, reading in video.follow(2 * count, meter, kind.cast):

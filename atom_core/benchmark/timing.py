@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a piece of work takes, as a whole and stage by stage, on the CPU and on CUDA."""
+"""Times a function, as a whole and by stage, on the CPU and on CUDA."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REST = "rest"  # outside all stages
 
 
 class Stage(NamedTuple):
-    """A function of the tracker, by the place where it is looked up when it is called."""
+    """A function of the tracker, named by the attribute through which it is called."""
 
     name: str  # several functions may make up one stage
     owner: Any  # module or class
@@ -58,14 +58,14 @@ STAGES = (
 
 
 def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
-    """Runs; the seconds until the device has finished, on CUDA by its own events."""
+    """Runs a function; returns its result and the seconds until the device finished, on CUDA by its own events."""
     if device.type != "cuda":
         started = time.perf_counter()
         result = run()
         return result, time.perf_counter() - started
     stream = torch.cuda.current_stream(device)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    stream.synchronize()  # else work that is still queued would count
+    stream.synchronize()  # otherwise work that is still queued would count
     begin.record(stream)
     result = run()
     end.record(stream)
@@ -76,11 +76,11 @@ def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, floa
 def staged(
     run: Callable[[], Result], device: torch.device, stages: Iterable[Stage] = STAGES
 ) -> tuple[Result, dict[str, float]]:
-    """Runs; the seconds of each stage that occurs, and of the REST.
+    """Runs a function; returns its result and the seconds of each stage that occurs and of the REST.
 
-    The stages' functions are wrapped where the tracker looks them up, and put back afterwards. So the tracker's code
-    has no trace of it, and times taken without it are not disturbed. Each stage waits for the device: on CUDA the sum
-    is more than the time of a frame whose stages overlap.
+    The stages' functions are wrapped for the run and restored afterwards, so the tracker's code contains no timing and
+    other measurements are not disturbed. Each stage waits for the device: on CUDA the sum exceeds the time of a frame
+    whose stages overlap.
     """
     clock = _StageClock(device)
     with _wrapped(stages, clock):
@@ -89,7 +89,7 @@ def staged(
 
 
 class _StageClock:
-    """Adds up the seconds of stages. A stage within a stage counts for the outer one."""
+    """Adds up the seconds of stages. A nested stage counts for the outer one."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -116,7 +116,7 @@ class _StageClock:
 
 @contextmanager
 def _wrapped(stages: Iterable[Stage], clock: _StageClock) -> Iterator[None]:
-    """The stages' functions wrapped by the clock."""
+    """Wraps the stages' functions with the clock."""
     originals = [(stage, inspect.getattr_static(stage.owner, stage.attribute)) for stage in stages]
     try:
         for stage, original in originals:

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`atom-track`: follows targets through a video file, a folder of images or a camera's pictures."""
+"""`atom-track`: tracks targets in a video file, a folder of images or the images of a camera."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the program.
 
     Returns:
-        The exit status: 0, or 1 if a part of the recording could not be used, 2 after an error, 130 after Ctrl-C. In
-        every case the files hold the results so far.
+        The exit status: 0, or 1 if a part of the recording could not be used, 2 after an error, 130 after Ctrl-C. The
+        files always hold the results so far.
     """
     parser = argparse.ArgumentParser(prog="atom-track", description=__doc__)
     parser.add_argument(
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         "--video", type=Path, dest="annotated", metavar="FILE", help="annotated video: .webm, .avi, .mp4"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="the results with every digit, a line of JSON a frame"
+        "--json", type=Path, metavar="FILE", help="the results with every digit, one line of JSON per frame"
     )
     parser.add_argument("--fps", type=float, help="of the annotated video (default: the recording's)")
     arguments = parser.parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
@@ -64,7 +64,7 @@ def _track_any(arguments: argparse.Namespace) -> int:
     if arguments.camera is not None:
         if arguments.resume or arguments.scheduler is not None:
             option = "--resume" if arguments.resume else "--scheduler"
-            raise ValueError(f"{option} needs a recording; a camera's frames come only once, and here")
+            raise ValueError(f"{option} needs a recording; a camera's frames come only once and only here")
         return int(track(arguments))
     if many.is_one(arguments, arguments.videos):
         return int(track(many.of_one(arguments, arguments.videos[0])))
@@ -77,7 +77,7 @@ def outputs(arguments: argparse.Namespace) -> list[Path]:
 
 
 def track(arguments: argparse.Namespace, steps: Steps | None = None) -> RunEnding:
-    """Tracks in `arguments.recording`, or in the camera's pictures; see `follow` for what it raises."""
+    """Tracks in `arguments.recording`, or in the camera's images; raises as `follow` does."""
     events = read_targets(arguments)
     pixel_range = PixelRange(parse_pixel_range(arguments.pixel_range))
     makers: Makers = {arguments.output: lambda: CsvSink(arguments.output)}

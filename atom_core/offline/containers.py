@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares a video file's length with its own structure. Decoders read a truncated file as a short one.
 
-Only heads are read, never the frames. Here are the formats with a length of their own; `streams` has the others.
+Only headers are read, never the frames. This module has the formats that state a length; `streams` has the others.
 Sources: RFC 8794 and RFC 9559 (Matroska, WebM), ISO/IEC 14496-12 (MP4, MOV), and the RIFF and OpenDML descriptions of
 AVI.
 """
@@ -35,10 +35,10 @@ _INDEX_BOXES = (b"moov", b"moof")
 
 
 def structural_damage(path: Path) -> str | None:
-    """The missing or damaged part of a video file, by its structure.
+    """The missing or damaged part of a video file, judged by its structure.
 
     Returns:
-        A clause about the file for messages, or None where nothing is wrong or the format is another.
+        A clause about the file for messages, or None if nothing is wrong or the format is not known.
 
     Raises:
         OSError: if the file cannot be read.
@@ -60,7 +60,7 @@ def _riff(file: BinaryIO, size: int) -> str | None:
     while place + 8 <= size:
         file.seek(place)
         kind, length = struct.unpack("<4sI", file.read(8))
-        if kind != b"RIFF":  # what others append
+        if kind != b"RIFF":  # appended by other programs
             return None
         if length == 0:
             return NOT_CLOSED
@@ -74,7 +74,7 @@ def _riff(file: BinaryIO, size: int) -> str | None:
 
 
 def _broken_chunk(file: BinaryIO, place: int, limit: int, frames: list[int]) -> int | None:
-    """The first byte that should begin a chunk of an AVI, and does not; None if all are right.
+    """The first position in an AVI where a chunk should begin and does not; None if all are right.
 
     Lists of frames are entered, and their frames are added to the number in `frames`.
     """
@@ -103,7 +103,7 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
         elif length == 0:  # to the end of the file
             length = size - place
         if length < 8 or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
-            return None if has_index and not any(kind) else damaged_at(place)  # zeros behind the end are harmless
+            return None if has_index and not any(kind) else damaged_at(place)  # zeros after the end are harmless
         if place + length > size:
             return cut_off(size, place + length) + _without_index(has_index)
         has_index |= kind in _INDEX_BOXES
@@ -156,9 +156,9 @@ def _cluster(file: BinaryIO, begin: int, limit: int) -> str | None:
 
 
 def _elements(file: BinaryIO, begin: int, limit: int) -> Iterator[tuple[int | None, int, int, int | None]]:
-    """The elements one after another: (name, first byte, first byte inside, the byte behind or None if unknown).
+    """The elements in order: (name, first byte, first byte of the content, the byte after it or None if unknown).
 
-    The name is None where there is no element; that one is the last.
+    The last one's name is None if no element begins there.
     """
     while begin < limit:
         file.seek(begin)

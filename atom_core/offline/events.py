@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""When which target is set, and where: from `--box`, or from a file of boxes."""
+"""Target events: which target is set when and where, from `--box` or a file of boxes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class TargetEvent:
 
     target_id: int
     box: Box | None
-    frame: int | None = None  # one of these two is given
+    frame: int | None = None  # either this or the stamp is given
     stamp: int | None = None  # ns
-    origin: str = "--box"  # where the user wrote it, for messages
+    origin: str = "--box"  # where the user gave it, for messages
 
     def is_due(self, frame: int, stamp: int | None) -> bool:
         """Whether the frame of this index and stamp is at or after the event's time."""
@@ -55,7 +55,7 @@ def parse_stamp(text: str) -> int:
     """Seconds as a decimal number, to nanoseconds without rounding errors.
 
     Raises:
-        ValueError: if the text is no number.
+        ValueError: if the text is not a number.
     """
     try:
         return int(Decimal(text) * NANOSECONDS)
@@ -66,9 +66,9 @@ def parse_stamp(text: str) -> int:
 def read_events(path: Path) -> list[TargetEvent]:
     """The events of a CSV file with a header line.
 
-    Columns: `frame` (counted from 0) or `stamp` (seconds), `x`, `y`, `width`, `height` in px, and `target`, the number
-    of the target, 1 where the column is left out. A row sets a target, or sets it again if it is already followed; a
-    row without a box drops it.
+    Columns: `frame` (counted from 0) or `stamp` (seconds), `x`, `y`, `width`, `height` in px, and `target`, the
+    target's number, 1 if the column is missing. A row sets a target, or sets it again if it is already tracked; a row
+    without a box drops it.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -126,7 +126,7 @@ def _whole(text: str, name: str, least: int) -> int:
 
 
 def _check_order(events: Iterable[TargetEvent]) -> None:
-    """Two lines for one target at one time contradict each other."""
+    """Raises ValueError if two lines set one target at the same time."""
     seen: dict[tuple[int, int | None], str] = {}
     for event in events:
         key = (event.target_id, event.frame if event.frame is not None else event.stamp)

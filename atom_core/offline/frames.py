@@ -19,26 +19,26 @@ from atom_core.data.video_files import opened_video
 from atom_core.offline.containers import structural_damage
 from atom_core.offline.results import NANOSECONDS
 
-_FOLDER_FPS = 30.0  # of the annotated video, where the recording has no rate
+_FOLDER_FPS = 30.0  # of the annotated video, if the recording has no rate
 _GREY_16 = float(int.from_bytes(b"Y1\x00\x10", "little"))  # FFmpeg's code of 16-bit grey pixels
-_ATTEMPTS = 8, 10_000  # least and most, to get behind a damaged place; behind the end they cost next to nothing
+_ATTEMPTS = 8, 10_000  # minimum and maximum, to get past damage; after the end they cost almost nothing
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One frame; its image is decoded only when it is asked for."""
+    """One frame; its image is decoded only on request."""
 
     index: int  # counted from 0
     stamp: int | None  # ns
-    decode: Callable[[], np.ndarray]  # (H, W, 3) uint8 RGB; raises ValueError. To be called before the next frame
+    decode: Callable[[], np.ndarray]  # (H, W, 3) uint8 RGB; raises ValueError. Call it before the next frame
 
 
 class FrameSource(Protocol):
     """A recording, or a camera."""
 
     name: str  # for messages
-    fps: float  # frames a second, for an annotated video
-    pixel_range: PixelRange  # makes 8 bits of its pixels that have more
+    fps: float  # frames per second, for an annotated video
+    pixel_range: PixelRange  # converts its pixels of more than 8 bits
 
     @property
     def damage(self) -> str | None:
@@ -46,11 +46,11 @@ class FrameSource(Protocol):
         ...
 
     def __len__(self) -> int:
-        """The number of frames; 0 if it is not known in advance."""
+        """The number of frames; 0 if unknown in advance."""
         ...
 
     def __iter__(self) -> Generator[SourceFrame]:
-        """The frames, from the first on."""
+        """The frames, from the first."""
         ...
 
 
@@ -74,10 +74,10 @@ class FolderSource:
 
 
 class VideoSource:
-    """A video file. Stamps are places in it: the first frame's is 0.
+    """A video file. Stamps are positions in it: the first frame's is 0.
 
-    Decoders skip frames that they cannot read, and read a truncated file as a short one. So at the end the frames
-    that were read are compared with those that the file announces, and `damage` lists the missing ones.
+    Decoders skip frames that they cannot read, and read a truncated file as a short one. So at the end the number of
+    frames that were read is compared with the file's own, and `damage` describes the missing ones.
     """
 
     def __init__(self, path: Path, pixel_range: PixelRange | None = None) -> None:
@@ -97,7 +97,7 @@ class VideoSource:
         timeline = _Timeline(self.fps)
         with opened_video(self._path) as capture:
             if capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == _GREY_16:
-                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else only the upper byte of each pixel would be left
+                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # otherwise only the upper byte of each pixel remains
             while self._grab(capture, timeline.frames):
                 stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 index = timeline.frames
@@ -107,7 +107,7 @@ class VideoSource:
         self.damage = self._find_damage(timeline)
 
     def _grab(self, capture: cv2.VideoCapture, frames: int) -> bool:
-        """Goes to the next frame that can be read: OpenCV stops at some that cannot, and continues when asked again."""
+        """Moves to the next readable frame: OpenCV stops at some unreadable ones, and continues when called again."""
         attempts = 1 + min(max(_ATTEMPTS[0], self._count - frames), _ATTEMPTS[1])
         return any(capture.grab() for _ in range(attempts))
 
@@ -115,7 +115,7 @@ class VideoSource:
         structure = structural_damage(self._path)
         announced = self._count
         if announced > timeline.frames and self._path.suffix.lower() != ".avi":
-            # Other containers state a duration, or count frames that an edit list leaves out.
+            # Other containers state a duration, or count frames that an edit list excludes.
             announced = _count_packets(self._path, timeline)
         missing = announced - timeline.frames
         if structure is None and missing <= 0:
@@ -136,7 +136,7 @@ class _Timeline:
         self._gap: tuple[int, int, int] | None = None  # the frame before it, that frame's stamp, and the next stamp
 
     def add(self, stamp: int) -> None:
-        """Takes the next frame."""
+        """Adds the next frame."""
         if self.frames == 0:
             self.first = stamp
         elif self._gap is None and stamp - self.last > 1.5 * self._period:
@@ -145,7 +145,7 @@ class _Timeline:
         self.last = stamp
 
     def describe_gap(self) -> str:
-        """Where frames are missing, as far as the stamps show it."""
+        """Describes where frames are missing, as far as the stamps show it."""
         if self._gap is None:
             return f"; the last one is frame {self.frames - 1} ({self.last / NANOSECONDS:.3f} s)"
         index, before, after = self._gap
@@ -155,15 +155,15 @@ class _Timeline:
         )
 
     def half_a_frame_before(self) -> float:
-        """A time, ns, from which packets are not older than the first frame."""
+        """The time in ns, half a frame before the first frame, from which packets count."""
         return self.first - self._period / 2
 
 
 def _count_packets(path: Path, timeline: _Timeline) -> int:
-    """The frames in the file that belong to its timeline, whether they can be decoded or not."""
+    """The number of frames in the file's timeline, decodable or not."""
     count = 0
     with opened_video(path) as capture:
-        if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are
+        if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # undecoded packets
             return 0
         while capture.grab():
             count += capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6 >= timeline.half_a_frame_before()
@@ -171,12 +171,12 @@ def _count_packets(path: Path, timeline: _Timeline) -> int:
 
 
 def _positive(value: float) -> float:
-    """A property of a video, 0 where it is unknown: OpenCV then gives -1, NaN or numbers without meaning."""
+    """A property of a video, 0 if unknown: OpenCV then returns -1, NaN or meaningless numbers."""
     return value if 0 < value < 1e12 else 0.0
 
 
 class CameraSource:
-    """A camera of this computer, until it stops. Stamps are the computer's clock."""
+    """A camera of this computer, until it stops. Stamps are from the computer's clock."""
 
     def __init__(self, index: int, pixel_range: PixelRange | None = None) -> None:
         self.name = f"camera {index}"
@@ -205,8 +205,8 @@ def open_source(path: Path, pixel_range: PixelRange | None = None) -> FolderSour
     """A folder of images or a video file.
 
     Args:
-        path: of it.
-        pixel_range: makes 8 bits of pixels that have more.
+        path: of either.
+        pixel_range: converts pixels of more than 8 bits.
 
     Raises:
         ValueError: if there is no frame.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an interrupted run needs to resume: its results so far and, from time to time, the tracker's whole state."""
+"""The data from which an interrupted run resumes: its results so far and, at intervals, the tracker's whole state."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _RUN, _RESULTS, _CHECKPOINT = "run.json", "results.jsonl", "checkpoint.pt"
 
 
 class Journal:
-    """A folder beside the results. The tracker's state is some 20 MB a target, so it is not saved with every frame.
+    """A folder beside the results. The tracker's state is about 20 MB per target, so it is not saved with every frame.
 
     Attributes:
         results: of an earlier run, up to its last saved state; empty in a new run.
-        state: the tracker's after these, for `Targets.restore`; None in a new run.
+        state: the tracker's state after these results, for `NumberedTargets.restore`; None in a new run.
     """
 
     def __init__(self, folder: Path, run: dict[str, str], interval: float, device: torch.device) -> None:
-        """Resumes from the folder, or starts where it is empty.
+        """Resumes from the folder, or starts a new run if it is empty.
 
         Args:
             folder: made if it is missing.
-            run: everything that the results follow from, by the names of the options.
+            run: everything that determines the results, keyed by option.
             interval: seconds between two saved states.
-            device: to load the state to.
+            device: to load the state onto.
 
         Raises:
             ValueError: if the folder's run had other options, or its files are damaged; the message names them.
@@ -63,20 +63,20 @@ class Journal:
         self._saved = time.monotonic()
 
     def append(self, result: FrameResult, state: Callable[[], Any]) -> None:
-        """Keeps a frame's result and, when it is time, the state after it."""
+        """Appends a frame's result and, after the interval, saves the state."""
         self._lines.write(result.to_json())
         self._count += 1
         if time.monotonic() - self._saved >= self._interval:
             self.save(state())
 
     def save(self, state: Any) -> None:
-        """Keeps the state after the last frame; the one before is replaced only when the new one is whole."""
+        """Saves the state after the last frame; it replaces the previous one only once it is complete."""
         content = {"frames": self._count, "state": state}
         _write_whole(self.folder / _CHECKPOINT, lambda path: torch.save(content, path))
         self._saved = time.monotonic()
 
     def close(self, keep: bool) -> None:
-        """Leaves the folder for a later run, or removes it."""
+        """Keeps the folder for a later run, or removes it."""
         self._lines.close()
         if not keep:
             shutil.rmtree(self.folder)
@@ -106,16 +106,16 @@ class Journal:
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """Loads what `Journal.save` wrote: tensors, arrays and this package's plain data classes, nothing else.
+    """Loads a state that `Journal.save` wrote: only tensors, arrays and this package's plain data classes.
 
-    PyTorch's own restricted reader knows other names only from its version 2.6 on, so the names are checked here.
+    PyTorch's own restricted reader accepts further names only since version 2.6, so the names are checked here.
 
     Raises:
         ValueError: if the file is damaged or holds anything else.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # Other containers, and programs in this one, have readers of their own in PyTorch.
+            # PyTorch reads other containers, and programs in this one, with other code.
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise ValueError("it holds a program")
         return torch.load(path, map_location=device, pickle_module=_StatePickle, weights_only=False)
@@ -126,7 +126,7 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 class _StateUnpickler(pickle.Unpickler):
-    """Looks up the names of a tracker's state and no others."""
+    """Looks up only the names in a tracker's state."""
 
     def find_class(self, module: str, name: str) -> object:
         """See `pickle.Unpickler.find_class`."""
@@ -135,12 +135,12 @@ class _StateUnpickler(pickle.Unpickler):
 
 
 class _StatePickle:
-    """In place of the module `pickle`, as `torch.load` takes it."""
+    """Replaces the module `pickle` in `torch.load`."""
 
     Unpickler = _StateUnpickler
 
 
-# The function that makes an array has no public name, and NumPy 2 has given it another.
+# The function that makes an array has no public name, and NumPy 2 renamed it.
 _RECONSTRUCT = np.zeros(1).__reduce__()[0]
 _ALLOWED = {
     **{f"{thing.__module__}.{thing.__qualname__}": thing for thing in (OrderedDict, np.ndarray, np.dtype)},
@@ -160,7 +160,7 @@ _STATE_MODULES = {
 
 
 def _data_class(name: str) -> type:
-    """A class of the modules that hold a target's state; its constructor only stores its arguments."""
+    """A class from the modules of a target's state; its constructor only stores its arguments."""
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute, None) if module in _STATE_MODULES else None
     if not isinstance(found, type) or found.__module__ != module:
@@ -169,7 +169,7 @@ def _data_class(name: str) -> type:
 
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file so that the old one or the new one is there at any time, and never a part."""
+    """Writes a file atomically: at any time either the old or the new one is there, complete."""
     part = path.with_name(f"{path.name}.part")
     try:
         write(part)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several recordings in one call of `atom-track` or `track_bag`: in this machine's processes, or a cluster's."""
+"""Several recordings in one call of `atom-track` or `track_bag`, in processes on this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from atom_core.jobs import Failure, LocalProcesses, Runner, Steps
 from atom_core.offline.run import RunEnding
 from atom_core.offline.session import is_complete
 
-NAME = "{name}"  # in a path, stands for the recording's name without its suffix
-WRONG = 2  # exit status where a recording could not be tracked at all
+NAME = "{name}"  # in a path: the recording's name without its suffix
+WRONG = 2  # exit status if a recording could not be tracked at all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options for several recordings."""
+    """Adds the options for several recordings."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_count, default=1, metavar="N", help="recordings side by side, each in a process")
+    where.add_argument(
+        "--jobs", type=_count, default=1, metavar="N", help="recordings processed in parallel, each in a process"
+    )
     add_scheduler(where)
 
 
@@ -40,9 +42,9 @@ class RecordingJob:
     """One recording.
 
     Attributes:
-        program: the module whose `track(arguments, steps)` tracks in it and returns a RunEnding, and whose
+        program: the module whose `track(arguments, steps)` tracks in the recording and returns a RunEnding, and whose
             `outputs(arguments)` lists the files that it writes.
-        arguments: with the recording alone.
+        arguments: for this recording alone.
         recording: its path.
     """
 
@@ -55,7 +57,7 @@ class RecordingJob:
 
 
 def is_one(arguments: argparse.Namespace, recordings: Sequence[Path]) -> bool:
-    """Whether the recording is to be tracked in here, as the only one."""
+    """Whether there is only one recording, to be tracked in this process."""
     return len(recordings) == 1 and arguments.scheduler is None
 
 
@@ -78,7 +80,7 @@ def track_all(program: str, arguments: argparse.Namespace, recordings: Sequence[
     Args:
         program: see `RecordingJob`.
         arguments: with the options of `add_arguments`.
-        recordings: of which each has results of its own.
+        recordings: each has separate results.
 
     Returns:
         The exit status: 0, or 1 if a part of a recording could not be used, 2 if one failed, 130 after Ctrl-C.
@@ -137,14 +139,14 @@ def _jobs(program: str, arguments: argparse.Namespace, recordings: Sequence[Path
                 )
             writers[path] = recording
         is_complete(mine, outputs)
-        # A worker that stands in for one that died goes on where that was.
+        # A worker that replaces a dead one continues where that one stopped.
         mine.resume = not mine.overwrite
         jobs.append(RecordingJob(program, mine, recording))
     return jobs
 
 
 def track_recording(job: RecordingJob, steps: Steps) -> tuple[RunEnding, str]:
-    """In a worker: tracks in a recording; returns how it ended and its messages to the user."""
+    """Tracks in a recording, in a worker; returns how it ended and its messages to the user."""
     module = importlib.import_module(job.program)
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The result of each frame of a recording, and its form as a line of JSON."""
+"""The result of each frame of a recording, and its JSON line."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class TargetState(enum.Enum):
 
 @dataclass(frozen=True)
 class TargetResult:
-    """One target in one frame. There is no box unless it is visible: an old place is not a new one."""
+    """One target in one frame. It has a box only if the target is visible: the last known place is no measurement."""
 
     target_id: int
     state: TargetState
     box: Box | None
-    score: float  # the classifier's peak, about 0..1; 1 where the box is given
-    iou: float  # predicted overlap; 1 where the box is given, NaN where there is no box
-    confidence: float = 0.0  # see `TrackResult`; 1 where the box is given
+    score: float  # the classifier's peak, about 0..1; 1 if the box is given
+    iou: float  # predicted overlap; 1 if the box is given, NaN if there is no box
+    confidence: float = 0.0  # see `TrackResult`; 1 if the box is given
 
     @classmethod
     def given(cls, target_id: int, box: Box) -> TargetResult:
-        """The target in the frame on which it was set: the box is the truth by definition."""
+        """The target in the frame in which it was set: the box is correct by definition."""
         return cls(target_id, TargetState.GIVEN, box, 1.0, 1.0, 1.0)
 
     @classmethod
     def of_track(cls, target_id: int, result: TrackResult) -> TargetResult:
-        """The tracker's result of a frame."""
+        """From the tracker's result of a frame."""
         state = _STATES[result.state]
         if not result.state.is_visible:
             return cls(target_id, state, None, result.score, math.nan, result.confidence)
@@ -55,16 +55,16 @@ _STATES = {track_state: TargetState(track_state.value) for track_state in TrackS
 
 @dataclass(frozen=True)
 class FrameResult:
-    """All targets in one frame, by their numbers; none before the first is set."""
+    """All targets in one frame, ordered by number; none before the first is set."""
 
     index: int
-    stamp: int | None  # ns; None where the recording has no time
+    stamp: int | None  # ns; None if the recording has no time
     targets: tuple[TargetResult, ...] = ()
     error: str | None = None  # why the frame could not be read; it then has no targets
     processing_ms: float = 0.0  # the tracker's computing time, for all targets
 
     def to_json(self) -> str:
-        """One line without its end. Numbers keep every digit, so that `from_json` gives an equal result."""
+        """One line without the line break. Numbers keep every digit, so `from_json` returns an equal result."""
         targets = [
             {
                 "target": t.target_id,
@@ -86,7 +86,7 @@ class FrameResult:
         """The result that `to_json` wrote.
 
         Raises:
-            ValueError: if the line is none of its lines.
+            ValueError: if `to_json` did not write the line.
         """
         try:
             values = json.loads(line)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loop over a recording's frames, with what its programs share: stopping, resuming, progress."""
+"""The loop over a recording's frames, with stopping, resuming and progress."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunEnding(enum.IntEnum):
 
     COMPLETE = 0
     INCOMPLETE = 1  # a part of the recording could not be used
-    INTERRUPTED = 130  # as a shell reports it
+    INTERRUPTED = 130  # as shells report Ctrl-C
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Tally:
     states: dict[TargetState, int] = field(default_factory=lambda: dict.fromkeys(TargetState, 0))
 
     def count(self, result: FrameResult) -> None:
-        """Takes a frame in."""
+        """Counts a frame."""
         self.frames += 1
         self.last_stamp = result.stamp
         for target in result.targets:
@@ -58,10 +58,10 @@ class Tally:
 
 
 class StopRequest:
-    """In its `with` block, Ctrl-C (or SIGTERM) asks the run to end after its frame; a second one ends it at once.
+    """In its `with` block, Ctrl-C (or SIGTERM) requests that the run end after its frame; a second one ends it at once.
 
     Args:
-        steps: of a job, which may be asked to end, too.
+        steps: of a job; its caller may also request the end.
     """
 
     def __init__(self, steps: Steps | None = None) -> None:
@@ -76,7 +76,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is not threading.main_thread():
-            return self  # a cluster's worker, whose signals are its own matter
+            return self  # a cluster's worker handles its own signals
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
         return self
@@ -92,13 +92,13 @@ class StopRequest:
 
 
 class OfflineRun:
-    """Follows targets through the frames and passes the results to the sinks.
+    """Tracks targets through the frames and passes the results to the sinks.
 
     Args:
-        targets: to follow; none yet.
-        events: when they are set. One that falls on an unreadable frame waits for the next.
-        sinks: get every frame, also those of the earlier run when a run is resumed.
-        journal: keeps what `--resume` needs; None for a camera, whose frames come only once.
+        targets: to track; empty at first.
+        events: when they are set. An event on an unreadable frame waits for the next.
+        sinks: get every frame, including those of the earlier run when a run is resumed.
+        journal: stores what `--resume` needs; None for a camera, whose frames come only once.
     """
 
     def __init__(
@@ -117,10 +117,10 @@ class OfflineRun:
     def process(
         self, source: FrameSource, stop: StopRequest, limit: int | None = None, steps: Steps | None = None
     ) -> RunEnding:
-        """Goes through the source's frames, at most `limit` of them; reports each to `steps`, or shows a bar.
+        """Processes the source's frames, at most `limit` of them; reports each to `steps`, or shows a progress bar.
 
         Raises:
-            ValueError: if a box cannot be used; the message says where the user wrote it.
+            ValueError: if a box cannot be used; the message says where the user gave it.
             OSError: if a result cannot be written.
         """
         frames = iter(source)
@@ -156,7 +156,7 @@ class OfflineRun:
         return RunEnding.INTERRUPTED
 
     def _result(self, frame: SourceFrame) -> FrameResult:
-        """The frame's result: of the earlier run where there is one, else computed now."""
+        """The frame's result: from the earlier run if there is one, else computed now."""
         earlier = self._journal.results if self._journal is not None else []
         if self.tally.frames < len(earlier):
             return self._repeat(earlier[self.tally.frames], frame)
@@ -168,7 +168,7 @@ class OfflineRun:
         return result
 
     def _repeat(self, result: FrameResult, frame: SourceFrame) -> FrameResult:
-        """An earlier run's result, if it followed from the same boxes; later ones may have been corrected since."""
+        """An earlier run's result, if that run had the same boxes so far; later boxes may have been corrected since."""
         due = self._take_due(frame) if result.error is None else []
         given = {target.target_id: target.box for target in result.targets if target.state is TargetState.GIVEN}
         if {event.target_id: event.box for event in due if event.box is not None} != given:

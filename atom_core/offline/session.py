@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One run from its options to its results: what `atom-track` and `track_bag` share."""
+"""One run from its options to its results, shared by `atom-track` and `track_bag`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Makers = dict[Path, Callable[[], Sink]]  # of the results, the main one first
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that both programs have."""
+    """Adds the options of both programs."""
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--box", help="x,y,width,height of the target in the first frame, in pixels")
     target.add_argument("--boxes", type=Path, help="CSV file of targets and of the frames in which they are set")
@@ -53,7 +53,7 @@ def read_targets(arguments: argparse.Namespace, stamp: int | None = None) -> lis
     """The events of `--box` or `--boxes`.
 
     Args:
-        stamp: ns; `--box` counts from there on, or else from the first frame.
+        stamp: ns, from which `--box` is set; None: from the first frame.
 
     Raises:
         ValueError, FileNotFoundError: if they cannot be used.
@@ -89,7 +89,7 @@ def is_complete(arguments: argparse.Namespace, outputs: Sequence[Path]) -> bool:
 
 
 def journal_folder(output: Path) -> Path:
-    """Where a run keeps what `--resume` needs."""
+    """The folder with the data for `--resume`."""
     return output.with_name(f"{output.name}.resume")
 
 
@@ -101,7 +101,7 @@ def follow(
     recording: dict[str, str] | None,
     steps: Steps | None = None,
 ) -> RunEnding:
-    """Follows the targets through the source, writes the results and prints a summary.
+    """Tracks the targets through the source, writes the results and prints a summary.
 
     Args:
         source: of the frames.
@@ -112,7 +112,7 @@ def follow(
         steps: of a job among several recordings.
 
     Raises:
-        ValueError, OSError: as `OfflineRun.process`; the results hold everything up to there.
+        ValueError, OSError: as `OfflineRun.process`; the results so far are complete.
     """
     outputs = list(makers)
     ending: RunEnding | None = None
@@ -149,7 +149,7 @@ def _complete(sinks: list[Sink], is_anything_found: Callable[[], bool]) -> Itera
         for sink in sinks:
             try:
                 sink.close() if is_anything_found() else sink.discard()
-            except OSError as error:  # beside the one that is on its way to the user
+            except OSError as error:  # in addition to the error being raised
                 print(error, file=sys.stderr)
         raise
     for sink in sinks:

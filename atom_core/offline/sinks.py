@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the results of a recording go. Each file grows under a `.part` name and gets its own name at the end."""
+"""Writers of a recording's results. Each file is written under a `.part` name and renamed at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atom_core.offline.results import FrameResult, TargetResult, format_stamp
 from atom_core.offline.video import VideoWriter
 
 CSV_COLUMNS = ("frame", "stamp", "target", "state", "x", "y", "width", "height", "score", "iou")
-_LEAST_SPACE = 4_000_000  # bytes; OpenCV does not report a full disk, so writing ends before
+_LEAST_SPACE = 4_000_000  # bytes; OpenCV does not report a full disk, so writing stops before
 
 
 class Sink(Protocol):
@@ -28,11 +28,11 @@ class Sink(Protocol):
     path: Path  # of the result
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Takes the next frame; raises OSError, naming the file, where it cannot be written."""
+        """Writes the next frame; raises OSError that names the file if that fails."""
         ...
 
     def close(self) -> None:
-        """Completes what was written, and gives it its name."""
+        """Completes the file and gives it its final name."""
         ...
 
     def discard(self) -> None:
@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 
 class LineFile:
-    """A file that holds whole lines at any time: after a kill, and on a full disk."""
+    """A file that always holds whole lines, even after a kill or on a full disk."""
 
     def __init__(self, path: Path, keep: bool = False) -> None:
         """Opens a file, which becomes empty unless `keep` is set."""
@@ -50,7 +50,7 @@ class LineFile:
         self._size = self._file.tell()
 
     def write(self, line: str) -> None:
-        """Appends a line, or nothing at all where that raises OSError."""
+        """Appends a line completely, or raises OSError and appends nothing."""
         data = f"{line}\n".encode()
         try:
             if self._file.write(data) != len(data):
@@ -66,7 +66,7 @@ class LineFile:
 
 
 class _TextSink:
-    """A text file with one or more lines a frame."""
+    """A text file with one or more lines per frame."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -82,9 +82,9 @@ class _TextSink:
 
 
 class CsvSink(_TextSink):
-    """A line for each frame and target. Where a target is not seen its fields stay empty.
+    """A line for each frame and target. The fields of a target that is not visible are empty.
 
-    A frame without a target has one line whose state is "idle", one that could not be read "unreadable".
+    A frame without targets has one line with the state "idle", an unreadable frame one with "unreadable".
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ class JsonSink(_TextSink):
 
 
 class VideoSink:
-    """The frames with what was found drawn on them. A frame that cannot be read shows the one before."""
+    """The frames with the results drawn on them. An unreadable frame repeats the one before."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
@@ -147,7 +147,7 @@ class VideoSink:
 
 
 def _annotated(image: np.ndarray, result: FrameResult) -> np.ndarray:
-    """The frame's picture with its targets."""
+    """The frame's image with its targets drawn."""
     marks = [Mark(t.state.name, f"{t.target_id}  {t.state.name}  {t.score:.2f}", t.box) for t in result.targets]
     if result.error is not None:
         marks.insert(0, Mark("LOST", "UNREADABLE", None))
@@ -155,5 +155,5 @@ def _annotated(image: np.ndarray, result: FrameResult) -> np.ndarray:
 
 
 def part_of(path: Path) -> Path:
-    """The name under which a file grows: it keeps its suffix, by which OpenCV knows the format."""
+    """The temporary name of a file: it keeps the suffix, from which OpenCV infers the format."""
     return path.with_name(f"{path.stem}.part{path.suffix}")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """As `containers`, for formats made of small parts: MPEG streams, Flash and Windows video, Ogg, MXF, GIF and Y4M.
 
-Most of them announce no length: a file that ends between two of its parts cannot be told from a shorter recording.
+Most of them state no length: a file that ends between two of its parts looks like a shorter recording.
 Sources: ISO/IEC 13818-1 (MPEG-2 systems) and 11172-1, Adobe's Flash Video File Format Specification 10.1, RFC 3533
 (Ogg), Microsoft's Advanced Systems Format Specification, SMPTE 377-1 (MXF), GIF89a, and
 the manual page yuv4mpeg(5) of the mjpegtools.
@@ -26,12 +26,12 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _MXF_FOOTER = bytes.fromhex("060e2b34020501010d01020101")
 _SYNC = 0x47  # the first byte of each packet of an MPEG transport stream
-_FIRST_PID = 0x20  # of sound, pictures and what else a recording chooses; below are tables
+_FIRST_PID = 0x20  # of audio, video and other streams of the recording; tables are below
 _NULL_PACKETS = 0x1FFF  # their PID
-_BEGINNINGS = 1000  # of units, among which a picture's is expected
+_BEGINNINGS = 1000  # of units; one of them must be a picture's
 _LINE = 1000  # bytes that a line of a Y4M file may have
 _YUV_KIND = re.compile(rb"(mono|444alpha|420|422|411|444)(?:p?(\d+)|jpeg|mpeg2|paldv)?")
-_YUV = {  # columns and rows of pixels that share a colour, and planes beside the grey one
+_YUV = {  # columns and rows of pixels that share a colour, and planes besides the grey one
     b"420": (2, 2, 2),
     b"422": (2, 1, 2),
     b"411": (4, 1, 2),
@@ -49,12 +49,12 @@ def damaged_at(place: int) -> str:
 
 
 def cut_off(size: int, needed: int) -> str:
-    """A clause for messages: the file's size and the one that it should have, in bytes."""
+    """A clause for messages: the file's actual and expected size, in bytes."""
     return f"is cut off: it has {size} of {needed} bytes"
 
 
 def transport_packet(head: bytes) -> tuple[int, int] | None:
-    """Length and sync byte's place of the packets of an MPEG transport stream, by its first 200 bytes; or None."""
+    """Packet length and position of the sync byte of an MPEG transport stream, from its first 200 bytes; or None."""
     for length, place in ((188, 0), (192, 4)):  # the second: .m2ts, with a time before each packet
         if len(head) > place + length and head[place] == head[place + length] == _SYNC:
             return length, place
@@ -62,14 +62,14 @@ def transport_packet(head: bytes) -> tuple[int, int] | None:
 
 
 def transport_damage(path: Path, size: int, length: int, sync: int) -> str | None:
-    """Of an MPEG transport stream: lost packets, by their counters, and a last picture that is not complete."""
+    """Damage to an MPEG transport stream: lost packets, by their counters, or an incomplete last picture."""
     packets = np.memmap(path, np.uint8, "r", shape=(size // length, length))[:, sync:]
     heads = np.array(packets[:, :6])
     wrong = np.flatnonzero(heads[:, 0] != _SYNC)
     places = [int(wrong[0])] if wrong.size else []
     heads = heads[: places[0]] if places else heads
     pids = (heads[:, 1].astype(np.int32) & 0x1F) << 8 | heads[:, 2]
-    restarts = _jumps(heads, pids < _FIRST_PID)  # tables with which each recording begins: several were joined
+    restarts = _jumps(heads, pids < _FIRST_PID)  # each recording begins with tables: several were joined
     for pid in set(pids[pids >= _FIRST_PID].tolist()) - {_NULL_PACKETS}:
         for before, after in zip(*_jumps(heads, pids == pid), strict=True):
             if not np.any((restarts[1] > before) & (restarts[1] < after)):
@@ -83,7 +83,7 @@ def transport_damage(path: Path, size: int, length: int, sync: int) -> str | Non
 
 
 def _has_open_picture(packets: np.ndarray, pids: np.ndarray) -> bool:
-    """Whether the last packet of pictures is full: behind a picture's end a packet is filled up, all but always."""
+    """Whether the last packet of pictures is full: after a picture's end, packets are almost always padded."""
     for number in np.flatnonzero((packets[:, 1] & 0x40 != 0) & (pids >= _FIRST_PID))[:_BEGINNINGS]:
         packet = packets[number].tobytes()
         payload = packet[5 + packet[4] if packet[3] & 0x20 else 4 :]
@@ -93,7 +93,7 @@ def _has_open_picture(packets: np.ndarray, pids: np.ndarray) -> bool:
 
 
 def _is_filled_up(packet: bytes) -> bool:
-    """Whether a packet's adaptation field is longer than what it holds: clocks and a splice's countdown."""
+    """Whether a packet's adaptation field is longer than its content: clocks and a splice countdown."""
     if not packet[3] & 0x20:
         return False
     length, flags = packet[4], packet[5]
@@ -102,17 +102,17 @@ def _is_filled_up(packet: bytes) -> bool:
 
 
 def _jumps(heads: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the counter of a PID's packets jumps: the numbers of the packets before and after."""
+    """Where the counter of a PID's packets jumps: the indices of the packets before and after."""
     flags = heads[:, 3]
     numbers = np.flatnonzero(chosen & (flags & 0x10 != 0))  # only packets with a payload are counted
-    step = np.diff(flags[numbers] & 0x0F) & 0x0F  # 0: a packet that is sent twice
+    step = np.diff(flags[numbers] & 0x0F) & 0x0F  # 0: a packet sent twice
     announced = (flags & 0x20 != 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 != 0)
     jump = np.flatnonzero((step > 1) & ~announced[numbers[1:]])
     return numbers[jump], numbers[jump + 1]
 
 
 def program_damage(file: BinaryIO, size: int) -> str | None:
-    """Of an MPEG program stream (.mpg, .vob)."""
+    """Damage to an MPEG program stream (.mpg, .vob)."""
     place = 0
     while place < size:
         file.seek(place)
@@ -124,7 +124,7 @@ def program_damage(file: BinaryIO, size: int) -> str | None:
         if head[3] == 0xB9:
             length = 4
         elif head[3] == 0xBA:
-            length = 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7)  # MPEG-1; MPEG-2 with filling
+            length = 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7)  # MPEG-1; MPEG-2 with stuffing
         else:
             length = 6 + int.from_bytes(head[4:6])
         place += length
@@ -132,13 +132,13 @@ def program_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def _is_zero_from(file: BinaryIO, place: int) -> bool:
-    """Whether nothing but zeros follows, with which some recorders fill up."""
+    """Whether only zeros follow, which some recorders append as padding."""
     file.seek(place)
     return not any(any(part) for part in iter(lambda: file.read(2**20), b""))
 
 
 def flash_damage(file: BinaryIO, size: int) -> str | None:
-    """Of an FLV file."""
+    """Damage to an FLV file."""
     file.seek(5)
     place = int.from_bytes(file.read(4)) + 4
     while place < size:
@@ -148,7 +148,7 @@ def flash_damage(file: BinaryIO, size: int) -> str | None:
             return damaged_at(place)
         length = 11 + int.from_bytes(head[1:4])
         file.seek(place + length)
-        repeated = file.read(4)  # each tag's length is there once more
+        repeated = file.read(4)  # each tag's length is repeated after it
         if len(repeated) < 4:
             return f"{_ENDS}tag"
         if int.from_bytes(repeated) != length:
@@ -158,7 +158,7 @@ def flash_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def ogg_damage(file: BinaryIO, size: int) -> str | None:
-    """Of an Ogg file: each of its streams has numbered pages, and one that is marked as its last."""
+    """Damage to an Ogg file: each of its streams has numbered pages, the last of which is marked."""
     place = 0
     following: dict[int, int] = {}  # the number of the next page, by stream
     while place < size:
@@ -181,7 +181,7 @@ def ogg_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def asf_damage(file: BinaryIO, size: int) -> str | None:
-    """Of an ASF file (.wmv)."""
+    """Damage to an ASF file (.wmv)."""
     place, packet, count = 0, 0, 0
     while place + 24 <= size:
         file.seek(place)
@@ -207,13 +207,13 @@ def asf_damage(file: BinaryIO, size: int) -> str | None:
 def _broken_asf_packet(file: BinaryIO, place: int, length: int, count: int) -> str | None:
     for number in range(count if length else 0):
         file.seek(place + number * length)
-        if file.read(3) != b"\x82\0\0":  # error correction data, which packets in files have and do not use
+        if file.read(3) != b"\x82\0\0":  # error correction data, which is present but unused in files
             return damaged_at(place + number * length)
     return None
 
 
 def mxf_damage(file: BinaryIO, size: int) -> str | None:
-    """Of an MXF file: keys and lengths, and the part that the recorder writes last."""
+    """Damage to an MXF file: keys and lengths, and the part that the recorder writes last."""
     place = 0
     is_closed = False
     while place < size:
@@ -233,7 +233,7 @@ def mxf_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def gif_damage(file: BinaryIO, size: int) -> str | None:
-    """Of a GIF picture or animation: its blocks up to the mark of its end."""
+    """Damage to a GIF image or animation: its blocks up to the trailer."""
     file.seek(10)
     flags = file.read(3)
     place = 13 + _colours(flags[:1])
@@ -257,7 +257,7 @@ def gif_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def _colours(flags: bytes) -> int:
-    """Bytes of a GIF's table of colours, 0 where there is none."""
+    """Bytes of a GIF's colour table, 0 if there is none."""
     return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
@@ -268,7 +268,7 @@ def _byte_at(file: BinaryIO, place: int) -> int | None:
 
 
 def jpegs_damage(file: BinaryIO, size: int) -> str | None:
-    """Of a stream of JPEG pictures."""
+    """Damage to a stream of JPEG pictures."""
     place, pictures = 0, 0
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while place < size:
@@ -283,7 +283,7 @@ def jpegs_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def yuv4mpeg_damage(file: BinaryIO, size: int) -> str | None:
-    """Of a Y4M file: uncompressed frames of one size, each behind a line of its own."""
+    """Damage to a Y4M file: uncompressed frames of one size, each after its own header line."""
     file.seek(0)
     head = file.readline(_LINE)
     frame = _yuv_bytes(head.split()[1:])
@@ -298,7 +298,7 @@ def yuv4mpeg_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def _yuv_bytes(fields: list[bytes]) -> int:
-    """Bytes of a Y4M frame by the fields of the file's first line; 0 where its pixels are of an unknown kind."""
+    """Bytes of a Y4M frame, from the fields of the file's first line; 0 if its pixel format is unknown."""
     values = {field[:1]: field[1:] for field in fields}
     kind = _YUV_KIND.fullmatch(values.get(b"C", b"420"))
     if kind is None or not values.get(b"W", b"").isdigit() or not values.get(b"H", b"").isdigit():

@@ -17,30 +17,30 @@ from atom_core.tracker import MultiTracker
 
 
 class NumberedTargets:
-    """A `MultiTracker` whose targets have numbers of the user's choice, which may come in any order and come again."""
+    """A `MultiTracker` whose targets have numbers of the user's choice, in any order and reusable."""
 
     def __init__(self, network: str, device: str = "auto", config: TrackerConfig | None = None) -> None:
         """Loads a network; see `AtomTracker.from_pretrained` for arguments and exceptions."""
         self._tracker = MultiTracker.from_pretrained(network, device, config)
-        self._numbers: dict[int, int] = {}  # the user's -> the tracker's, which are never used again
+        self._numbers: dict[int, int] = {}  # the user's -> the tracker's, which are never reused
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it runs on."""
         return self._tracker.device
 
     @property
     def weights_sha256(self) -> str:
-        """Of the network's file."""
+        """SHA-256 of the network's file."""
         return self._tracker.weights_sha256
 
     @property
     def description(self) -> str:
-        """The network, where it runs and what computes it."""
+        """The network, its device and its engine."""
         return f"{self._tracker.network_name} on {self._tracker.device} by {self._tracker.engine}"
 
     def set(self, target_id: int, image: np.ndarray, box: Box) -> TargetResult:
-        """Learns a target, also one that is known already.
+        """Learns a target, or learns it again.
 
         Raises:
             ValueError: if the box cannot be used; the targets stay as they are.
@@ -54,16 +54,16 @@ class NumberedTargets:
             self._tracker.remove(self._numbers.pop(target_id))
 
     def track(self, image: np.ndarray, leave_out: Collection[int] = ()) -> dict[int, TargetResult]:
-        """Follows the targets, but for those to leave out, into the next image (H, W, 3) uint8 RGB."""
+        """Tracks the targets, except those in `leave_out`, in the next image (H, W, 3) uint8 RGB."""
         followed = {number: own for own, number in self._numbers.items() if own not in leave_out}
         found = self._tracker.track(image, list(followed))
         return {followed[number]: TargetResult.of_track(followed[number], result) for number, result in found.items()}
 
     def state(self) -> dict[str, Any]:
-        """All that is known of the targets, to be saved and given to `restore`."""
+        """The complete state of the targets, to be saved and passed to `restore`."""
         return {"numbers": self._numbers, "tracker": self._tracker.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a state, as if this object had followed the targets to there."""
+        """Continues from a state, as if this object had tracked the targets until then."""
         self._numbers = dict(state["numbers"])
         self._tracker.restore(state["tracker"])

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writing video files with what OpenCV's own packages can encode."""
+"""Writing video files with the codecs of OpenCV's own packages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 
 from atom_core.data.images import is_utf8, printable
 
-VIDEO_CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".webm": "VP80"}  # browsers play .webm alone
+VIDEO_CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".webm": "VP80"}  # browsers play only .webm
 
 
 class VideoWriter:
-    """A video file that grows by a picture at a time; the first one gives its size.
+    """A video file to which pictures are appended; the first one determines its size.
 
     Raises:
         ValueError: if the file's suffix is none of `VIDEO_CODECS`.
@@ -58,7 +58,7 @@ class VideoWriter:
 
     def _open(self) -> cv2.VideoWriter:
         codec = VIDEO_CODECS[self._path.suffix.lower()]
-        with _silenced_stderr():  # OpenCV prints a warning about the WebM tag, which is right all the same
+        with _silenced_stderr():  # OpenCV prints a warning about the WebM tag, which is nevertheless right
             writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
         if not writer.isOpened():
             raise OSError(f"{self._path}: cannot be written as {codec} video; is the folder there and writable?")
@@ -67,7 +67,7 @@ class VideoWriter:
 
 @contextlib.contextmanager
 def _silenced_stderr() -> Iterator[None]:
-    """Silences what compiled code prints, which does not pass through sys.stderr."""
+    """Silences the output of compiled code, which bypasses sys.stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

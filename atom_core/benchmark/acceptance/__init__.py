@@ -1,3 +1,3 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The acceptance of a device: `atom-bench accept`."""
+"""The acceptance test of a device: `atom-bench accept`."""

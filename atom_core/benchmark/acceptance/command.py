@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-bench accept`: the first contact with a device, in one report that can be sent back."""
+"""The command `atom-bench accept`: the acceptance test of a device, in one report that can be sent back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command; the exit status is 0 if all has passed, 1 if something failed, 2 for a mistake."""
+    """Runs the command; the exit status is 0 if everything passed, 1 if something failed, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     lines: list[Line] = []
     status = report_errors("atom-bench accept", lambda: lines.extend(_run(arguments, argv)))
@@ -62,13 +62,13 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="atom_accept_") as name:
         for part in plan(arguments, settings, Path(name)):
             lines += run_isolated(part.name, part.work, part.arguments, Path(name), arguments.minutes * 60)
-            write_report(arguments.output, circumstances, lines)  # what there is, should this program be ended
+            write_report(arguments.output, circumstances, lines)  # the lines so far, in case this program is killed
     print(f"{count(lines)}; written: {arguments.output / JSON_FILE}, {arguments.output / PAGE_FILE}")
     return lines
 
 
 def plan(arguments: argparse.Namespace, settings: Settings, folder: Path) -> list[Part]:
-    """The parts that were asked for, one after the other."""
+    """The requested parts, in order."""
     sequences = arguments.sequences and arguments.sequences.absolute()
     seconds, reference = arguments.minutes * 60 - 10, folder / "reference.json"
     found = {
@@ -91,7 +91,7 @@ def plan(arguments: argparse.Namespace, settings: Settings, folder: Path) -> lis
 def _describe_machine() -> dict[str, Any]:
     try:
         return describe_machine(torch.get_num_threads())
-    except RuntimeError as error:  # a driver that does not work is what the report is for
+    except RuntimeError as error:  # a broken driver belongs in the report
         return {"error": str(error)}
 
 
@@ -104,7 +104,7 @@ def _changes(config: TrackerConfig) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atom-bench accept",
-        description="Checks that the tracker works on a device as on the CPU, and how fast it is: versions, the tests "
+        description="Checks that the tracker's results on a device match the CPU's, and its speed: versions, the tests "
         "marked gpu, sequences in each precision, eager and captured, times and the profiler's figures. Whatever fails "
         "is a line of the report.",
         epilog="The exit status is 0 if all has passed. See docs/benchmarks.md.",

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the tests marked `gpu` of the checkout; each is a line, with the differences that it measured."""
+"""Runs the checkout's tests marked `gpu`; each is a line, with the differences that it measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atom_core.benchmark.acceptance.sheet import Sheet, Status
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "test" / "gpu"
-_OUTPUT = 2000  # characters of pytest's output that are reported where it writes no results
+_OUTPUT = 2000  # characters of pytest's output that are reported if it writes no results
 
 
 def run_marked_tests(sheet: Sheet, device_name: str, folder: Path, seconds: float, selection: str = "") -> None:
@@ -21,9 +21,9 @@ def run_marked_tests(sheet: Sheet, device_name: str, folder: Path, seconds: floa
 
     Args:
         sheet: of this part.
-        device_name: which the tests compare with the CPU.
+        device_name: the device that the tests compare with the CPU.
         folder: for pytest's results.
-        seconds: after which pytest is ended.
+        seconds: after which pytest is killed.
         selection: as pytest's option -k; empty for all.
     """
     if not FOLDER.is_dir():
@@ -47,7 +47,7 @@ def run_marked_tests(sheet: Sheet, device_name: str, folder: Path, seconds: floa
         sheet.add("tests", Status.FAILED, f"not finished after {seconds:.0f} s; the rest of the report continues")
         return
     count = read_results(sheet, results) if results.is_file() else 0
-    if not count or done.returncode not in (0, 1):  # 1: tests have failed, and each has its line
+    if not count or done.returncode not in (0, 1):  # 1: tests failed, and each has its line
         output = (done.stdout + done.stderr)[-_OUTPUT:].strip()
         sheet.add("tests", Status.FAILED, f"pytest ended with status {done.returncode} after {count} tests: {output}")
 

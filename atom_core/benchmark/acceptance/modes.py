@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ways in which a tracker can run on a device: precision, and eager or captured."""
+"""The modes of a tracker on a device: precision, and eager or captured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAPTURES = ("off", "graph")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is accepted, and with which network.
+    """The device under test, and the network.
 
     Attributes:
         weights: shipped network or file.
@@ -40,19 +40,19 @@ class Mode:
 
     @property
     def name(self) -> str:
-        """Such as "float16 captured"."""
+        """A name such as "float16 captured"."""
         return f"{self.precision} {'eager' if self.capture == 'off' else 'captured'}"
 
     def why_not(self, device: torch.device) -> str:
-        """Why it does not exist on a device; empty where it does."""
+        """The reason why it is not available on a device; empty if it is."""
         return "CUDA graphs are for CUDA" if self.capture == "graph" and device.type != "cuda" else ""
 
     def build(self, settings: Settings) -> AtomTracker:
-        """A tracker by PyTorch, with weights of its own."""
+        """A tracker run by PyTorch, with its own copy of the weights."""
         network, device = weights.load(settings.weights), choose_device(settings.device)
         return AtomTracker(network, device, settings.config, self.precision, "torch", self.capture)
 
 
 def build_reference(settings: Settings) -> AtomTracker:
-    """The CPU's tracker as it is by default: float32, by OpenVINO where that is installed."""
+    """The CPU's default tracker: float32, by OpenVINO if that is installed."""
     return AtomTracker(weights.load(settings.weights), torch.device("cpu"), settings.config)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What PyTorch's profiler sees of a frame: launches, how long the device is busy, the gaps, the host's own time."""
+"""A frame in PyTorch's profiler: launches, the device's busy time and gaps, the host's own time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WAIT = re.compile(r"cu(da)?((Stream|Device|Event|Ctx)Synchronize|Memcpy)")  # c
 
 
 class Span(NamedTuple):
-    """Something that took time, in microseconds on one clock."""
+    """A time interval, in microseconds on a common clock."""
 
     name: str
     start: float
@@ -31,15 +31,15 @@ class Profile(NamedTuple):
     """One frame.
 
     Attributes:
-        launches: calls that hand work to the device (kernels, graphs, copies); on the CPU operators that are not part
-            of another.
+        launches: calls that submit work to the device (kernels, graphs, copies); on the CPU, operators outside other
+            operators.
         graph_launches: those of CUDA graphs.
         kernels: pieces of work on the device.
-        busy_ms: while the device worked; on the CPU, while it was in an operator.
-        gap_ms: between the first and the last of these, while it did not.
+        busy_ms: time in which the device worked; on the CPU, time in operators.
+        gap_ms: idle time between the first and the last of these.
         longest_gap_ms: the longest of the gaps.
-        wait_ms: while the host waited for the device, or for a copy to or from it.
-        host_ms: of the frame, without these waits.
+        wait_ms: time in which the host waited for the device, or for a copy to or from it.
+        host_ms: time of the frame without these waits.
     """
 
     launches: int
@@ -71,10 +71,10 @@ _FRAME = "atom_tracker frame"
 
 
 def summarize(spans: Iterable[Span], is_cuda: bool) -> Profile:
-    """The figures of one frame's spans, among them that of the whole frame, named as `profiled` does.
+    """The figures of one frame's spans, which include that of the whole frame, named as in `profiled`.
 
     Raises:
-        ValueError: if that is missing.
+        ValueError: if the whole frame's span is missing.
     """
     spans = list(spans)
     frame = next((span for span in spans if span.name == _FRAME and not span.is_on_device), None)
@@ -82,7 +82,7 @@ def summarize(spans: Iterable[Span], is_cuda: bool) -> Profile:
         raise ValueError(f"the profiler saw {len(spans)} events, and none of the frame")
     on_host = [span for span in spans if not span.is_on_device and frame.start <= span.start and span.end <= frame.end]
     on_host.remove(frame)
-    # The profiler repeats the frame's own mark among the device's.
+    # The profiler repeats the frame's own mark among the device's spans.
     on_device = [span for span in spans if span.is_on_device and span.name != _FRAME]
     launches = [span for span in on_host if _LAUNCH.match(span.name)] if is_cuda else outermost(on_host)
     work = on_device if is_cuda else launches
@@ -101,7 +101,7 @@ def summarize(spans: Iterable[Span], is_cuda: bool) -> Profile:
 
 
 def occupation(spans: Sequence[Span]) -> tuple[float, list[float]]:
-    """How long at least one of the spans lasted, and the lengths of the gaps between them."""
+    """The total time covered by spans, and the lengths of the gaps between them."""
     busy, gaps, until = 0.0, [], None
     for span in sorted(spans, key=lambda span: span.start):
         if until is not None and span.start > until:
@@ -113,7 +113,7 @@ def occupation(spans: Sequence[Span]) -> tuple[float, list[float]]:
 
 
 def outermost(spans: Sequence[Span]) -> list[Span]:
-    """The spans that lie in no other."""
+    """The spans that are not inside another."""
     found: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if not found or span.end > found[-1].end:

@@ -23,7 +23,7 @@ JSON_FILE, PAGE_FILE = "report.json", "report.html"
 
 
 def has_passed(lines: Iterable[Line]) -> bool:
-    """Whether no line has failed, and at least one has passed."""
+    """Whether no line failed and at least one passed."""
     found = {line.status for line in lines}
     return Status.FAILED not in found and Status.PASSED in found
 
@@ -33,8 +33,8 @@ def write_report(folder: Path, circumstances: dict[str, Any], lines: Sequence[Li
 
     Args:
         folder: for them.
-        circumstances: trees of texts and numbers: the run, the machine, the settings.
-        lines: of all parts, one part after the other.
+        circumstances: trees of strings and numbers: the run, the machine, the settings.
+        lines: of all parts, in order.
 
     Raises:
         OSError: if they cannot be written.
@@ -71,7 +71,7 @@ def build_page(circumstances: dict[str, Any], lines: Sequence[Line]) -> str:
 
 
 def _part(part: str, lines: Sequence[Line]) -> str:
-    """A table of all lines, and one of their figures where there are any."""
+    """A table of all lines, and one of their figures if there are any."""
     found = grid(
         f"{part}: {count(lines)}",
         ["check", "status", "found"],
@@ -92,7 +92,7 @@ def _figure(value: Any) -> str:
 
 
 def _finite(figures: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no number for NaN and infinity: their names."""
+    """The figures, with NaN and infinity as strings: JSON has no numbers for them."""
     return {
         key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in figures.items()

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The lines of the report, and how parts are run so that whatever happens becomes a line.
+"""The lines of the report, and running parts so that every failure becomes a line.
 
-Each part runs in a process of its own: after an illegal access, CUDA works no more in the process, and a crash or a
-part that hangs must not cost the others. Lines are written as they come, so those before a crash are kept.
+Each part runs in a separate process: after an illegal access, CUDA no longer works in the process, and a crash or a
+hang must not affect the other parts. Lines are written at once, so those before a crash are kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-_TAIL = 12  # lines of a process that ended badly
+_TAIL = 12  # lines of output from a process that failed
 
 
 class Status(enum.StrEnum):
-    """What has become of a check."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -38,11 +38,11 @@ class Line:
     """One check of the report.
 
     Attributes:
-        part: which it belongs to.
+        part: that it belongs to.
         name: of the check, unique in its part.
         status: see `Status`.
-        text: what was found, for a reader.
-        figures: the same, for programs; numbers and short texts.
+        text: the result, for a reader.
+        figures: the result, for programs; numbers and short strings.
     """
 
     part: str
@@ -71,7 +71,7 @@ class Sheet:
 
     @contextlib.contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """An exception within becomes a failed line of this name, and the next part runs."""
+        """Turns an exception within into a failed line of this name."""
         try:
             yield
         except Exception as error:  # the report lists every failure
@@ -80,7 +80,7 @@ class Sheet:
             self.add(name, Status.FAILED, text)
 
     def lines(self) -> list[Line]:
-        """All lines so far; one that a crash cut off is left out."""
+        """All lines so far, without one that a crash cut off."""
         found = []
         for text in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):
@@ -93,14 +93,14 @@ Work = Callable[..., None]
 
 
 def run_isolated(part: str, work: Work, arguments: tuple[Any, ...], folder: Path, seconds: float) -> list[Line]:
-    """The lines of a part that ran in a process of its own.
+    """Runs a part in a separate process and returns its lines.
 
     Args:
         part: its name.
-        work: called with a Sheet and the arguments; of a module, so that the process can import it.
+        work: called with a Sheet and the arguments; a module's function, so that the process can import it.
         arguments: to be pickled.
         folder: for its lines and its output, `<part>.jsonl` and `<part>.log`; existing.
-        seconds: after which it is ended.
+        seconds: after which it is killed.
     """
     slug = part.replace(" ", "_")
     sheet, log = Sheet(part, folder / f"{slug}.jsonl"), folder / f"{slug}.log"
@@ -122,7 +122,7 @@ def run_isolated(part: str, work: Work, arguments: tuple[Any, ...], folder: Path
 
 
 def _enter(work: Work, sheet: Sheet, arguments: tuple[Any, ...], log: Path) -> None:
-    """In the new process: what libraries write on stderr goes into the log."""
+    """Runs in the new process; redirects what libraries write to stderr into the log."""
     with log.open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 2)
         with sheet.attempt(sheet.part):

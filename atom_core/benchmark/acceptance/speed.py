@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times of each mode by the device's own events (on the CPU by the host's clock), and what the profiler sees."""
+"""Times of each mode by the device's own events (on the CPU by the host's clock), and the profiler's figures."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from atom_core.tracker import choose_device
 
 Result = TypeVar("Result")
 SIZE = (640, 480)
-TARGET = 150.0  # images a second that an H100 is to reach, captured, one target, images of SIZE
+TARGET = 150.0  # images per second required of an H100, captured, one target, images of SIZE
 HOST_TARGET = 1.0  # ms of the host's own time in such a frame
 _H100 = re.compile(r"\bH[12]00\b")
-_PROFILED = 3  # frames; the one of median host time is reported
+_PROFILED = 3  # frames; the one with the median host time is reported
 
 
 def time_modes(sheet: Sheet, settings: Settings, precision: str, frames: int) -> None:
@@ -56,7 +56,7 @@ def _time_mode(sheet: Sheet, settings: Settings, mode: Mode, device: torch.devic
     plain, update = (observe(video, kind, frames, meter).readings for kind in KINDS[:2])
     held = memory(device)
     seen = None
-    with sheet.attempt(f"{mode.name}, profiler"):  # which drivers may forbid, and the times are there without it
+    with sheet.attempt(f"{mode.name}, profiler"):  # drivers may forbid it; the times do not need it
         seen = _median_profile(observe(video, KINDS[0], _PROFILED, partial(profiled, device=device)).readings)
     figures = {
         "load_s": loaded - started,
@@ -78,7 +78,7 @@ def _time_mode(sheet: Sheet, settings: Settings, mode: Mode, device: torch.devic
 
 
 def judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Profile | None) -> None:
-    """Bounds on an H100 or H200, figures on any other."""
+    """Adds checks on an H100 or H200, plain figures on other devices."""
     rate = 1e3 / video_ms
     counts = bool(_H100.search(gpu))
 
@@ -95,12 +95,12 @@ def judge_targets(sheet: Sheet, mode: Mode, gpu: str, video_ms: float, seen: Pro
 class Clocks(NamedTuple):
     """How long something took, in seconds."""
 
-    device: float  # by its own events, see `timed`
+    device: float  # by the device's own events, see `timed`
     wall: float  # by the host's clock
 
 
 def clocked(run: Callable[[], Result], device: torch.device) -> tuple[Result, Clocks]:
-    """Runs by both clocks."""
+    """Runs and times with both clocks."""
     started = time.perf_counter()
     result, of_device = timed(run, device)
     return result, Clocks(of_device, time.perf_counter() - started)

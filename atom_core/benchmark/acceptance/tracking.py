@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences tracked in each mode: boxes and AUC against the CPU's."""
+"""Sequences tracked in each mode: boxes and AUC compared with the CPU's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atom_core.evaluation.runner import Run, run_sequence
 from atom_core.tracker import AtomTracker, choose_device
 
 STREET = Path(__file__).resolve().parents[3] / "demo" / "street"
-# Rounding moves a box a little, and that moves the next search region: two runs differ as two seeds do.
+# Rounding moves a box slightly, and so the next search region: two runs differ like two seeds.
 AUC_DIFFERENCE = 0.03  # of the means over the sequences
 LEAST_OVERLAP = {"float32": 0.9, "bfloat16": 0.75, "float16": 0.85}  # median over the frames of both runs' boxes
 
@@ -30,10 +30,10 @@ class Agreement(NamedTuple):
     """Two runs of the same sequences.
 
     Attributes:
-        auc, cpu_auc: means over the sequences that have references.
+        auc, cpu_auc: means over the sequences with reference boxes.
         overlap: median over all frames but the first of the overlap of the two runs' boxes.
-        same_state: share of the frames in which both see the target, or neither does.
-        farthest: the most that two boxes' centres are apart, image px.
+        same_state: share of the frames in which the target is visible in both or in neither.
+        farthest: the largest distance between two boxes' centres, image px.
     """
 
     auc: float
@@ -55,7 +55,7 @@ def read(folder: Path | None, frames: int | None) -> list[Sequence]:
 
 
 def cut(sequence: Sequence, frames: int | None) -> Sequence:
-    """The sequence's first frames; all of None."""
+    """The sequence's first frames; all if `frames` is None."""
     if frames is None or frames >= len(sequence):
         return sequence
     images = list(itertools.islice(sequence.frames, frames))
@@ -63,7 +63,7 @@ def cut(sequence: Sequence, frames: int | None) -> Sequence:
 
 
 def track_reference(sheet: Sheet, settings: Settings, folder: Path | None, frames: int | None, output: Path) -> None:
-    """Adds what the CPU makes of the sequences, and writes its runs for `track_modes`."""
+    """Adds the CPU's results on the sequences, and writes its runs for `track_modes`."""
     tracker, sequences = build_reference(settings), read(folder, frames)
     runs = [run_sequence("CPU", tracker, sequence) for sequence in sequences]
     save(runs, output)
@@ -84,7 +84,7 @@ def track_modes(
     """Adds a line for each mode of a precision.
 
     Raises:
-        OSError: if `track_reference` has written no runs.
+        OSError: if `track_reference` wrote no runs.
     """
     sequences, device = read(folder, frames), choose_device(settings.device)
     expected = load(reference)
@@ -99,7 +99,7 @@ def track_modes(
 
 
 def _warm(mode: Mode, settings: Settings) -> AtomTracker:
-    """A tracker that is ready; raises RuntimeError if capturing is asked for and fails."""
+    """A warmed-up tracker; raises RuntimeError if the mode is captured and capturing fails."""
     tracker = mode.build(settings)
     tracker.warm_up()
     if mode.capture != "off" and tracker.execution != "captured":
@@ -108,10 +108,10 @@ def _warm(mode: Mode, settings: Settings) -> AtomTracker:
 
 
 def agree(runs: Listed[Run], expected: Listed[Run], sequences: Listed[Sequence]) -> Agreement:
-    """How far runs are from the CPU's; both of all the sequences, in their order.
+    """Compares runs with the CPU's; both of all sequences, in order.
 
     Raises:
-        ValueError: if they are of other sequences.
+        ValueError: if they are of different sequences.
     """
     names = [[run.sequence for run in both] for both in (runs, expected)]
     if names[0] != names[1]:
@@ -146,16 +146,16 @@ def _judge(sheet: Sheet, mode: Mode, found: Agreement) -> None:
 
 
 def save(runs: Listed[Run], path: Path) -> None:
-    """Keeps the boxes and states of runs."""
+    """Saves the boxes and states of runs."""
     trees = [{"sequence": run.sequence, "boxes": run.boxes.tolist(), "states": run.states} for run in runs]
     path.write_text(json.dumps(trees), encoding="utf-8")
 
 
 def load(path: Path) -> list[Run]:
-    """What `save` kept; scores and times are NaN.
+    """The runs that `save` wrote; scores and times are NaN.
 
     Raises:
-        OSError: if there is nothing.
+        OSError: if the file cannot be read.
     """
     runs = []
     for tree in json.loads(path.read_text(encoding="utf-8")):

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Versions of what the tracker runs on, and whether this PyTorch can use this device at all."""
+"""Versions of the tracker's dependencies, and whether this PyTorch can use the device at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from atom_core.benchmark.acceptance.sheet import Sheet, Status
 from atom_core.tracker import choose_device
 
-OLDEST = {"torch": "2.1", "numpy": "1.26", "safetensors": "0.4.1"}  # as pyproject.toml has it
+OLDEST = {"torch": "2.1", "numpy": "1.26", "safetensors": "0.4.1"}  # as in pyproject.toml
 _TOLD = ("torchvision", "triton", "openvino", "onnxruntime", "opencv-python-headless", "opencv-contrib-python-headless")
 _JETPACK = Path("/etc/nv_tegra_release")
 
@@ -66,7 +66,8 @@ def _check_cuda(sheet: Sheet, device: torch.device) -> None:
 def has_kernels(built_for: list[str], capability: tuple[int, int]) -> bool:
     """Whether code for architectures such as "sm_87" or "compute_90" runs on a device of this compute capability.
 
-    Binary code (sm) runs on the same major version from its minor on, intermediate code (compute) on all that is newer.
+    Binary code (sm) runs on the same major version and equal or newer minor versions, intermediate code (compute) on
+    all newer ones.
     """
     for name in built_for:
         kind, _, digits = name.partition("_")
@@ -81,7 +82,7 @@ def has_kernels(built_for: list[str], capability: tuple[int, int]) -> bool:
 
 
 def installed(package: str) -> str | None:
-    """The version of an installed package; None where there is none."""
+    """The version of an installed package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -89,13 +90,13 @@ def installed(package: str) -> str | None:
 
 
 def is_at_least(version: str, oldest: str) -> bool:
-    """Whether a version such as "2.14.1+cu130" is not older than another."""
+    """Whether a version such as "2.14.1+cu130" is at least another."""
     numbers = [[int(part) for part in re.findall(r"\d+", text.partition("+")[0])] for text in (version, oldest)]
     return numbers[0] >= numbers[1]
 
 
 def _driver() -> str:
-    """The driver's version by nvidia-smi, which a Jetson may lack."""
+    """The driver's version from nvidia-smi, which a Jetson may lack."""
     if shutil.which("nvidia-smi") is None:
         return "unknown (no nvidia-smi)"
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
