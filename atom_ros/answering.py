@@ -33,7 +33,7 @@ Handler: TypeAlias = Callable[[Any, Any], Any]  # of a request, with the respons
 SERVICE_QOS = QoSProfile(depth=5000)  # requests that wait while the node is busy with something else
 _LOG_INTERVAL = 5.0  # s between two messages about refused requests
 # A client's queue holds ten answers by default. So the answers to a burst are spaced, for the client to read them.
-_BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.002  # answers within this many s; then s between two answers
+_BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.005  # answers within this many s; then s between two answers
 
 
 def serve(node: Node, srv_type: Any, name: str, handler: Handler, group: CallbackGroup | None = None) -> Service:

@@ -14,6 +14,7 @@ from atom_ros.ending import Ending, exit_now
 
 if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C is to end the process as at any other time
     from rclpy.executors import Executor
+    from rclpy.node import Node
     from rclpy.task import Task
 
     from atom_ros.tracker_node import TrackerNode
@@ -22,7 +23,7 @@ _LAST_ANSWERS = 0.3  # s for answers that are on their way at the end
 _PATIENCE = 10.0  # s for the tracker's current step when the process ends
 
 
-def spin(node: TrackerNode, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
+def spin(node: Node, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
     """Serves the node until ROS is shut down, or `is_over` says so after a callback.
 
     In rclpy an exception of a callback, or of the middleware about an unreadable message, ends the spin. Here it is

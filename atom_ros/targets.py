@@ -42,8 +42,10 @@ class FollowedTarget:
     """A target that the tracker has learned."""
 
     seen: int  # sequence number of the newest frame that it was followed through
-    given: Report | None  # of the frame that it was set on, for when that frame is reported
-    sure: tuple[Frame, Box]  # where it was TRACKING last, or was set: it can be learned again from there
+    given: Report | None  # of the frame that it was set on, for when that frame is reported; None after a later one
+    # Where it was TRACKING last, or was set: it can be learned again from there. None on the CPU, where that never
+    # happens: a frame takes megabytes.
+    sure: tuple[Frame, Box] | None
     newest: Report | None = None  # of the newest frame that it was followed through; before the first, `given`
     is_tracking: bool = True  # in the newest frame that it was followed through
     trail: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=_TRAIL))  # TRACKING: frame and box
@@ -163,8 +165,15 @@ class Targets:
                 self._expect(order.target_id)
             return order.target_id or self._last_id + 1
 
-    def learned(self, order: Order, target_id: int, report: Report, max_targets: int) -> None:
+    def learned(self, order: Order, target_id: int, report: Report, max_targets: int, keep_frame: bool = True) -> None:
         """Lists the order's target; with `max_targets` at 1 it is the only one from now on.
+
+        Args:
+            order: that has been carried out.
+            target_id: number of the target.
+            report: on the order's frame.
+            max_targets: as in `order`.
+            keep_frame: so that the target can be learned again.
 
         Raises:
             LookupError: if it was removed while it was learned; it is not listed then.
@@ -176,7 +185,8 @@ class Targets:
             if max_targets == 1:
                 self._followed.clear()
             frame = order.frame
-            self._followed[target_id] = target = FollowedTarget(frame.sequence, report, (frame, order.box))
+            sure = (frame, order.box) if keep_frame else None
+            self._followed[target_id] = target = FollowedTarget(frame.sequence, report, sure)
             target.trail.append((frame.sequence, order.box))
 
     def give_up(self, order: Order) -> None:

@@ -345,7 +345,7 @@ class Worker:
             self._fail(frame, error)
             return
         for number, report in reports.items():
-            targets[number].newest = report
+            targets[number].newest, targets[number].given = report, None
         for number in targets.keys() - behind.keys():
             given = targets[number].given
             if given is not None and given.frame is frame:
@@ -380,7 +380,7 @@ class Worker:
             target = targets[number]
             target.is_tracking = result.state is TrackState.TRACKING
             if target.is_tracking:
-                target.sure = (frame, result.box)
+                target.sure = (frame, result.box) if self._may_move else None
                 target.trail.append((frame.sequence, result.box))
         return image, {n: Report.of_result(frame, n, result, elapsed) for n, result in results.items()}
 
@@ -459,7 +459,7 @@ class Worker:
         self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
         self._learned_ids.add(target_id)
         report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
-        self._targets.learned(order, target_id, report, self._settings.max_targets)
+        self._targets.learned(order, target_id, report, self._settings.max_targets, self._may_move)
         if order.class_id:
             self._set_class(target_id, order.class_id)
         self._drop_removed()
@@ -495,6 +495,7 @@ class Worker:
             raise RuntimeError(f"the GPU failed, and the node stops tracking: {reason}")
         self._tracker = tracker
         for target_id, target in self._targets.followed().items():
+            assert target.sure is not None, "kept while the tracker is not on the CPU"
             frame, box = target.sure
             try:
                 tracker.add(self._decode(frame), box, target_id)
@@ -502,6 +503,11 @@ class Worker:
             except Exception as error:  # the boundary: the other targets continue
                 self._targets.remove(target_id)
                 self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
+
+    @property
+    def _may_move(self) -> bool:
+        """Whether the targets may have to be learned again on the CPU."""
+        return self._tracker is not None and self._tracker.device.type != "cpu"
 
     def _drop_removed(self) -> None:
         """Makes the tracker forget the targets that are not listed any more."""

@@ -3,7 +3,8 @@
 """Endurance test: `python -m atom_ros.benchmark.soak 60` runs a camera, the node and a listener for an hour.
 
 A line every ten seconds reports memory, delays (from an image's publication to its Track) and drops; the end, whether
-the memory grew. It ends early, with status 1, if the node's process ends or sends nothing for a minute.
+the memory grew. Before each line every service is called. It ends early, with status 1, if the node's process ends,
+sends nothing for a minute or leaves a request without an answer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from atom_ros.benchmark.command import (
     Listener,
     add_node_arguments,
+    call_services,
     image_size,
     running_camera,
     running_node,
@@ -50,13 +52,16 @@ class Line:
     received: int  # images, by the node's own count
     dropped: int
     failed: int
-    seen: bool  # whether the target is seen at the line's end
+    seen: bool  # whether the target is seen before the line's requests
+    requests: int = 0  # all of them answered
+    answer_max: float = math.nan  # ms, the slowest answer
 
     def __str__(self) -> str:
         return (
             f"{self.minutes:7.2f} min  {self.memory:7.1f} MB  {self.tracks:5d} tracks  delay {self.delay_median:.1f} "
             f"ms median, {self.delay_p95:.1f} p95, {self.delay_max:.1f} max  {self.received} received, {self.dropped} "
-            f"dropped, {self.failed} failed{'' if self.seen else '  target not seen'}"
+            f"dropped, {self.failed} failed; {self.requests} requests, {self.answer_max:.1f} ms max"
+            f"{'' if self.seen else '  target not seen'}"
         )
 
 
@@ -92,9 +97,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.csv:
         _write(arguments.csv, lines)
     grown = growth(lines)
-    total = {name: sum(getattr(line, name) for line in lines) for name in ("received", "dropped", "failed")}
+    names = ("received", "dropped", "failed", "requests")
+    total = {name: sum(getattr(line, name) for line in lines) for name in names}
     print(
-        f"{lines[-1].minutes:.1f} min: {', '.join(f'{count} {name}' for name, count in total.items())}; the target was "
+        f"{lines[-1].minutes:.1f} min: {', '.join(f'{count} {name}' for name, count in total.items())}, all of them "
+        f"answered, in {max(line.answer_max for line in lines):.0f} ms at most; the target was "
         f"seen at the end of {sum(line.seen for line in lines)} of {len(lines)} lines; memory {slope(lines):+.2f} MB a "
         f"minute after the first fifth, {grown:+.1f} MB in all ({arguments.growth:g} MB are allowed)"
     )
@@ -115,8 +122,12 @@ def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[L
         while (left := start + 60 * arguments.minutes - time.monotonic()) > 0:
             time.sleep(min(arguments.every, left))
             listener.wait_until(_has_news(listener), "the end")
+            memory = process_megabytes(pid)
+            seen = listener.newest is not None and listener.newest.status in _SEEN
+            answers = call_services(listener, *arguments.size)
             now = dict(listener.counts)
-            lines.append(_line(listener, (time.monotonic() - start) / 60, process_megabytes(pid), counts, now))
+            minutes = (time.monotonic() - start) / 60
+            lines.append(_line(listener, minutes, memory, counts, now, seen, answers))
             counts = now
             print(lines[-1], flush=True)
     return lines
@@ -133,7 +144,15 @@ def _has_news(listener: Listener) -> Callable[[], bool]:
     return condition
 
 
-def _line(listener: Listener, minutes: float, memory: float, before: dict[str, int], now: dict[str, int]) -> Line:
+def _line(
+    listener: Listener,
+    minutes: float,
+    memory: float,
+    before: dict[str, int],
+    now: dict[str, int],
+    seen: bool,
+    answers: dict[str, list[float]],
+) -> Line:
     samples = list(listener.samples)
     listener.clear()
     delays = [sample.delay_ms for sample in samples] or [math.nan]
@@ -148,7 +167,9 @@ def _line(listener: Listener, minutes: float, memory: float, before: dict[str, i
         received=now["received"] - before["received"],
         dropped=now["dropped"] - before["dropped"],
         failed=now["failed"] - before["failed"],
-        seen=listener.newest is not None and listener.newest.status in _SEEN,
+        seen=seen,
+        requests=sum(map(len, answers.values())),
+        answer_max=max(max(times) for times in answers.values()),
     )
 
 

@@ -11,16 +11,23 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from atom_ros.answering import answer_always
 from atom_ros.ending import Ending
+from atom_ros.run_tracker import spin
 from atom_ros.start import start
 
 
 class LoopNode(Node, ABC):
-    """A node whose `run` publishes until `stop` is called or its source ends."""
+    """A node whose `run` publishes until `stop` is called or its source ends. It answers every request."""
+
+    def __init__(self, name: str) -> None:
+        """Creates the node, which may be renamed on the command line."""
+        super().__init__(name)
+        answer_always(self)
 
     @abstractmethod
     def run(self) -> None:
@@ -50,21 +57,17 @@ def run_program(name: str, make_node: Callable[[], LoopNode], args: list[str] | 
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)  # serves callbacks, parameters and the clock
+    ended = threading.Event()
+    # Serves callbacks, parameters and the clock.
+    thread = threading.Thread(target=spin, args=(node, executor, ended.is_set), daemon=True)
     thread.start()
     ending.call_on_signal(node.stop)
     try:
         node.run()
         return 0
     finally:
+        ended.set()
         executor.shutdown()
         thread.join()
         node.destroy_node()
         rclpy.try_shutdown()
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return

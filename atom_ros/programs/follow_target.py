@@ -9,18 +9,20 @@ docs/follower.md.
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 
 import rclpy
 from geometry_msgs.msg import Twist
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from atom_ros.answering import answer_always
+from atom_ros.ending import Ending
+from atom_ros.run_tracker import spin
 from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
 from atom_tracker.msg import Track
 
@@ -38,6 +40,7 @@ class TargetFollower(Node):
 
     def __init__(self) -> None:
         super().__init__("follow_target")
+        answer_always(self)
         accept_whole_numbers(self, [name for name, default, _ in PARAMETERS if isinstance(default, float)])
         values = {name: self.declare_parameter(name, default).value for name, default, _ in PARAMETERS}
         self._image_width = values["image_width"]
@@ -76,29 +79,30 @@ def _bounded(value: float, limit: float) -> float:
 
 def main(args: list[str] | None = None) -> int:
     """Follows until Ctrl-C or the end of its launch file, and stops the robot; returns the exit status."""
+    ending = Ending()
     if wants_help(args):
         print(help_text("follow_target", "Turns Tracks into velocities (cmd_vel).", PARAMETERS, ["tracker/track"]))
         return 0
     # rclpy's own handler would shut down before the last command could be sent.
     if not start("follow_target", args, signal_handler_options=SignalHandlerOptions.NO):
         return 2
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     try:
         node = TargetFollower()
     except ParameterException as error:
         print(f"follow_target: {error}", file=sys.stderr)
         rclpy.shutdown()
         return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    ending.call_on_signal(lambda: executor.create_task(lambda: None))  # wakes the executor
     try:
-        while not ended.is_set():
-            rclpy.spin_once(node, timeout_sec=0.1)
+        spin(node, executor, lambda: ending.is_asked)
     finally:
         node.stop()
         node.wait_until_heard()
+        executor.shutdown()
         node.destroy_node()
-        rclpy.shutdown()
+        rclpy.try_shutdown()
     return 0
 
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -30,9 +30,11 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from atom_core.arguments import join_negative_values
 from atom_core.drawing import STATE_COLORS
+from atom_ros.answering import answer_always
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
 from atom_ros.input.picking import Viewport, box_between, parse_box
+from atom_ros.run_tracker import spin
 from atom_ros.start import own_words, start
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
 from atom_tracker.msg import Track
@@ -357,13 +359,6 @@ def _set_without_window(client: TargetClient, box: Box) -> None:
     print(f"select_target: target {number}: following x, y, width, height = {', '.join(f'{v:g}' for v in box)}")
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
-
-
 def _select(node: Node, arguments: argparse.Namespace) -> None:
     with TargetClient(node, arguments.tracker) as client:
         if arguments.box is not None:
@@ -373,9 +368,11 @@ def _select(node: Node, arguments: argparse.Namespace) -> None:
         window = SelectionWindow(source, client, arguments.once)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+        ended = threading.Event()
+        thread = threading.Thread(target=spin, args=(node, executor, ended.is_set), daemon=True)
         thread.start()
         window.run()
+        ended.set()
         executor.shutdown()
         thread.join()
 
@@ -386,6 +383,7 @@ def main(args: list[str] | None = None) -> int:
     if not start("select_target", args):
         return 2
     node = Node("select_target")
+    answer_always(node)
     try:
         _select(node, arguments)
         return 0

@@ -21,6 +21,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from atom_ros.answering import answer_always
 from atom_ros.ending import Ending
 from atom_ros.run_tracker import spin
 from atom_ros.start import own_words, start
@@ -122,6 +123,7 @@ def main(args: list[str] | None = None) -> int:
     os.nice(arguments.nice)  # where tracker and page compete for a core, the tracker goes first
     cv2.setNumThreads(1)  # a jpeg needs one, and threads that wait for work take time from the tracker's
     node = Node("web")
+    answer_always(node)
     try:
         asyncio.run(_serve(node, arguments, limits, token, ending))
         return 0

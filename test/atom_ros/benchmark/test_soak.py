@@ -35,7 +35,8 @@ def test_a_few_seconds_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert soak.main(arguments) == 0
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) >= 2
+    assert len(rows) >= 1  # two, unless the machine is busy
+    assert all(int(row["requests"]) == 11 and float(row["answer_max"]) > 0 for row in rows)
     assert all(float(row["memory"]) > 100 for row in rows)
     assert sum(int(row["tracks"]) for row in rows) > 0
     assert "MB a minute" in capsys.readouterr().out
