@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ATOM visual object tracking (CVPR 2019) in PyTorch. Knows nothing of ROS."""
+"""ATOM visual object tracking (CVPR 2019) in PyTorch, without ROS."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["AtomTracker", "MultiTracker", "TrackResult", "TrackState", "TrackerC
 
 __version__ = "0.1.0"
 
-# On the CPU, OpenVINO's and PyTorch's threads take turns several times a frame. By default OpenMP's threads keep
-# spinning after their work, on cores that the others need. Some microseconds of spinning remain: the operations of
-# learning are short, and waking a thread for each would take longer. PyTorch reads both variables at its first import.
+# On the CPU, OpenVINO's and PyTorch's threads alternate several times per frame. By default OpenMP's threads keep
+# spinning after their work, on cores that the other threads need. Some microseconds of spinning remain: the operations
+# of learning are short, and waking a thread for each takes longer. PyTorch reads both variables at its first import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
@@ -39,7 +39,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """The public names, imported when they are first used: importing a part does not import PyTorch for it."""
+    """Imports the public names on first use, so that importing a submodule does not import PyTorch."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"atom_core.{_MODULES[name]}"), name)

@@ -14,8 +14,8 @@ def join_negative_values(words: Sequence[str], options: Sequence[str]) -> list[s
     """Joins options to values that begin with a minus sign, such as `--box -5,10,60,60`, which argparse refuses.
 
     Args:
-        words: of the command line.
-        options: whose values may be negative.
+        words: the command line.
+        options: those whose values may be negative.
     """
     joined: list[str] = []
     for word in words:

@@ -1,17 +1,17 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one owner of pixel conventions: boxes, the crop <-> image map, the score map <-> crop map.
+"""All pixel conventions: boxes, the crop <-> image map, the score map <-> crop map.
 
 Conventions of the whole package:
 
 * A box is (x, y, width, height) in continuous pixels, (x, y) its top-left corner; the centre of the first pixel is at
   0, so an image of width W covers [-0.5, W - 0.5]. Tensors hold boxes in their last dimension, shape (..., 4).
 * Points are (x, y), shape (..., 2). Images are (H, W, 3) or (..., 3, H, W), rows first.
-* A search region is (x0, y0, side): the square of image pixels that starts with pixel (x0, y0) and has `side` pixels a
-  side, all three whole numbers. It is resized to `crop_size` crop pixels, so image x and crop u are related by
+* A search region is (x0, y0, side): the square of `side` x `side` image pixels whose first pixel is (x0, y0), all three
+  whole numbers. It is resized to `crop_size` crop pixels, so image x and crop u are related by
   x = (u + 0.5) * side / crop_size - 0.5 + x0. The map is exact and is inverted exactly.
 * Cell i of a feature map at stride s is centred on crop pixel s * i. The even filter's output cell i sees the feature
-  cells i - 2 .. i + 1, whose middle is i - 0.5: score cell i lies at crop pixel 16 * (i - 0.5).
+  cells i - 2 .. i + 1, whose centre is i - 0.5: score cell i is at crop pixel 16 * (i - 0.5).
 
 `search_region` and `keep_in_image` run on the host and take and return plain numbers. The maps between image and crop
 take tensors on any device, `meta` included, or NumPy arrays, and do not change them.
@@ -32,12 +32,12 @@ Region = tuple[float, float, float]  # a search region
 Array = TypeVar("Array", Tensor, np.ndarray)
 Cells = TypeVar("Cells", Tensor, np.ndarray, float)
 
-SCORE_STRIDE = 16  # crop px a score cell
+SCORE_STRIDE = 16  # crop px per score cell
 SCORE_OFFSET = -0.5  # cells; the even filter's half-cell
 
 
 def as_box(values: Iterable[float]) -> Box:
-    """Four numbers as a box; ValueError where there are more or fewer."""
+    """Four numbers as a box; raises ValueError if there are more or fewer."""
     x, y, width, height = values
     return x, y, width, height
 
@@ -53,7 +53,7 @@ def from_center(centers: Array, sizes: Array) -> Array:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union (...), in 0..1, of boxes a and b (..., 4), broadcast; 0 where both are empty."""
+    """Intersection over union (...), in 0..1, of boxes a and b (..., 4), broadcast; 0 if both are empty."""
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     intersection = (high - low).clamp(min=0).prod(-1)
@@ -63,10 +63,10 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def search_region(box: Box, factor: float) -> Region:
-    """The square of side factor * sqrt(width * height) about a box.
+    """The square of side factor * sqrt(width * height) around a box.
 
-    The side is rounded up and the position to the nearest pixel: one integer crop position that serves the crop, the
-    label and the result alike. The target's aspect ratio never changes the crop.
+    The side is rounded up and the position to the nearest pixel, so that crop, label and result use the same integer
+    position. The target's aspect ratio never changes the crop.
     """
     x, y, width, height = box
     side = max(1.0, float(math.ceil(factor * math.sqrt(width * height))))
@@ -111,10 +111,10 @@ def longest_side(image_width: int, image_height: int) -> float:
 
 
 def rescale(box: Box, old_size: tuple[int, int], new_size: tuple[int, int]) -> Box:
-    """A box (image px) of one image in the px of another of the same view, for sizes (width, height).
+    """Converts a box from px of one image to px of another image of the same view, given their sizes (width, height).
 
-    Both show the same width of the view about the same centre, as after scaling, or when a camera crops strips above
-    and below.
+    Both images show the same width of the view around the same centre, as after scaling, or when a camera crops strips
+    above and below.
     """
     scale = new_size[0] / old_size[0]
     x, y = (
@@ -131,8 +131,8 @@ def keep_in_image(box: Box, image_width: int, image_height: int, min_side: float
         image_width: px.
         image_height: px.
         min_side: image px; each side is at least this long, and at most `longest_side`.
-        margin: share of the box's width (height) that stays inside the image, or half the image's where that is less;
-            the box moves to keep it. The box overlaps the image for every margin above 0.
+        margin: share of the box's width (height) that stays inside the image, or half the image's if that is less; the
+            box moves to keep it. The box overlaps the image for every margin above 0.
     """
     longest = longest_side(image_width, image_height)
     x, width = _keep_in_line(box[0], box[2], image_width, min_side, longest, margin)
@@ -145,12 +145,12 @@ def _keep_in_line(
 ) -> tuple[float, float]:
     """Start and side of the box along one axis."""
     middle, side = start + side / 2, min(max(side, shortest), longest)
-    # A small image cannot hold that share of a large box: then it reaches the image's middle.
+    # A small image cannot hold that share of a large box: then the box reaches the image's centre.
     inside = min(margin * side, length / 2)
     low, high = -0.5 - side / 2 + inside, length - 0.5 + side / 2 - inside
     return min(max(middle, low), high) - side / 2, side
 
 
 def _join(first: Array, second: Array) -> Array:
-    """Side by side in the last dimension."""
+    """Concatenates in the last dimension."""
     return torch.cat((first, second), -1) if isinstance(first, Tensor) else np.concatenate((first, second), -1)

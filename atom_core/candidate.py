@@ -17,16 +17,16 @@ class SearchRegion(NamedTuple):
     """A square of the image in which one target is searched for."""
 
     square: Region  # image px, see `atom_core.boxes`
-    expected: Box  # image px: its size is what refinement starts from; the candidate's box where nothing is found
+    expected: Box  # image px: refinement starts from its size; it is the candidate's box if nothing is found
     config: TrackerConfig  # for this region
 
     @classmethod
     def about(cls, box: Box, config: TrackerConfig) -> SearchRegion:
-        """The search region about an expected box."""
+        """The search region around an expected box."""
         return cls(boxes.search_region(box, config.search_area_factor), box, config)
 
     def keep_in_image(self, box: Sequence[float], size: tuple[int, int]) -> Box:
-        """The box, moved so far that it overlaps an image of this size (width, height)."""
+        """The box, moved so that it overlaps an image of this size (width, height)."""
         return boxes.keep_in_image(boxes.as_box(box), *size, self.config.min_box_side, self.config.position_margin)
 
     def nothing(self, score: float, size: tuple[int, int]) -> Candidate:
@@ -35,12 +35,12 @@ class SearchRegion(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """The target as found in one search region, or that it is not there."""
+    """The result of one search region: the target's box, or that the target is not there."""
 
-    box: Box  # image px; the expected one where nothing was found
+    box: Box  # image px; the expected one if nothing was found
     score: float  # the classifier's peak
-    iou: float  # predicted, 0 where nothing was found
+    iou: float  # predicted, 0 if nothing was found
     state: TrackState  # TRACKING, UNCERTAIN or LOST, see `atom_core.classifier.localize.classify`
-    hard_negative: bool = False  # a distractor from which the filter should learn was seen as well
-    similarity: float = 1.0  # to the target, see `atom_core.long_term.appearance`; 1 where they were not compared
-    is_recognised: bool = True  # False where it does not look like the target
+    hard_negative: bool = False  # a distractor is visible, and the filter should learn from it
+    similarity: float = 1.0  # to the target, see `atom_core.long_term.appearance`; 1 if they were not compared
+    is_recognised: bool = True  # False if it does not look like the target

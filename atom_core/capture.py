@@ -3,9 +3,9 @@
 """Functions of tensors: captured once and replayed, or run eagerly.
 
 On a GPU, launching a hundred small kernels from Python takes longer than running them. So CUDA records them as one
-graph, which is then launched as a whole. There are two ways:
+graph, which is then launched as a whole. There are two modes:
 
-    "graph"      the kernels that PyTorch launches by itself; takes a second, and no compiler
+    "graph"      the kernels that PyTorch launches itself; takes a second, and no compiler
     "inductor"   torch.compile's "reduce-overhead" fuses them first; takes minutes, and Triton (for the CPU, g++)
 
 Capturing happens only on request. A call that does not fit the captured graph runs operation by operation, and
@@ -30,9 +30,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODES = ("auto", "graph", "inductor", "off")
 _REPLAYS = 3  # Inductor records its graphs at the second run of a compiled function, and replays them from the third on
-_WARM_UPS = 3  # runs before a graph is recorded, in which libraries choose kernels and allocate their buffers
+_WARM_UPS = 3  # runs before a graph is recorded, for libraries to choose kernels and allocate buffers
 
-# A recording waits for the whole device before it begins, which is an error while another thread records.
+# A recording first waits for the whole device, which is an error while another thread records.
 _recording = threading.Lock()
 _constants: list[Callable[..., Any]] = []
 
@@ -50,9 +50,9 @@ class Captured(Generic[Returned]):
     """A function that can be captured. It takes and returns tensors, alone or in tuples and lists.
 
     Args:
-        function: without host reads. Arguments that are no tensors are constants of the graph.
-        difference: compares a replay's result with the function's own for the same arguments (result, expected,
-            arguments), and says how they differ; empty if that is tolerable.
+        function: without host reads. Arguments other than tensors are constants of the graph.
+        difference: called with (result, expected, arguments), a replay's result and the function's own for the same
+            arguments; describes the difference, empty if it is tolerable.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Captured(Generic[Returned]):
         return self._replay is not None
 
     def capture(self, example: Callable[[], Sequence[Any]], make: MakeReplay | None = None) -> None:
-        """Records, and compiles before if that is the way.
+        """Records a graph, after compiling if `make` does so.
 
         Args:
-            example: makes the arguments again at each call.
+            example: returns new arguments at each call.
             make: `record_graph` or `compile_by_inductor`, which is the default.
 
         Raises:
-            Differs: if the replay computes something else.
+            Differs: if the replay's result is different.
         """
         self.forget()
         replay = (make or compile_by_inductor)(self.function, example)
@@ -97,7 +97,7 @@ class Captured(Generic[Returned]):
         return _signature(arguments) == self._signature
 
     def replay(self, *arguments: Any) -> Returned:
-        """The result for arguments that fit. The next replay of any function overwrites it: see `cloned`."""
+        """The result for fitting arguments. The next replay of any function overwrites it: see `cloned`."""
         assert self._replay is not None, "capture it first"
         return self._replay(*arguments)
 
@@ -107,11 +107,11 @@ class Differs(Exception):
 
 
 class Execution:
-    """Captures functions together, all or none, and runs them.
+    """Captures functions, all or none, and runs them.
 
     Args:
         mode: "graph"; "inductor"; "off"; or "auto", which is "graph" on CUDA and "off" elsewhere.
-        device: where they compute.
+        device: that they run on.
 
     Raises:
         ValueError: if the mode is unknown, or the device has no graphs.
@@ -127,7 +127,7 @@ class Execution:
         self._is_captured = False
         self._is_paused = False
         self._reason = "not captured yet" if self._is_wanted else "capture is off"
-        self._tried_in: int | None = None  # the thread in which capturing was tried last
+        self._tried_in: int | None = None  # the thread in which capturing was last tried
 
     @property
     def state(self) -> str:
@@ -136,12 +136,12 @@ class Execution:
 
     @property
     def is_settled(self) -> bool:
-        """Whether `capture` has nothing left to try in this thread."""
+        """Whether `capture` has nothing left to do in this thread."""
         if self._is_captured:
-            # After `renew` it is None, in either way.
+            # `renew` sets it to None in both modes.
             in_any_thread = self._make is record_graph and self._tried_in is not None
             return in_any_thread or self._tried_in == threading.get_ident()
-        return not self._is_wanted or self._tried_in is not None  # a failed capture is not tried again in each thread
+        return not self._is_wanted or self._tried_in is not None  # a failed capture is not repeated in other threads
 
     @property
     def can_replay(self) -> bool:
@@ -154,7 +154,7 @@ class Execution:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within it, functions are run operation by operation, so that their parts can be measured."""
+        """Within this context, functions run operation by operation, so that their parts can be measured."""
         self._is_paused = True
         try:
             yield
@@ -162,9 +162,9 @@ class Execution:
             self._is_paused = False
 
     def capture(self, functions: Sequence[tuple[Captured, Callable[[], Sequence[Any]]]]) -> None:
-        """Captures functions, each with an example of its arguments, if the mode asks for it.
+        """Captures functions, each with an example of its arguments, unless the mode is off.
 
-        If one fails, all run as before, and `state` says why.
+        If one fails, all run eagerly, and `state` says why.
 
         Raises:
             torch.cuda.OutOfMemoryError: if the device's memory is full.
@@ -179,13 +179,13 @@ class Execution:
             raise
         except Differs as error:
             self._reason = f"captured, {error}"
-        except Exception as error:  # compilers raise many kinds, and tracking can go on without
+        except Exception as error:  # compilers raise many kinds, and tracking works without them
             self._reason = f"capturing failed with {type(error).__name__}: {_first_line(error)}"
         else:
             self._is_captured, self._reason = True, ""
 
     def run(self, captured: Captured[Returned], *arguments: Any) -> Returned:
-        """The function's result; where it is replayed, the next replay overwrites it: see `cloned`."""
+        """The function's result; if it was replayed, the next replay overwrites it: see `cloned`."""
         if not self._is_captured or self._is_paused:
             return captured.function(*arguments)
         if not self.is_settled:
@@ -213,23 +213,23 @@ MakeReplay = Callable[[Callable[..., Any], Callable[[], Sequence[Any]]], Replay]
 
 
 def compile_by_inductor(function: Callable[..., Any], example: Callable[[], Sequence[Any]]) -> Replay:
-    """The function compiled by Inductor, with its CUDA graphs; compiled and recorded at its first runs."""
+    """The function compiled by Inductor with CUDA graphs; its first runs compile and record."""
     for constant_function in _constants:
         torch.compiler.assume_constant_result(constant_function)
     compiled = torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
 
     def replay(*arguments: Any) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()  # the last replay's results are not needed any more
+        torch.compiler.cudagraph_mark_step_begin()  # the last replay's results are no longer needed
         return compiled(*arguments)
 
     return replay
 
 
 def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[Any]]) -> Replay:
-    """The kernels that a run of the function launches, recorded as one CUDA graph; by one thread at a time.
+    """Records the kernels that a run of the function launches as one CUDA graph; one thread at a time.
 
-    A replay copies its arguments' tensors to where the recorded run found its own, and returns the tensors that the
-    recorded run returned, with new contents.
+    A replay copies its arguments into the tensors that the recorded run used, and returns the tensors that the recorded
+    run returned, with new contents.
     """
     arguments = cloned(tuple(example()))
     tensors = _tensors(arguments)
@@ -240,7 +240,7 @@ def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[An
             function(*arguments)
     torch.cuda.current_stream(stream.device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # Other threads of the process may use the GPU meanwhile.
+    # Other threads of the process may use the GPU during the recording.
     with _recording, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = function(*arguments)
 
@@ -254,7 +254,7 @@ def record_graph(function: Callable[..., Any], example: Callable[[], Sequence[An
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """The tensors in tuples and lists, in their order."""
+    """The tensors in nested tuples and lists, in order."""
     if isinstance(value, Tensor):
         return [value]
     return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, tuple | list) else []

@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The jobs of `atom_core.jobs` on the workers of a Dask cluster.
+"""Runs the jobs of `atom_core.jobs` on the workers of a Dask cluster.
 
-A worker has this package, and sees the recordings under the same paths as the client. See docs/cluster.md.
+A worker needs this package, and the recordings under the same paths as the client. See docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from atom_core.jobs import POLL_SECONDS, Failure, Progress, Work, attempt, limit
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-DEATHS = 2  # of workers, after which the job they had in common is given up
+DEATHS = 2  # of workers with the same job, after which the job fails
 PATIENCE = 60.0  # seconds to wait for the scheduler, and for its first worker
 _REPORT_SECONDS = 0.5  # between two reports of a job's progress
 
 
 def add_scheduler(parser: argparse._ActionsContainer) -> None:
-    """The option `--scheduler`."""
+    """Adds the option `--scheduler`."""
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on a Dask cluster, e.g. tcp://10.0.0.5:8786 (see docs/cluster.md)"
     )
@@ -37,7 +37,7 @@ def add_scheduler(parser: argparse._ActionsContainer) -> None:
 class DaskCluster:
     """A `Runner` on the workers of a Dask cluster; use it in a `with` block.
 
-    If a job's worker dies, another one starts the job again; if that one dies too, the job fails, and the message names
+    If a job's worker dies, another one restarts the job; if that one dies, too, the job fails, and the message names
     it.
 
     Args:
@@ -45,7 +45,7 @@ class DaskCluster:
         threads: CPU threads of each worker.
 
     Raises:
-        ValueError: if Dask is not installed, or a worker has several threads for jobs.
+        ValueError: if Dask is not installed, or a worker runs several jobs at a time.
         OSError: if no scheduler answers there, or it has no worker.
     """
 
@@ -66,14 +66,14 @@ class DaskCluster:
         self._client.close()
 
     def ask(self, question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """Each worker's answer, by its address; raises here what the function raises on a worker."""
+        """Calls a function on each worker; returns the results by address, and re-raises a worker's exception."""
         return self._client.run(question, *arguments)
 
     def run(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
-        """See `Runner.run`. Only a few jobs are sent ahead, so that the scheduler holds few of them.
+        """See `Runner.run`. Only a few jobs are submitted ahead, so that the scheduler holds few.
 
         Raises:
-            OSError: if the scheduler goes away.
+            OSError: if the connection to the scheduler is lost.
         """
         from distributed import as_completed
 
@@ -114,7 +114,7 @@ class DaskCluster:
         )
 
     def _ended(self, completed: Any, sent: dict[Future, int], ledger: _Ledger) -> Iterator[tuple[Future, Any]]:
-        """The jobs that have ended since the last call, with their outcomes."""
+        """The jobs that ended since the last call, with their outcomes."""
         for future, result in completed.next_batch(block=False):
             if future in sent:
                 yield future, self._outcome(future, result, sent[future], ledger)
@@ -124,7 +124,7 @@ class DaskCluster:
                 yield future, ledger.failure(index)
 
     def _outcome(self, future: Future, result: Any, index: int, ledger: _Ledger) -> Any:
-        """Of a future that ended with `result`: the worker's answer, or an exception's type, value and traceback."""
+        """The outcome of a future, whose `result` is the worker's, or an exception's type, value and traceback."""
         from distributed import KilledWorker
 
         if future.status == "finished":
@@ -139,7 +139,7 @@ class DaskCluster:
         return Failure(f"the cluster gave it up: {error}")
 
     def _end(self, name: str, futures: list[Future]) -> None:
-        """Ends a job, or all of a run, after the frame in work."""
+        """Ends a job, or all jobs of a run, after the current frame."""
         if self._client.status != "running":
             return
         self._client.cancel(futures, force=True)
@@ -184,7 +184,7 @@ def _gone(address: str) -> OSError:
 
 
 class _Watch:
-    """The number of workers; prints a message if none is left, and raises OSError without a scheduler."""
+    """Watches the number of workers; prints a message if none is left, and raises OSError without a scheduler."""
 
     def __init__(self, client: Client, address: str) -> None:
         self.is_waiting = False
@@ -208,18 +208,18 @@ class _Watch:
 
 
 class _Ledger:
-    """What the workers report of a run's jobs. `take` is called in the client's own thread."""
+    """The workers' reports on a run's jobs. `take` is called in the client's own thread."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self.begun: dict[int, dict[str, str]] = defaultdict(dict)  # of each job the attempts and their workers
+        self.begun: dict[int, dict[str, str]] = defaultdict(dict)  # for each job, its attempts and their workers
         self._frames: dict[int, int] = {}
         self._finished: set[int] = set()
         self._reported = 0
         self._lock = threading.Lock()
 
     def take(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Takes a worker's report in."""
+        """Adds a worker's report."""
         _, report = event
         with self._lock:
             index = report["job"]
@@ -228,13 +228,13 @@ class _Ledger:
                 self._frames[index] = report["frames"]
 
     def finish(self, index: int, frames: int) -> None:
-        """The job is done; its last report may still be on its way."""
+        """Marks a job as done; its last report may arrive later."""
         with self._lock:
             self._finished.add(index)
             self._frames[index] = frames
 
     def progress(self) -> int:
-        """The frames since the last call; negative after a job has started again."""
+        """The frames since the last call; negative after a job was restarted."""
         with self._lock:
             frames = sum(self._frames.values())
         new, self._reported = frames - self._reported, frames
@@ -250,13 +250,13 @@ class _Ledger:
         )
 
 
-# What follows runs on a worker.
+# The code below runs on a worker.
 _stopped: set[str] = set()  # names of runs, and of jobs
-_one_at_a_time = threading.Lock()  # the CPU threads are those of the whole process
+_one_at_a_time = threading.Lock()  # the CPU threads belong to the whole process
 
 
 class _ReportedSteps:
-    """Of a job on a worker."""
+    """Steps of a job on a worker."""
 
     def __init__(self, index: int, topic: str) -> None:
         from distributed import get_worker

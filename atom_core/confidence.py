@@ -3,7 +3,7 @@
 """The confidence of a result: the probability that its box overlaps the target by more than half.
 
 One formula, logistic in the classifier's score and the predicted IoU. Its three numbers are fitted to results with
-known boxes (`fit`, `atom-eval calibrate`) and kept in the header of the network's file.
+known boxes (`fit`, `atom-eval calibrate`) and stored in the header of the network's file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 HEADER_KEY = "calibration"  # of the network's file
 _STEPS = 100  # of Newton's method; it takes about ten
-_RIDGE = 1e-3  # weight of the squared coefficients, in frames; keeps them finite where classes part
+_RIDGE = 1e-3  # weight of the squared coefficients, in frames; keeps them finite if the classes are separable
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,25 @@ class Calibration:
         return 0.5 + 0.5 * math.tanh((self.intercept + self.score * score + self.iou * iou) / 2)
 
     def to_json(self) -> str:
-        """For the header of the network's file."""
+        """The text for the header of the network's file."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Calibration:
-        """From the header of a network's file.
+        """The calibration from the header of a network's file.
 
         Raises:
-            ValueError: if the text is no calibration.
+            ValueError: if the text is not a calibration.
         """
         try:
             values = json.loads(text)
             return cls(**{name: float(value) for name, value in values.items()})
         except (TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ValueError(f"calibration {text!r} is not understood: {error}") from error
+            raise ValueError(f"calibration {text!r} cannot be read: {error}") from error
 
 
 def fit(scores: np.ndarray, ious: np.ndarray, correct: np.ndarray) -> Calibration:
-    """The calibration of highest likelihood.
+    """The maximum-likelihood calibration.
 
     Args:
         scores: (N,) of frames in which the target was visible to the tracker.

@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cutting the search region out of an image and resizing it, with static shapes and no host read.
+"""Cuts the search region out of an image and resizes it, with static shapes and no host read.
 
-The host computes the few numbers that say where each pixel of the crop is read (`crop_taps`); the pixels stay on the
+The host computes the few numbers that define where each pixel of the crop is read (`crop_taps`); the pixels stay on the
 device.
 """
 
@@ -18,8 +18,8 @@ from atom_core.boxes import Region
 def sample_crop(image: Tensor, region: Region, crop_size: int) -> Tensor:
     """The crop of a search region, resized to a square; pixels outside the image repeat its border.
 
-    Each output pixel is interpolated, along each axis, from two input pixels half an output pixel apart (neighbours
-    where the crop is enlarged: plain bilinear interpolation), weighted so that a linear ramp is reproduced exactly. So
+    Each output pixel is interpolated, along each axis, from two input pixels half an output pixel apart (neighbours if
+    the crop is enlarged: plain bilinear interpolation), weighted so that a linear ramp is reproduced exactly. So
     shrinking averages 2 x 2 well-spread pixels, at a cost that depends on neither the image's nor the region's size.
 
     Args:
@@ -35,31 +35,33 @@ def sample_crop(image: Tensor, region: Region, crop_size: int) -> Tensor:
 
 
 def crop_taps(region: Region, crop_size: int, image_width: int, image_height: int) -> np.ndarray:
-    """(2, 3 * S) float32, whole numbers exact: for x and for y the pixels to read, two for each of the crop's; weights.
+    """(2, 3 * S) float32, for x and for y: the two pixels to read for each crop pixel (whole numbers), and weights.
 
-    The weight is that of the second pixel of the two.
+    A weight is that of the second of the two pixels.
     """
-    corner, step = np.array(region[:2]), region[2] / crop_size  # image px an output pixel
+    corner, step = np.array(region[:2]), region[2] / crop_size  # image px per output pixel
     positions = corner[:, None] - 0.5 + np.arange(0.5, crop_size) * step
     spacing = max(1.0, np.round(step / 2))
     first = np.round(positions - spacing / 2)
-    weights = (positions - first) / spacing  # within [0, 1]: the first tap is at most half a pixel off its ideal place
+    weights = (
+        positions - first
+    ) / spacing  # within [0, 1]: the first tap is at most half a pixel from its ideal position
     pairs = np.stack((first, first + spacing), axis=2).reshape(2, -1)
     last = np.array(((image_width - 1,), (image_height - 1,)))
     return np.concatenate((np.clip(pairs, 0, last), weights), axis=1, dtype=np.float32)
 
 
 def gather(image: Tensor, taps: Tensor) -> Tensor:
-    """The pixels (2 * S, 2 * S, 3) of an image (H, W, 3) that a crop is made of; `taps` of `crop_taps`."""
+    """The pixels (2 * S, 2 * S, 3) of an image (H, W, 3) from which a crop is computed; `taps` from `crop_taps`."""
     columns, rows = taps[:, : taps.shape[1] // 3 * 2].long()
-    # Byte by byte: for PyTorch, copying slices of three bytes takes twice as long as gathering as many bytes.
+    # Byte by byte: PyTorch takes twice as long to copy slices of three bytes as to gather the same number of bytes.
     places = torch.add(torch.arange(3, device=image.device), columns[:, None], alpha=3).flatten()
     lines = image.flatten(1).index_select(0, rows)
     return lines.gather(1, places.expand(len(rows), -1)).unflatten(1, (-1, 3))
 
 
 def blend(pixels: Tensor, taps: Tensor) -> Tensor:
-    """The crop (3, S, S), float32 in 0..255, of what `gather` read."""
+    """The crop (3, S, S), float32 in 0..255, from the pixels of `gather`."""
     size = taps.shape[1] // 3
     x, y = taps[:, 2 * size :]
     lines = pixels.float().view(size, 2, size, 2 * 3)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one annotator, for annotated videos and the debug image, and the one table of colours."""
+"""Draws targets on images, for annotated videos and the debug image; the table of colours."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STATE_COLORS: dict[str, Color] = {  # by the names of the states
 }
 _DARK: Color = (18, 18, 18)
 _LIGHT: Color = (235, 235, 235)
-_PANEL_SHADE = 0.25  # share of the picture that shows through the panel
+_PANEL_SHADE = 0.25  # share of the image that shows through the panel
 _FONT = cv2.FONT_HERSHEY_DUPLEX
-_SMALLEST = 320  # px; below this size of the image's longer side the letters no longer shrink with it
+_SMALLEST = 320  # px; below this length of the image's longer side the letters no longer shrink
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Mark:
 
     state: str  # a key of `STATE_COLORS`
     caption: str
-    box: Box | None  # image px; None where the target is not seen
+    box: Box | None  # image px; None if the target is not visible
 
 
 @dataclass(frozen=True)
 class _Style:
-    """Sizes that can be read at any resolution."""
+    """Sizes that are legible at any resolution."""
 
     line: int  # px, width of a box's line
     font: float  # OpenCV's scale
@@ -68,8 +68,8 @@ class _Style:
 def annotate(image: np.ndarray, marks: Sequence[Mark], title: str) -> np.ndarray:
     """A copy of an image (H, W, 3; uint8 RGB), annotated with the targets of one frame.
 
-    Each target that is seen has its box with a label. A panel at the top left has the title and the targets that are
-    not seen. They have no box: it would show an old place as the present one. Colours are those of the states.
+    Each visible target has its box with a label. A panel at the top left has the title and the targets that are not
+    visible, which have no box: it would show an old position as the current one. Colours are those of the states.
     """
     canvas = image.copy()
     style = _Style.of(image.shape)
@@ -79,13 +79,13 @@ def annotate(image: np.ndarray, marks: Sequence[Mark], title: str) -> np.ndarray
     lines = [(title, _LIGHT)]
     lines += [(mark.caption, STATE_COLORS[mark.state]) for mark in marks if mark.box is None]
     _draw_panel(canvas, lines, style)
-    for mark, box in seen:  # last, so that another target's box hides no label
+    for mark, box in seen:  # last, so that no box covers a label
         _draw_label(canvas, mark, box, style)
     return canvas
 
 
 def _draw_box(canvas: np.ndarray, box: Box, color: Color, style: _Style) -> None:
-    """The outline, with a dark edge that sets it off from a picture of its own colour."""
+    """The outline, with a dark edge that separates it from an image of the same colour."""
     first, last = corner_pixels(box, canvas.shape)
     edge = max(1, style.line // 2)
     cv2.rectangle(canvas, first, last, _DARK, style.line + 2 * edge)
@@ -93,7 +93,7 @@ def _draw_box(canvas: np.ndarray, box: Box, color: Color, style: _Style) -> None
 
 
 def _draw_label(canvas: np.ndarray, mark: Mark, box: Box, style: _Style) -> None:
-    """Dark on the state's colour, above the box; below it where the image ends, and in it where it fills the image."""
+    """Dark on the state's colour: above the box, below it at the image's edge, inside it if the box fills the image."""
     text, (height, width) = mark.caption, canvas.shape[:2]
     (left, top), (_, bottom) = corner_pixels(box, canvas.shape)
     edge = style.line // 2
@@ -107,7 +107,7 @@ def _draw_label(canvas: np.ndarray, mark: Mark, box: Box, style: _Style) -> None
 
 
 def _draw_panel(canvas: np.ndarray, lines: Sequence[tuple[str, Color]], style: _Style) -> None:
-    """Lines of text on a dark, translucent ground at the top left."""
+    """Lines of text on a dark, translucent background at the top left."""
     height = style.row + (len(lines) - 1) * (style.cap + style.margin)
     ground = canvas[:height, : max(style.width(text) for text, _ in lines)]
     ground[:] = (ground * _PANEL_SHADE + np.multiply(_DARK, 1 - _PANEL_SHADE)).astype(np.uint8)
@@ -116,7 +116,7 @@ def _draw_panel(canvas: np.ndarray, lines: Sequence[tuple[str, Color]], style: _
 
 
 def _write(canvas: np.ndarray, text: str, corner: tuple[int, int], color: Color, style: _Style) -> None:
-    """Writes a line of text whose ground has its top left corner at `corner`."""
+    """Writes a line of text whose background has its top left corner at `corner`."""
     base = (corner[0] + style.margin, corner[1] + style.margin + style.cap)
     cv2.putText(canvas, text, base, _FONT, style.font, color, style.stroke, cv2.LINE_AA)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Returns memory that is no longer used to the system."""
+"""Returns unused memory to the system."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 
 def return_free_memory() -> None:
-    """Makes the C library give back what it keeps for the next allocations; nothing where it is not glibc.
+    """Makes glibc release the memory that it keeps for later allocations; does nothing with other C libraries.
 
-    Learning a target takes some 70 MB for a moment, which glibc would keep.
+    Learning a target briefly needs some 70 MB, which glibc would keep.
     """
     trim = _find_trim()
     if trim is not None:

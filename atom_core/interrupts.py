@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C in the command-line programs: an exit status and no traceback, also in the seconds of their imports.
+"""Ctrl-C in the command-line programs: an exit status and no traceback, even during their imports.
 
-`atom_core/__init__.py` calls this before anything else of a program is imported, so that it holds for each
-`python -m atom_core...`, each `python -m atom_ros...` and each program that pip installs. An application that imports
-atom_core keeps its own handling. (Nobody can do so while Python itself starts, in the first tenth of a second.)
+`atom_core/__init__.py` calls this before a program imports anything else, so it applies to each `python -m
+atom_core...`, each `python -m atom_ros...` and each program that pip installs. An application that imports atom_core
+keeps its own handling. (In the first tenth of a second, while Python itself starts, this is not possible.)
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
-INTERRUPTED = 130  # the status of a command that was not done when Ctrl-C came
-PROGRAMS = frozenset({"atom-track", "atom-train", "atom-bench", "atom-eval", "atom-trax", "atom-weights"})  # of pip
+INTERRUPTED = 130  # exit status of a command that Ctrl-C interrupted
+PROGRAMS = frozenset(
+    {"atom-track", "atom-train", "atom-bench", "atom-eval", "atom-trax", "atom-weights"}
+)  # installed by pip
 
 
 def is_own_program(arguments: Sequence[str], command_line: Sequence[str]) -> bool:
     """Whether this process runs one of the project's programs.
 
     Args:
-        arguments: `sys.argv`; Python's `-m` stands there until the module is found, that is during the import of its
-            package.
+        arguments: `sys.argv`; it begins with `-m` until Python has found the module, so while its package is imported.
         command_line: `sys.orig_argv`.
     """
     if not arguments:
@@ -39,10 +40,10 @@ def is_own_program(arguments: Sequence[str], command_line: Sequence[str]) -> boo
 
 
 def end_without_traceback() -> None:
-    """Takes Ctrl-C over, unless somebody has done so before or asked to ignore it.
+    """Installs the handler of Ctrl-C, unless another one is installed or Ctrl-C is ignored.
 
-    Until the program's `main` runs, and after it, Ctrl-C ends the process at once. While it runs, KeyboardInterrupt is
-    raised as usual; where the program does not catch it, it ends the process without a traceback.
+    Until the program's `main` runs, and after it, Ctrl-C ends the process at once. While `main` runs, KeyboardInterrupt
+    is raised as usual; if the program does not catch it, the process ends without a traceback.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
@@ -52,11 +53,11 @@ def end_without_traceback() -> None:
 def _on_interrupt(number: int, frame: FrameType | None) -> None:
     if _runs_main(frame):
         raise KeyboardInterrupt
-    os._exit(INTERRUPTED)  # nothing was done, and an exception could be caught by the module that is being imported
+    os._exit(INTERRUPTED)  # nothing was done yet, and the module being imported could catch an exception
 
 
 def _runs_main(frame: FrameType | None) -> bool:
-    """Whether the program's `main` has begun: it is called by the module that Python runs."""
+    """Whether the program's `main` has begun: the module that Python runs calls it."""
     called = ""
     while frame is not None:
         if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":

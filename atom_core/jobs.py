@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs one after the other in this process, or side by side in several processes of this machine.
+"""Runs jobs one after the other in this process, or in parallel in several processes of this machine.
 
 A job is a sequence to evaluate, or a recording to track in. `atom_core.cluster` runs the same jobs on other machines.
 """
@@ -37,27 +37,27 @@ class Stopped(Exception):
 
 
 class Steps(Protocol):
-    """How a job reports its progress, and learns that it should end."""
+    """Reports a job's progress, and tells the job when to end."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the job should end now; its result is not used."""
+        """Whether the job should end now; its result is then discarded."""
 
     def count(self) -> None:
-        """One more frame is done."""
+        """Counts a finished frame."""
 
 
-Work = Callable[[Any, Steps], Any]  # makes a job's result; a function of a module, so that it can be pickled
-Progress = Callable[[int], object]  # is called with the number of frames done since its last call
+Work = Callable[[Any, Steps], Any]  # computes a job's result; a module's function, so that it can be pickled
+Progress = Callable[[int], object]  # called with the number of frames done since the last call
 
 
 class Runner(Protocol):
-    """Runs jobs somewhere."""
+    """Runs jobs."""
 
     def run(self, jobs: Sequence[Any], work: Work, progress: Progress) -> Generator[tuple[Any, Any]]:
-        """Yields each job with its result, or with a Failure, as soon as it has ended; a failure costs no other job.
+        """Yields each job with its result or a Failure as soon as it ends; a failure does not affect other jobs.
 
-        Closing the iterator, as an exception in its consumer does, ends the jobs after their present frames.
+        Closing the iterator, as an exception in its consumer does, ends the jobs after their current frames.
         """
 
 
@@ -71,11 +71,11 @@ def attempt(work: Work, job: Any, steps: Steps) -> Any:
     """The job's result, or a Failure that says why there is none."""
     try:
         return work(job, steps)
-    except (ValueError, OSError) as error:  # says what to mend
+    except (ValueError, OSError) as error:  # the message says what to change
         return Failure(str(error))
     except Stopped:
         return Failure("stopped")
-    except Exception as error:  # whatever one job dies of must not cost the others
+    except Exception as error:  # no error of one job may affect the others
         return Failure(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
@@ -84,8 +84,8 @@ class LocalProcesses:
     """A `Runner` on this machine.
 
     Attributes:
-        processes: 1: in this process, in the order of the jobs; more: this many worker processes, which take them in
-            their order.
+        processes: 1: in this process, in the order of the jobs; more: in this many worker processes, which take jobs in
+            order.
         threads: CPU threads of each process.
     """
 
@@ -107,7 +107,7 @@ class LocalProcesses:
         processes = min(self.processes, len(jobs))
         pool = ProcessPoolExecutor(processes, context, _begin_worker, (shared, self.threads))
         try:
-            with _interrupts_ignored():  # the workers are started here and inherit it: Ctrl-C is their parent's matter
+            with _interrupts_ignored():  # the workers started here inherit it: their parent handles Ctrl-C
                 waiting = {pool.submit(_attempt_in_worker, work, job, i): job for i, job in enumerate(jobs)}
             reported = 0
             while waiting:
@@ -124,7 +124,7 @@ class LocalProcesses:
 
 @dataclass(frozen=True)
 class _OwnSteps:
-    """Of a job in this process: an exception, such as KeyboardInterrupt, ends it."""
+    """Steps of a job in this process, which an exception such as KeyboardInterrupt ends."""
 
     progress: Progress
     is_stopped = False
@@ -134,18 +134,18 @@ class _OwnSteps:
 
 
 class _Shared(NamedTuple):
-    """What the workers share with their parent.
+    """Memory that the workers share with their parent.
 
-    Each number has one writer and no lock: a worker that is killed would leave a lock taken for ever.
+    Each number has one writer and no lock: a killed worker would hold a lock forever.
     """
 
-    frames: Any  # ctypes array: the frames done of each job
+    frames: Any  # ctypes array: the number of frames done by each job
     stop: Any  # ctypes byte: 1 ends the jobs
 
 
 @dataclass(frozen=True)
 class _SharedSteps:
-    """Of the job of this number in a worker."""
+    """Steps of the job with this index, in a worker."""
 
     shared: _Shared
     index: int
@@ -158,7 +158,7 @@ class _SharedSteps:
         self.shared.frames[self.index] += 1
 
 
-_shared: _Shared | None = None  # of a worker process, from its beginning
+_shared: _Shared | None = None  # set when a worker process starts
 
 
 def _outcome(future: Future[Any]) -> Any:
@@ -185,7 +185,7 @@ def _begin_worker(shared: _Shared, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends the worker with its parent, whose death would leave it waiting for ever."""
+    """Ends the worker when its parent dies; otherwise it would wait forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a worker only"
     parent.join()

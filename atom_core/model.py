@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all targets of a tracker share: the networks, and how frames and updates are run."""
+"""The model that all targets of a tracker share: the networks, and the execution of frames and updates."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from atom_core.networks import weights
 from atom_core.networks.prepared import Networks, prepare_networks
 from atom_core.observe import StepOutputs, captured_step
 
-_TOLERANCE = 0.5, 0.005  # of an update: shares of how far it goes (rounding has made 0.4), and of the filter
+_TOLERANCE = 0.5, 0.005  # of an update: as shares of its length (rounding caused up to 0.4), and of the filter
 
 
 @dataclass(frozen=True)
 class Model:
-    """The networks, and how frames and updates are run."""
+    """The networks, and the execution of frames and updates."""
 
     networks: Networks
     execution: Execution
     step: Captured[StepOutputs]  # see `atom_core.observe.step`
     updates: dict[int, Captured[Tensor]] = field(default_factory=dict)  # by their number of iterations
-    calibration: Calibration | None = None  # of the results' confidence; None: the network's file holds none
+    calibration: Calibration | None = None  # of the results' confidence; None: the network's file has none
 
     @classmethod
     def prepare(
@@ -49,19 +49,19 @@ class Model:
         """
         execution = Execution(capture, device)
         if engine == "auto" and capture == "inductor":
-            engine = "torch"  # OpenVINO is no part of a graph
+            engine = "torch"  # OpenVINO cannot be part of a graph
         networks = prepare_networks(network, device, crop_size, precision, engine)
         return cls(networks, execution, captured_step(networks), calibration=network.calibration)
 
     def capture(
         self, step_example: Callable[[], Sequence[Any]], make_batch: MakeBatch, iterations: Collection[int]
     ) -> None:
-        """Captures the step, and updates with these numbers of iterations, if wanted; see `Execution.capture`.
+        """Captures the step, and updates with these numbers of iterations, if enabled; see `Execution.capture`.
 
         Args:
             step_example: makes the arguments of `observe.step` for one target.
-            make_batch: of a target's classifier.
-            iterations: those of the updates to come.
+            make_batch: from a target's classifier.
+            iterations: of the updates to capture.
         """
         self.updates.clear()
         for count in sorted(set(iterations) - {0}):
@@ -70,7 +70,7 @@ class Model:
         self.execution.capture([(self.step, step_example), *examples])
 
     def improve(self, make_batch: MakeBatch, iterations: int) -> Tensor:
-        """See `improve_filter`; replayed where that was captured."""
+        """See `improve_filter`; replayed if it was captured."""
         update = self.updates.get(iterations)
         if update is not None and self.execution.can_replay:
             whole = make_batch(True)
@@ -80,7 +80,7 @@ class Model:
 
 
 def _difference(iterations: int, result: Tensor, expected: Tensor, arguments: tuple[TrainingBatch]) -> str:
-    """How an update differs from what it should be; empty if that is tolerable."""
+    """Describes how an update differs from the expected one; empty if that is tolerable."""
     error, change, scale = (float(t.abs().amax()) for t in (result - expected, expected - arguments[0].taps, expected))
     if error <= _TOLERANCE[0] * change + _TOLERANCE[1] * scale:
         return ""

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How every command-line program reports what its user can mend."""
+"""Error messages of the command-line programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def report_errors(program: str, run: Callable[[], None]) -> int:
-    """Runs a program; what the user can mend is one line on stderr and exit status 2, not a traceback."""
+    """Runs a program; errors that the user can fix become one line on stderr and exit status 2, not a traceback."""
     try:
         run()
     except (ValueError, OSError, FloatingPointError) as error:

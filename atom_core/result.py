@@ -13,31 +13,31 @@ from atom_core.confidence import Calibration
 
 
 class TrackState(enum.Enum):
-    """What the tracker knows of the target in a frame."""
+    """The state of the target in a frame."""
 
     TRACKING = "tracking"
-    UNCERTAIN = "uncertain"  # seen, but so is something much like it: nothing is learned from the frame
-    LOST = "lost"  # not seen where it was last: the box is the last known place, not an observation
-    SEARCHING = "searching"  # lost, and searched for in the whole image; the box is no observation either
+    UNCERTAIN = "uncertain"  # visible together with a similar object: nothing is learned from the frame
+    LOST = "lost"  # not visible near its last place: the box is the last known place, not an observation
+    SEARCHING = "searching"  # lost, and searched for in the whole image: the box is the last known place, too
 
     @property
     def is_visible(self) -> bool:
-        """Whether the target is seen, so that the box is an observation."""
+        """Whether the target is visible, so that the box is an observation."""
         return self in (TrackState.TRACKING, TrackState.UNCERTAIN)
 
 
 @dataclass(frozen=True)
 class TrackResult:
-    """What one frame yields.
+    """The result of one frame.
 
     Attributes:
         box: (x, y, width, height) in image px; an observation where `state.is_visible`, else the last known place.
         score: the classifier's peak, about 0..1; its training target is 1 on the object and 0 elsewhere.
-        iou: predicted overlap of the box with the object, 0..1; 0 where the target is not visible.
+        iou: predicted overlap of the box with the object, 0..1; 0 if the target is not visible.
         state: of the target.
-        hard_negative: a distractor was seen, and the classifier was trained against it at once.
+        hard_negative: a distractor was visible, and the classifier was trained against it at once.
         confidence: probability, 0..1, that the box overlaps the target by more than half, see `atom_core.confidence`; 0
-            where the target is not visible. The score, within 0..1, where the network has no calibration.
+            if the target is not visible. The score, clipped to 0..1, if the network has no calibration.
     """
 
     box: Box
@@ -45,7 +45,7 @@ class TrackResult:
     iou: float
     state: TrackState
     hard_negative: bool = False
-    confidence: float = math.nan  # given as NaN: not known, so that the score stands for it
+    confidence: float = math.nan  # NaN: unknown, replaced by the score
 
     def __post_init__(self) -> None:
         if math.isnan(self.confidence):
@@ -53,7 +53,7 @@ class TrackResult:
             object.__setattr__(self, "confidence", stand_in)
 
     def calibrated(self, calibration: Calibration | None) -> TrackResult:
-        """The result with the confidence of a calibration; itself where there is none, or nothing is claimed."""
+        """The result with a calibration's confidence; unchanged if there is none or the target is not visible."""
         if calibration is None or not self.state.is_visible:
             return self
         return replace(self, confidence=calibration.confidence(self.score, self.iou))

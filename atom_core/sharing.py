@@ -14,7 +14,7 @@ MAX_SIDE_RATIO = 1.10  # of their sides
 
 
 def leaders(regions: Sequence[Region]) -> list[int]:
-    """For each region the number of the one to use in its place: its own, or that of an earlier one much like it."""
+    """For each region, the index of the region to use: its own, or that of an earlier, similar one."""
     result: list[int] = []
     for number, region in enumerate(regions):
         own = (i for i in range(number) if result[i] == i and are_alike(regions[i], region))
@@ -23,7 +23,7 @@ def leaders(regions: Sequence[Region]) -> list[int]:
 
 
 def are_alike(a: Region, b: Region) -> bool:
-    """Whether a target at the middle of one region is found in the other as well."""
+    """Whether a target at the centre of one region is also found in the other."""
     smaller, larger = sorted((a[2], b[2]))
     offset = math.dist((a[0] + a[2] / 2, a[1] + a[2] / 2), (b[0] + b[2] / 2, b[1] + b[2] / 2))
     return offset <= MAX_OFFSET * smaller and larger <= MAX_SIDE_RATIO * smaller

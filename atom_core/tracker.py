@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trackers: a frame goes from here to `atom_core.follow`, and comes back as results.
+"""The trackers: they pass a frame to `atom_core.follow`, which returns the results.
 
 `MultiTracker` tracks several targets in the same images: one network, one upload, one pass of the backbone and one host
-read a frame. `AtomTracker` is one target of it.
+read per frame. `AtomTracker` is a `MultiTracker` with one target.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class MultiTracker:
 
     Args:
         network: see `atom_core.networks.weights`; several trackers may share one.
-        device: where it computes.
-        config: of all targets; may be replaced between frames by setting `config`. What shapes the model (sizes,
-            regularisation, the first frame's weight) then applies from the next first frame on.
+        device: that the networks run on.
+        config: of all targets; may be replaced between frames by setting `config`. Settings of the model itself (sizes,
+            regularisation, the first frame's weight) then apply to targets learned later.
         precision: of the two networks, not the learning: "float32", "bfloat16", "float16" (GPUs), or "auto": bfloat16
-            on a CPU that has instructions for it, by OpenVINO, and float32 elsewhere.
+            with OpenVINO on a CPU that has instructions for it, float32 otherwise.
         engine: of the networks, see `atom_core.networks.engine.accelerate`; or the path of an exported .onnx file, see
             `atom_core.networks.onnx_engine`.
-        max_targets: how many there may be at a time; None for any number.
+        max_targets: maximum number of targets at a time; None: no limit.
         capture: whether the frame step is captured as one graph when the tracker warms up or learns its first target,
             see `atom_core.capture`: "off", "graph", "inductor", or "auto": "graph" on CUDA and "off" elsewhere.
     """
@@ -84,7 +84,7 @@ class MultiTracker:
         Args:
             name_or_path: of the network.
             device: "auto" (the GPU if PyTorch can use one), "cpu", "cuda" or "cuda:1".
-            config: see the class, like the other arguments.
+            config: as for the class, like the other arguments.
 
         Raises:
             FileNotFoundError: if there are no such weights.
@@ -111,7 +111,7 @@ class MultiTracker:
 
     @property
     def target_ids(self) -> tuple[int, ...]:
-        """Numbers of the targets, in the order in which they were added."""
+        """The targets' numbers, in the order in which they were added."""
         return tuple(self._targets)
 
     def target(self, target_id: int) -> Target:
@@ -123,20 +123,20 @@ class MultiTracker:
         return self._model.execution.paused()
 
     def add(self, image: np.ndarray, box: Sequence[float], target_id: int | None = None) -> int:
-        """Learns one more target, or relearns one. If this raises, all targets are unchanged.
+        """Learns a new target, or an existing one again. If this raises, all targets are unchanged.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             box: (x, y, width, height) in px, see `atom_core.boxes`.
-            target_id: of the target to be learned again, or a number of the caller's choice for a new one, higher than
-                all before it; by default the next.
+            target_id: of the target to learn again, or the caller's number for a new one, higher than all before; by
+                default the next number.
 
         Returns:
-            The target's number. Numbers grow and are never given to another target.
+            The target's number. Numbers increase and are never reused.
 
         Raises:
-            ValueError: if the image or the box is unusable, there is no room, or the number is that of a target
-                that was removed; the message says what is expected.
+            ValueError: if the image or the box is unusable, `max_targets` is reached, or the number belonged to a
+                removed target; the message says what is expected.
         """
         number = self._last_id + 1 if target_id is None else target_id
         if number not in self._targets:
@@ -150,7 +150,7 @@ class MultiTracker:
         return self._targets.pop(target_id, None) is not None
 
     def clear(self) -> None:
-        """Forgets all targets; their numbers are not given again."""
+        """Forgets all targets; their numbers are not reused."""
         self._targets.clear()
 
     def track(self, image: np.ndarray, target_ids: Iterable[int] | None = None) -> dict[int, TrackResult]:
@@ -158,13 +158,13 @@ class MultiTracker:
 
         Args:
             image: (H, W, 3) uint8 RGB, of any size.
-            target_ids: which targets; by default all. The others do not learn of the image.
+            target_ids: the targets to track; by default all. The others ignore the image.
 
         Returns:
-            the result of each target by its number; nothing if there is no target.
+            the result of each target by its number; empty if there is no target.
 
         Raises:
-            KeyError: if there is no target of such a number; no target has seen the image then.
+            KeyError: if there is no target of such a number; then no target is updated.
             ValueError: if the image is unusable; the targets are kept.
         """
         check_image(image)
@@ -176,7 +176,7 @@ class MultiTracker:
         return dict(zip(chosen, results, strict=True))
 
     def finish_frame(self) -> None:
-        """Does what the last frame has left to be learned: its share of the filters' updates.
+        """Does the learning left from the last frame: its share of the filters' updates.
 
         Call this after publishing the results; otherwise the next `track` does it.
         """
@@ -185,7 +185,7 @@ class MultiTracker:
     def warm_up(self) -> None:
         """Runs every stage once on an image of noise, so that the first frame is not slower. Targets are kept.
 
-        Where the frame step is to be captured by Inductor, this takes minutes; call it in the thread that will track.
+        If Inductor captures the frame step, this takes minutes. Call it in the thread that will track.
         """
         image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         self._model.execution.renew()
@@ -194,11 +194,11 @@ class MultiTracker:
             follow(upload(image, self.device), [target], self._model, self.config)
 
     def state(self) -> dict[str, Any]:
-        """All that is known of the targets, to be saved (`torch.save`) and given to `restore`; not a copy."""
+        """The state of all targets, for `torch.save` and `restore`; not a copy."""
         return {"targets": self._targets, "last_id": self._last_id}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from another tracker's `state` as that one would have: same network, configuration and device."""
+        """Continues from another tracker's `state`: both need the same network, configuration and device."""
         self._targets = dict(state["targets"])
         self._last_id = state["last_id"]
 
@@ -227,8 +227,8 @@ class MultiTracker:
     def _check_new(self, number: int) -> None:
         if number <= self._last_id:
             raise ValueError(
-                f"there is no target {number}, and the number was given before; leave it out, or give one of those "
-                f"that are followed ({self._list()}) or one above {self._last_id}"
+                f"there is no target {number}, and the number was used before; leave it out, or give one of those "
+                f"that are tracked ({self._list()}) or one above {self._last_id}"
             )
         if self.max_targets is not None and len(self._targets) >= self.max_targets:
             raise ValueError(
@@ -243,7 +243,7 @@ class MultiTracker:
 class AtomTracker:
     """Tracks one object from a box in one image (Danelljan et al., ATOM, CVPR 2019). Not thread-safe.
 
-    It is one target of a `MultiTracker`, and takes the same arguments.
+    It is a `MultiTracker` with one target, and takes the same arguments.
     """
 
     def __init__(
@@ -309,7 +309,7 @@ class AtomTracker:
         return self._tracker.uncaptured()
 
     def reset(self) -> None:
-        """Forgets the target; `initialize` comes next."""
+        """Forgets the target; `initialize` must follow."""
         self._tracker.clear()
         self._target_id = None
 
@@ -339,7 +339,7 @@ class AtomTracker:
         return self._tracker.track(image)[target_id]
 
     def finish_frame(self) -> None:
-        """Does what the last frame has left to be learned, see `MultiTracker.finish_frame`."""
+        """Does the learning left from the last frame, see `MultiTracker.finish_frame`."""
         self._tracker.finish_frame()
 
     def warm_up(self) -> None:
@@ -400,4 +400,4 @@ def check_box(box: Sequence[float], image_width: int, image_height: int, min_sid
     if max(width, height) > longest:
         raise ValueError(f"{given} is too large; expected at most {longest:g} px a side, twice the image's longer one")
     if x >= image_width or y >= image_height or x + width <= 0 or y + height <= 0:
-        raise ValueError(f"{given} lies outside the image of {image_width} x {image_height} px")
+        raise ValueError(f"{given} is outside the image of {image_width} x {image_height} px")

@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A camera that shows a clip: publishes its frames as sensor_msgs/Image (bgr8), stamped when they are published.
+"""A simulated camera: publishes a clip's frames as sensor_msgs/Image (bgr8), stamped at publication.
 
-It shows the first frame until its service `~/resume` is called, then the rest: at the clip's pace, whoever keeps up
-(as a camera does), or in lockstep, each frame when the Track of the one before has come.
-Every frame published is written down in a file of JSON lines: `{"index": 0, "stamp_ns": 1700000000000000000}`.
+It shows the first frame until its service `~/resume` is called, then the rest: at the clip's frame rate, like a camera,
+or in lockstep, each frame after the Track of the previous one.
+Every published frame is recorded in a file of JSON lines: `{"index": 0, "stamp_ns": 1700000000000000000}`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FRAME_DEADLINE = 60.0  # s, for the Track of one frame in lockstep
 
 
 class DemoCamera(Node):
-    """The node. Its image publisher is reliable: that suits best-effort and reliable subscribers alike."""
+    """The node. Its image publisher is reliable, which suits both best-effort and reliable subscribers."""
 
     def __init__(self, record: Path) -> None:
         super().__init__("camera")
@@ -64,7 +64,7 @@ class DemoCamera(Node):
                 require(self, f"the Track of frame {index}", FRAME_DEADLINE, self._is_tracked)
 
     def _show_first(self, image: np.ndarray, fps: float, lockstep: bool) -> None:
-        """A still scene until somebody resumes; in lockstep every image is shown once, as soon as it is received."""
+        """Shows the first frame until `~/resume`; in lockstep every image is shown once, as soon as it is received."""
         deadline = time.monotonic() + START_DEADLINE
         while not self._resumed:
             if time.monotonic() > deadline:
@@ -97,11 +97,11 @@ def main() -> None:
     """Runs the camera until the clip has ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, help="a folder with groundtruth_rect.txt and a video or img/")
-    parser.add_argument("record", type=Path, help="file for what was published")
+    parser.add_argument("record", type=Path, help="file for the published stamps")
     parser.add_argument("--fps", type=float, default=10.0)
     parser.add_argument("--lockstep", action="store_true")
     arguments = parser.parse_args()
-    # Decoded beforehand, so that it does not disturb the pace.
+    # Decoded in advance, so that decoding does not disturb the frame rate.
     frames = [np.ascontiguousarray(image[:, :, ::-1]) for image in read_sequence(arguments.clip).frames]
     rclpy.init()
     try:

@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A client of the tracker: sets the first box by the service, resumes the camera, writes down every Track.
+"""A client of the tracker: sets the first box through the service, resumes the camera, records every Track.
 
-It ends when the camera has gone and no Track comes any more, and leaves one JSON file.
+It ends when the camera has gone and no more Tracks come, and writes one JSON file.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Client(Node):
         self._resume = self.create_client(Trigger, "camera/resume")
 
     def run(self, box: list[float]) -> dict[str, Any]:
-        """Sets the target and listens to the end; returns what was recorded.
+        """Sets the target and records until the clip ends; returns the record.
 
         Raises:
-            TimeoutError: if somebody does not answer in time.
+            TimeoutError: if a node does not answer in time.
             RuntimeError: if the tracker refuses the box.
         """
         initialize_ms = self._set(box)
-        self.destroy_subscription(self._images)  # from here on the images are the tracker's alone
+        self.destroy_subscription(self._images)  # from here on only the tracker needs the images
         self._call(self._resume, Trigger.Request(), "camera/resume")
         self._heard = time.monotonic()
         require(self, "the end of the clip", CLIP_DEADLINE, self._is_over)
@@ -71,7 +71,7 @@ class Client(Node):
         return {"initialize_ms": initialize_ms, "diagnostics": self._diagnostics, "tracks": self._tracks}
 
     def _set(self, box: list[float]) -> float:
-        """Sets the target on an image that was seen; returns the milliseconds from the call to its answer."""
+        """Sets the target on a received image; returns the milliseconds from the call to its answer."""
         x, y, width, height = box
         require(self, "a Track of an image", START_DEADLINE, lambda: self._newest_tracked_image() is not None)
         for _ in range(ATTEMPTS):
@@ -91,7 +91,7 @@ class Client(Node):
         return future.result()
 
     def _newest_tracked_image(self) -> Time | None:
-        """Stamp of the newest image that the tracker has seen too: its Track, still IDLE, or a later one has come."""
+        """Stamp of the newest received image that the tracker has processed: its Track (IDLE), or a later one, came."""
         if not self._tracks:
             return None
         tracked = self._tracks[-1]["stamp_ns"]
@@ -130,7 +130,7 @@ def main() -> None:
     """Runs the client until the clip has ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, help="a folder whose groundtruth_rect.txt holds the first box")
-    parser.add_argument("record", type=Path, help="file for what was received")
+    parser.add_argument("record", type=Path, help="file for the received Tracks")
     arguments = parser.parse_args()
     box = read_boxes(arguments.clip / GROUND_TRUTH)[0].tolist()
     rclpy.init()

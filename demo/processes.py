@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that are always ended, with their output in log files."""
+"""Child processes that are always ended, with their output in log files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Processes:
     ) -> None:
         for number, seconds in PATIENCE:
             for child in self._children.values():
-                # The whole group: also what a child has started and left behind.
+                # The whole group, including what a child started and left behind.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, number)
             for child in self._children.values():
@@ -54,11 +54,11 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                start_new_session=True,  # a group of its own, which a signal from the keyboard does not reach
+                start_new_session=True,  # a separate group, which signals from the keyboard do not reach
             )
 
     def has_ended(self, name: str) -> bool:
-        """Whether a process has ended well.
+        """Whether a process has ended successfully.
 
         Raises:
             ProcessError: if it, or another one, failed.
@@ -68,7 +68,7 @@ class Processes:
         return self._children[name].poll() == 0
 
     def require_running(self, name: str) -> None:
-        """Raises ProcessError if a process has ended, in whatever way."""
+        """Raises ProcessError if a process has ended for any reason."""
         if self.has_ended(name):
             self._report([name])
 

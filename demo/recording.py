@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What happened in each frame of the demo, and the figures and the verdict that follow from it. No ROS here."""
+"""The demo's record of each frame, and the figures and the verdict computed from it. No ROS here."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LAST_FRAMES = 20  # the target is lost for good if none of this many last proces
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of the clip. The values are NaN where the tracker gave none."""
+    """One frame of the clip. Values are NaN if the tracker gave none."""
 
     index: int
     state: str  # GIVEN: the target was set here; DROPPED: published, but never processed
     reference: Box
-    box: Box | None = None  # None also when gone: an old place is not an observation
-    overlap: float = math.nan  # with the reference; 0 when gone
+    box: Box | None = None  # None also if the target is not visible: the last known place is not an observation
+    overlap: float = math.nan  # with the reference; 0 if not visible
     confidence: float = math.nan
     iou: float = math.nan  # predicted
     processing_ms: float = math.nan  # the tracker's own time
-    overhead_ms: float = math.nan  # from publication to the Track's arrival, less processing_ms
+    overhead_ms: float = math.nan  # from publication to the Track's arrival, minus processing_ms
 
     @property
     def is_gone(self) -> bool:
-        """Whether the tracker says that it does not see the target."""
+        """Whether the tracker reports that the target is not visible."""
         return self.state in (LOST, SEARCHING)
 
     @property
@@ -46,18 +46,18 @@ class RecordedFrame:
 
 
 def merge(published: list[dict[str, Any]], tracks: list[dict[str, Any]], references: np.ndarray) -> list[RecordedFrame]:
-    """Brings the camera's and the client's records together by the images' stamps.
+    """Merges the camera's and the client's records by the images' stamps.
 
     Args:
         published: the camera's lines; several may show frame 0, on which the target was set.
         tracks: the client's Tracks. Those without a target, and those of frame 0, are not scored.
-        references: (N, 4), one reference box a frame.
+        references: (N, 4), one reference box per frame.
 
     Returns:
         One RecordedFrame for each that was published, by index.
 
     Raises:
-        ValueError: if a Track's stamp is no image's, or a frame has two Tracks.
+        ValueError: if a Track's stamp belongs to no image, or a frame has two Tracks.
     """
     index_of = {line["stamp_ns"]: line["index"] for line in published}
     track_of: dict[int, dict[str, Any]] = {}
@@ -98,7 +98,7 @@ def summarize(frames: Sequence[RecordedFrame], occlusion: range) -> dict[str, An
         "mean_overlap": _round(np.mean([frame.overlap for frame in scored])),
         "frames": {
             "published": len(frames),
-            "processed": len(scored) + 1,  # the first is learned from
+            "processed": len(scored) + 1,  # the first is the one with the given box
             "dropped": len(frames) - len(scored) - 1,
         },
         "ms_per_frame": _spread([frame.processing_ms for frame in scored]),
@@ -122,7 +122,7 @@ def verdict(summary: dict[str, Any]) -> str:
     if summary["lost_for_good"]:
         return text + f"The target was lost for good: no hit in the last {LAST_FRAMES} processed frames."
     if summary["recovered_after_occlusion"]:
-        return text + "She was found again after the sign, and followed to the end."
+        return text + "She was re-detected after the sign and followed to the end."
     return text + "She was not held after the sign, but found at the end."
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of what happened in the demo: annotated video, contact sheet, plot over time. No ROS here.
+"""Pictures of the demo: annotated video, contact sheet, plot over time. No ROS here.
 
 Images are (H, W, 3), uint8, BGR, as OpenCV writes them.
 """
@@ -37,14 +37,14 @@ STATE_WORDS = {
 STATE_COLORS = {state: COLORS.get(state, (150, 150, 150)) for state in STATE_WORDS}  # RGB
 STRIP_HEIGHT = 52  # px, below the picture in the video
 TILE_SIZE = (480, 360)  # px, of the contact sheet's tiles
-TILE_VIEW = 240.0  # image px across a tile, about the reference box
+TILE_VIEW = 240.0  # image px across a tile, around the reference box
 
 _WHITE, _GREY, _DARK = (255, 255, 255), (170, 170, 170), (32, 28, 26)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def annotate(image: np.ndarray, frame: RecordedFrame, last_index: int) -> np.ndarray:
-    """The frame with its boxes, and a strip below that says how it went.
+    """The frame with its boxes, and a strip below with state, overlap and confidence.
 
     Args:
         image: (H, W, 3).
@@ -71,7 +71,7 @@ def annotate(image: np.ndarray, frame: RecordedFrame, last_index: int) -> np.nda
 
 
 def contact_sheet(images: Sequence[np.ndarray], frames: Sequence[RecordedFrame], columns: int = 4) -> np.ndarray:
-    """Enlarged views of the target, row by row; rows are filled up with the background's colour.
+    """Enlarged views of the target, row by row; the last row is padded with the background's colour.
 
     Args:
         images: the pictures of these frames, (H, W, 3) each.
@@ -88,7 +88,7 @@ def contact_sheet(images: Sequence[np.ndarray], frames: Sequence[RecordedFrame],
 
 
 def choose_frames(frames: Sequence[RecordedFrame], occlusion: range, count: int = 12) -> list[RecordedFrame]:
-    """A third each from before, from during and from after the occlusion, of those that the tracker processed.
+    """Processed frames: a third each from before, during and after the occlusion.
 
     Args:
         frames: of the whole clip.
@@ -193,7 +193,7 @@ def _limits(frames: Sequence[RecordedFrame]) -> tuple[float, float]:
 
 
 def _share(index: float | np.floating, frames: Sequence[RecordedFrame]) -> float:
-    """Where a frame lies between the plot's left (0) and right end (1)."""
+    """A frame's position between the plot's left (0) and right end (1)."""
     low, high = _limits(frames)
     return (float(index) - low) / (high - low)
 
@@ -222,7 +222,7 @@ def _tile(image: np.ndarray, frame: RecordedFrame) -> np.ndarray:
 
 
 def _is_inside(box: Box, left: float, top: float, view: np.ndarray) -> bool:
-    """Whether some of the box lies in a view that begins at (left, top)."""
+    """Whether part of the box is in a view that begins at (left, top)."""
     x, y, width, height = box
     return left - width < x < left + view.shape[1] and top - height < y < top + view.shape[0]
 
@@ -252,7 +252,7 @@ def _rectangle(
 
 
 def _meter(strip: np.ndarray, left: int, label: str, value: float, color: tuple[int, int, int]) -> None:
-    """A label above a bar for a value of 0 to 1, with the value beside it; an empty bar where there is none."""
+    """A label above a bar for a value of 0 to 1, with the value beside it; an empty bar if there is none."""
     width, top = 100, 30
     _write(strip, label, (left, 20), 0.42, _GREY)
     cv2.rectangle(strip, (left, top), (left + width, top + 10), (80, 76, 74), cv2.FILLED)
@@ -268,7 +268,7 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], size: float, 
 
 
 def _spread(frames: list[RecordedFrame], count: int) -> list[RecordedFrame]:
-    """`count` frames at even distances, the first and the last among them; all if there are fewer."""
+    """`count` frames at even distances, including the first and the last; all if there are fewer."""
     if len(frames) <= count:
         return frames
     return [frames[index] for index in np.rint(np.linspace(0, len(frames) - 1, count)).astype(int)]

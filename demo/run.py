@@ -1,16 +1,16 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: a camera, the tracker node and a client as three processes over DDS, then pictures and figures.
+"""The demo: a camera, the tracker node and a client in three processes over DDS, then pictures and figures.
 
-A person in red walks past similar people and behind a sign. The client sets the first box by the service
-`tracker/set_target`; every later box is the tracker's own. By default the camera keeps its 10 frames a second and the
+A person in red walks past similar people and behind a sign. The client sets the first box through the service
+`tracker/set_target`; every later box is the tracker's. By default the camera publishes 10 frames per second and the
 tracker takes the newest; with --lockstep the camera waits for each Track, so that every frame is processed.
 
-With --web there is a web page instead, http://localhost:8080, in which to point at anyone in the scene. It is shown
-over and over until Ctrl-C, and nothing is counted.
+With --web there is a web page instead, http://localhost:8080, in which you can select anyone in the scene. The scene
+repeats until Ctrl-C, and nothing is measured.
 
-What is counted: frames after the first, whose box is given, for which a Track came; a frame on which the tracker says
-LOST has overlap 0. Exit status: 0 if the target was followed, 1 if it was lost for good, 2 if something failed.
+The figures are over the frames with a Track after the first, whose box is given; a frame reported LOST has overlap 0.
+Exit status: 0 if the target was followed, 1 if it was lost for good, 2 if something failed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PACKAGE, EXECUTABLE = "atom_tracker", "tracker_node"
 def main(argv: list[str] | None = None) -> int:
     """Runs the demo; returns its exit status."""
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that the processes are ended then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that it ends the processes, too
     try:
         if arguments.web:
             return _show_page(arguments)
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lockstep", action="store_true", help="wait for each Track before the next frame")
-    parser.add_argument("--web", action="store_true", help="show the scene over and over in the web page, until Ctrl-C")
+    parser.add_argument("--web", action="store_true", help="repeat the scene in the web page until Ctrl-C")
     parser.add_argument("--port", type=int, default=8080, help="of the web page; 0: any free one (default: 8080)")
     parser.add_argument(
         "--source",
@@ -92,7 +92,7 @@ def _play(arguments: argparse.Namespace, count: int) -> tuple[list[dict[str, Any
     """Runs the processes to the clip's end; returns the camera's and the client's records."""
     logs = arguments.output / "logs"
     shutil.rmtree(logs, ignore_errors=True)
-    for name in RESULTS:  # if this run fails, an earlier run's results must not pass for this one's
+    for name in RESULTS:  # if this run fails, no earlier results may be taken for its own
         (arguments.output / name).unlink(missing_ok=True)
     shown, heard = logs / "camera.jsonl", logs / "client.json"
     with Processes(logs, environment()) as processes:
@@ -156,7 +156,7 @@ def _follow(processes: Processes, last_index: Callable[[], int], count: int) -> 
 
 
 def _progress(total: int, description: str, frames: Iterable[np.ndarray] | None = None) -> tqdm:
-    """A progress bar; in a log file, where every step of it would be a line, a slow one."""
+    """A progress bar; a slow one in a log file, where every step is a line."""
     interval = 0.1 if sys.stderr.isatty() else 5.0
     return tqdm(frames, description, total, unit="frame", mininterval=interval)
 
@@ -171,7 +171,7 @@ def _wait(processes: Processes, seconds: float, until: Callable[[], bool]) -> No
 
 
 def environment() -> dict[str, str]:
-    """A ROS domain of the demo's own that does not leave this machine."""
+    """A separate ROS domain that does not leave this machine."""
     domain = str(random.SystemRandom().randint(1, 101))
     root = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     return os.environ | {
@@ -183,13 +183,13 @@ def environment() -> dict[str, str]:
 
 
 def _tracker_command(arguments: argparse.Namespace) -> list[str]:
-    """What `ros2 run atom_tracker tracker_node --ros-args ...` runs."""
+    """The command that `ros2 run atom_tracker tracker_node --ros-args ...` runs."""
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     candidates = [Path(prefix) / "lib" / PACKAGE / EXECUTABLE for prefix in prefixes if prefix]
     executable = next((path for path in candidates if path.is_file()), None)
     if executable is None:
-        raise FileNotFoundError(f"{PACKAGE} is not built or its environment is not open; use `make demo`")
-    # Best effort would lose most of these images (1.3 MB each) on their way, see the README.
+        raise FileNotFoundError(f"{PACKAGE} is not built or its environment is not sourced; use `make demo`")
+    # Best effort would lose most of these images (1.3 MB each), see the README.
     parameters = {"device": arguments.device, "weights": arguments.weights, "qos.reliability": "reliable"}
     if arguments.web:
         parameters["max_targets"] = "5"
@@ -198,13 +198,13 @@ def _tracker_command(arguments: argparse.Namespace) -> list[str]:
 
 
 def last_index(record: Path) -> int:
-    """Index of the newest frame that the camera has shown; -1 before the first."""
+    """Index of the newest frame that the camera published; -1 before the first."""
     lines = record.read_bytes().split(b"\n")[:-1] if record.exists() else []
     return json.loads(lines[-1])["index"] if lines else -1
 
 
 def circumstances(arguments: argparse.Namespace, received: dict[str, Any]) -> dict[str, Any]:
-    """What the figures were measured with, from the running node's diagnostics."""
+    """The conditions of the measurement, from the running node's diagnostics."""
     network, _, digest = received["diagnostics"].get("network", "").partition(" (")
     sha256 = hashlib.sha256(weights.find(arguments.weights).read_bytes()).hexdigest()
     if not digest or not sha256.startswith(digest.rstrip(")")):
@@ -233,7 +233,7 @@ def _draw(output: Path, clip: Sequence, frames: list[recording.RecordedFrame], s
 def print_summary(output: Path, summary: dict[str, Any]) -> None:
     """Prints the verdict, the times and the files of the results."""
     print(f"\n{recording.verdict(summary)}")
-    waiting = "" if summary["mode"] == "lockstep" else ", waiting for the frame before included"
+    waiting = "" if summary["mode"] == "lockstep" else ", including the wait for the previous frame"
     print(
         f"{summary['network']} on {summary['device']}: {summary['ms_per_frame']['median']:.0f} ms a frame, and "
         f"{summary['node_overhead_ms']['median']:.0f} ms more from publication to Track{waiting} (medians); "

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting while a node's callbacks run, never without a deadline."""
+"""Waits while a node's callbacks run, always with a deadline."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def require(node: Node, what: str, seconds: float, until: Callable[[], bool]) ->
         TimeoutError: after `seconds`; the message names the missing event.
     """
     if not spin_for(node, seconds, until):
-        raise TimeoutError(f"{node.get_fully_qualified_name()}: waited {seconds:g} s in vain for {what}")
+        raise TimeoutError(f"{node.get_fully_qualified_name()}: timed out after {seconds:g} s waiting for {what}")

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag to the tracker: `ros2 launch atom_tracker bag.launch.py bag:=<folder> image:=/camera/image_raw`.
 
-All nodes take their time from the bag, and all end with its player: at the end of the bag, or where it cannot be
-played. The arguments of tracker.launch.py can be given, too. Where no image may be dropped, use
-`ros2 run atom_tracker track_bag` instead.
+All nodes take their time from the bag, and all end with its player: at the end of the bag, or if it cannot be played.
+The arguments of tracker.launch.py can be given, too. If no image may be dropped, use `ros2 run atom_tracker track_bag`
+instead.
 """
 
 from pathlib import Path
@@ -39,12 +39,12 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("bag", description="Folder of the bag, or its file"),
-            DeclareLaunchArgument("rate", default_value="1.0", description="Speed, in multiples of the recording's"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="Playback speed; 1.0 is the recording's"),
             DeclareLaunchArgument(
                 "loop", default_value="false", choices=["true", "false"], description="Restart at the end"
             ),
             DeclareLaunchArgument(
-                "delay", default_value="10.0", description="Seconds to wait, in which the tracker loads its network"
+                "delay", default_value="10.0", description="Seconds to wait while the tracker loads its network"
             ),
             OpaqueFunction(function=_check),
             tracker,

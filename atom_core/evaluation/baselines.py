@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trackers to compare with, behind the interface of AtomTracker: `initialize(image, box)`, `track(image)`."""
+"""Baseline trackers with the interface of AtomTracker: `initialize(image, box)`, `track(image)`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class IdentityTracker:
 class OpenCVTracker:
     """One of OpenCV's trackers.
 
-    They take whole px only, so the first box is rounded to the nearest.
+    They accept whole px only, so the first box is rounded.
 
     Args:
         name: a key of OPENCV_TRACKERS.
@@ -47,18 +47,18 @@ class OpenCVTracker:
         self._class: Any = getattr(cv2, OPENCV_TRACKERS[name], None)  # OpenCV's stubs lack some
         if self._class is None:
             raise ValueError(
-                f"this OpenCV ({cv2.__version__}) has no {OPENCV_TRACKERS[name]}; opencv-contrib-python-headless has. "
-                "Uninstall opencv-python-headless before: they share a folder"
+                f"OpenCV {cv2.__version__} lacks {OPENCV_TRACKERS[name]}; opencv-contrib-python-headless has it. "
+                "Uninstall opencv-python-headless first: both use the same folder"
             )
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> None:
-        """Starts on `image` (H, W, 3), uint8, RGB with `box` (x, y, width, height)."""
+        """Learns the target in `image` (H, W, 3), uint8, RGB at `box` (x, y, width, height)."""
         self._tracker = self._class.create()
         self._box = as_box(float(round(value)) for value in box)
         self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [round(value) for value in box])
 
     def track(self, image: np.ndarray) -> TrackResult:
-        """Follows the target into `image` (H, W, 3), uint8, RGB; when it is LOST, the box is the last known place."""
+        """Tracks the target in `image` (H, W, 3), uint8, RGB; if it is LOST, the box is the last known one."""
         found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if found:
             self._box = as_box(map(float, box))
@@ -66,5 +66,5 @@ class OpenCVTracker:
 
 
 def _result(box: tuple[float, float, float, float], state: TrackState) -> TrackResult:
-    """A result of a tracker that gives no score and predicts no overlap."""
+    """A result without score and predicted overlap."""
     return TrackResult(box, score=math.nan, iou=math.nan, state=state, hard_negative=False)

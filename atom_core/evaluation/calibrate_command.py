@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-eval calibrate`: fits a network's confidence to results, and writes it into the network's file."""
+"""The command `atom-eval calibrate`: fits a network's confidence to results and writes it into the network's file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "target by more than half, from score and predicted IoU.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="folder", help="sequences with ground truth")
-    parser.add_argument("--results", type=Path, required=True, help="the --output of atom-eval on them, one tracker's")
+    parser.add_argument("--results", type=Path, required=True, help="the --output of atom-eval on them, of one tracker")
     parser.add_argument("--network", required=True, help="shipped network or .safetensors file that made the results")
     parser.add_argument("--output", type=Path, required=True, help="file to write: the network with its calibration")
     return parser
@@ -55,10 +55,12 @@ def _run(arguments: argparse.Namespace) -> None:
     runs = [read_run(path)[1] for path in sorted((arguments.results / "runs").glob("*/seed*/*.json"))]
     names = sorted({run.tracker for run in runs})
     if len(names) != 1:
-        raise ValueError(f"{arguments.results} holds results of {', '.join(names) or 'no tracker'}; expected one's")
+        raise ValueError(
+            f"{arguments.results} holds results of {', '.join(names) or 'no tracker'}; expected one tracker"
+        )
     runs = [run for run in runs if run.sequence in sequences]
     if not runs:
-        raise ValueError(f"no result in {arguments.results} is of a sequence in the folders")
+        raise ValueError(f"no result in {arguments.results} belongs to a sequence in the folders")
     claims = {name: _claims([run for run in runs if run.sequence == name], s) for name, s in sequences.items()}
     calibration = fit_claims(claims.values())
     network = weights.load(arguments.network)
@@ -67,12 +69,12 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"{len(runs)} runs, {len(scores)} frames with a claim, {(overlaps > CORRECT).mean():.3f} of them right")
     print(f"calibration error: {_error(scores, overlaps):.3f} of the score, ", end="")
     print(f"{_error(*confidences(calibration, claims.values())):.3f} of the confidence")
-    print(f"of sequences that were left out of the fit, one at a time: {_error(*left_out(claims)):.3f}")
+    print(f"of sequences left out of the fit, one at a time: {_error(*left_out(claims)):.3f}")
     print(f"written: {arguments.output} with {calibration}")
 
 
 def _claims(runs: Sequence[Run], sequence: VideoSequence) -> Claims:
-    """Of all runs of a sequence. A claim where the target is absent has overlap 0."""
+    """The claims of all runs of a sequence. A claim with the target absent has overlap 0."""
     parts = []
     for run in runs:
         claimed = ~run.lost[1:]
@@ -87,7 +89,7 @@ def _joined(parts: Iterable[Claims]) -> Claims:
 
 
 def fit_claims(parts: Iterable[Claims]) -> Calibration:
-    """The calibration of highest likelihood of all claims together; raises ValueError as `fit` does."""
+    """The maximum-likelihood calibration of all claims together; raises ValueError as `fit` does."""
     scores, ious, overlaps = _joined(parts)
     return fit(scores, ious, overlaps > CORRECT)
 
@@ -100,7 +102,7 @@ def confidences(calibration: Calibration, parts: Iterable[Claims]) -> tuple[np.n
 
 
 def left_out(claims: Mapping[str, Claims]) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences and overlaps (N,), each sequence's by a calibration that was fitted to the other sequences."""
+    """Confidences and overlaps (N,), each sequence's from a calibration fitted to the other sequences."""
     parts = [
         confidences(fit_claims(c for other, c in claims.items() if other != name), [own])
         for name, own in claims.items()

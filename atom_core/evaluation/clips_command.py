@@ -17,13 +17,14 @@ from atom_core.report_errors import report_errors
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="atom-eval clips", description="Writes the clips of atom-eval --clips in the simple layout, to look at."
+        prog="atom-eval clips",
+        description="Writes the clips of atom-eval --clips in the simple layout, for inspection.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="folder", help="still images and sequences")
     parser.add_argument("--clips", choices=CLIPS, default="long", help="which (default: long)")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="how many (default: 10)")
     parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="to write into")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write into")
     arguments = parser.parse_args(argv)
 
     def run() -> None:

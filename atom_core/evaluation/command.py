@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-eval`: trackers on a folder of sequences, figures as a table, as JSON and as a page."""
+"""The command `atom-eval`: evaluates trackers on sequences; figures as a table, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             runs, failures = evaluation.run(evaluation.finished(arguments.restart))
         if runs:
             evaluation.report(runs, failures)
-    except (ValueError, OSError) as error:  # the message says what to mend
+    except (ValueError, OSError) as error:  # the message says what to change
         print(f"atom-eval: {error}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt:
@@ -77,11 +77,11 @@ class _Evaluation:
     cluster: DaskCluster | None = None
 
     def finished(self, restart: bool) -> list[Run]:
-        """The runs of an earlier call."""
+        """The finished runs of an earlier call."""
         return [] if restart or not self.store else self.store.load(self.jobs)
 
     def run(self, finished: list[Run]) -> tuple[list[Run], list[tuple[Job, Failure]]]:
-        """Makes the missing runs, and saves each at once."""
+        """Makes the missing runs and saves each at once."""
         done = {(run.tracker, run.seed, run.sequence) for run in finished}
         jobs = [job for job in self.jobs if (job.contender.name, job.seed, job.sequence.name) not in done]
         runs, failures = list(finished), []
@@ -108,7 +108,7 @@ class _Evaluation:
         return local.run(jobs if self.arguments.jobs == 1 else longest_first(jobs), make_run, progress)
 
     def report(self, runs: list[Run], failures: list[tuple[Job, Failure]]) -> None:
-        """Prints the table, writes the files."""
+        """Prints the table and writes the files."""
         order = {contender.name: index for index, contender in enumerate(self.contenders)}
         runs = sorted(runs, key=lambda run: (order[run.tracker], run.sequence, run.seed))
         results = self._results(runs, failures)
@@ -144,7 +144,7 @@ class _Evaluation:
         }
 
     def _write_submission(self, runs: list[Run], folder: Path) -> int:
-        """Writes the runs on sequences whose boxes the benchmark keeps to itself; returns their number."""
+        """Writes the runs on sequences whose boxes the benchmark does not publish; returns their number."""
         secret = {one.name: one for one in self.sequences if not one.has_ground_truth and one.layout != "vot"}
         chosen = [run for run in runs if run.sequence in secret]
         for run in chosen:
@@ -182,7 +182,7 @@ def _read(arguments: argparse.Namespace) -> list[Sequence]:
     sequences = [sequence for folder in arguments.folders for sequence in read_sequences(folder, arguments.layout)]
     twice = [name for name, number in Counter(s.name for s in sequences).items() if number > 1]
     if twice:
-        raise ValueError(f"two sequences are called {twice[0]}; evaluate their folders one at a time")
+        raise ValueError(f"two sequences are named {twice[0]}; evaluate their folders one at a time")
     return sequences
 
 
@@ -198,8 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atom-eval",
         description="One-pass evaluation of trackers on sequences: a table, and with --output a page with plots.",
-        epilog="atom-eval compare A B: the differences between two results. atom-eval fixed-point STILLS: whether "
-        "networks keep a box where it was given. atom-eval clips: writes clips. "
+        epilog="atom-eval compare A B: differences between two results. atom-eval fixed-point STILLS: whether "
+        "networks keep a given box in place. atom-eval clips: writes clips. "
         "atom-eval calibrate: fits a network's confidence to results. See docs/evaluation.md.",
     )
     parser.add_argument(
@@ -207,13 +207,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="folder",
-        help="a benchmark's folder, a folder of sequences, or a sequence; with --clips, what clips are made of",
+        help="a benchmark's folder, a folder of sequences, or a sequence; with --clips, the clips' material",
     )
+    parser.add_argument("--layout", choices=LAYOUT_CHOICES, default="auto", help="layout of the folder (default: auto)")
     parser.add_argument(
-        "--layout", choices=LAYOUT_CHOICES, default="auto", help="how the folder is laid out (default: auto)"
-    )
-    parser.add_argument(
-        "--clips", choices=CLIPS, help="make clips with known truth from the folders' still images and sequences"
+        "--clips", choices=CLIPS, help="make clips with ground truth from the folders' still images and sequences"
     )
     parser.add_argument("--count", type=_count, default=40, metavar="N", help="how many clips (default: 40)")
     parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
@@ -223,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         type=lambda text: text.split(","),
         default=["ours"],
         metavar="NAME,...",
-        help="shipped networks or .safetensors files, each with changes of its own if wanted (default:vot, "
+        help="shipped networks or .safetensors files, each optionally with changes (default:vot, "
         f"default:memory_size=100), ours (stands for --weights), {', '.join(BASELINES)} (default: ours)",
     )
     parser.add_argument("--weights", default="default", help="network that 'ours' stands for (default: default)")
@@ -240,13 +238,15 @@ def _parser() -> argparse.ArgumentParser:
         help="run with seeds 0 .. N-1",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_count, default=1, metavar="N", help="runs side by side, each in a process")
+    where.add_argument("--jobs", type=_count, default=1, metavar="N", help="parallel runs, each in a process")
     add_scheduler(where)
     parser.add_argument(
-        "--threads", type=_count, metavar="N", help="CPU threads of each (default: all, shared out; on a cluster 1)"
+        "--threads", type=_count, metavar="N", help="CPU threads of each (default: all, divided; on a cluster 1)"
     )
     parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep runs and results here; continue from there")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="store runs and results here; continue from there"
+    )
     parser.add_argument("--restart", action="store_true", help="do not use the runs that --output holds")
     return parser
 

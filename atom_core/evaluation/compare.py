@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-eval compare`: how two results differ, sequence by sequence, and whether by more than chance."""
+"""The command `atom-eval compare`: the differences between two results by sequence, and which are clear."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Difference:
     Attributes:
         name: of the sequence, or `mean`.
         first: the figure in the first result.
-        second: in the second.
-        error: standard error of the difference, from the spreads over the seeds; None with one seed only.
+        second: the figure in the second result.
+        error: standard error of the difference, from the spreads over the seeds; None with a single seed.
     """
 
     name: str
@@ -35,14 +35,14 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is more than two standard errors."""
+        """Whether the difference exceeds two standard errors."""
         return self.error is not None and abs(self.second - self.first) > 2 * self.error
 
 
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="atom-eval compare", description="How two results differ, second minus first."
+        prog="atom-eval compare", description="Prints the differences between two results, second minus first."
     )
     parser.add_argument("first", type=Path, help="results.json, or the folder that holds it")
     parser.add_argument("second", type=Path, help="results.json, or the folder that holds it")
@@ -79,11 +79,11 @@ def _compare(first: dict[str, Any], second: dict[str, Any], figure: str) -> str:
         for d in found:
             error = "" if d.error is None else f"  ±{d.error:.3f}{'  *' if d.is_clear else ''}"
             lines.append(f"  {d.name:<{width}}  {d.first:.3f}  {d.second:.3f}  {d.second - d.first:+.3f}{error}")
-    return "\n".join([*lines, "± standard error over the seeds; * more than two of it"])
+    return "\n".join([*lines, "± standard error over the seeds; * more than two standard errors"])
 
 
 def _pairs(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str]]:
-    """Trackers of the same name; where each result has only one, these."""
+    """Trackers of the same name; if each result has only one, those two."""
     if len(first) == len(second) == 1:
         return [(next(iter(first)), next(iter(second)))]
     common = [(name, name) for name in first if name in second]
@@ -96,7 +96,7 @@ def differences(first: dict[str, Any], second: dict[str, Any], figure: str) -> I
     """The differences of two trackers' entries in `results.json`: of the sequences in both, then of the mean.
 
     Raises:
-        ValueError: if the results are not of the same sequences.
+        ValueError: if the results are for different sequences.
     """
     if first["sequences"].keys() != second["sequences"].keys():
         apart = sorted(first["sequences"].keys() ^ second["sequences"].keys())
@@ -117,7 +117,7 @@ def _difference(
     counts: tuple[int, int],
     figure: str,
 ) -> Iterator[Difference]:
-    """None where a figure is not defined."""
+    """The difference; None if a figure is not defined."""
     if first.get(figure) is None or second.get(figure) is None:  # older results lack some
         return
     deviations = [deviation for spread in spreads if (deviation := spread.get(figure)) is not None]

@@ -22,7 +22,7 @@ from atom_core.evaluation.state_measures import ON_TARGET
 SEQUENCES, FRAMES = 6, 4  # shown at most; frames of each sequence
 _WIDTH, _HEIGHT = 480, 360  # px of a picture
 _JPEG_QUALITY = 80
-_MARGIN = 2.0  # side of the part shown / side of the smallest box about all boxes
+_MARGIN = 2.0  # side of the part shown / side of the smallest box around all boxes
 _SMALLEST_PART = 0.3  # of the image's height
 
 
@@ -32,7 +32,7 @@ class AnnotatedFrame:
 
     Attributes:
         frame: its number, the first is 0.
-        jpeg: the part of the image about the boxes. Numbers beside the boxes count the trackers from 1.
+        jpeg: the part of the image around the boxes. Numbers beside the boxes count the trackers from 1.
         said: (tracker, overlap, state) of each; the overlap is None where the target is absent.
     """
 
@@ -43,7 +43,7 @@ class AnnotatedFrame:
 
 @dataclass(frozen=True)
 class Failures:
-    """A sequence in which the first tracker does badly, by its worst run."""
+    """The first tracker's failures in a sequence, in its worst run."""
 
     sequence: str
     seed: int
@@ -52,9 +52,9 @@ class Failures:
 
 
 def worst_failures(runs: Sequence[Run], of: Iterable[sequences.Sequence], trackers: Sequence[str]) -> list[Failures]:
-    """The sequences of least mean overlap of the first tracker, worst first, with a few frames of each.
+    """The sequences with the first tracker's lowest mean overlap, worst first, with a few frames of each.
 
-    Of the first tracker the seed with the least overlap is shown, of the others the first one.
+    Shown are the first tracker's seed with the lowest overlap, and the other trackers' first seed.
 
     Args:
         runs: of any trackers.
@@ -85,14 +85,14 @@ def _mean_overlap(run: Run, by_name: dict[str, sequences.Sequence]) -> float:
 
 
 def choose_frames(overlaps: np.ndarray, count: int = FRAMES) -> list[int]:
-    """The most informative frames: where the two longest failures begin, then those of least overlap, well apart.
+    """The most informative frames: the starts of the two longest failures, then those of lowest overlap, well apart.
 
     Args:
         overlaps: (N,), NaN where the target is absent.
         count: the largest number of frames shown.
 
     Returns:
-        Indices, rising.
+        Indices in ascending order.
     """
     failing = np.flatnonzero(overlaps < ON_TARGET)
     stretches = [part for part in np.split(failing, np.flatnonzero(np.diff(failing) > 1) + 1) if part.size]
@@ -123,7 +123,7 @@ def _pictures(
 
 
 def _read_frames(sequence: sequences.Sequence, indices: list[int]) -> list[np.ndarray]:
-    """The frames of rising indices; of image files, no other is read."""
+    """The frames of ascending indices; of image files, no others are read."""
     if isinstance(sequence.frames, ImageFiles):
         return [read_image(sequence.frames.path(index)) for index in indices]
     upto = itertools.islice(sequence.frames, indices[-1] + 1)
@@ -131,7 +131,7 @@ def _read_frames(sequence: sequences.Sequence, indices: list[int]) -> list[np.nd
 
 
 def _draw(image: np.ndarray, reference: np.ndarray, numbered: list[tuple[int, np.ndarray]]) -> np.ndarray:
-    """The part of the image about the boxes, scaled; the reference is white in a black frame."""
+    """The part of the image around the boxes, scaled; the reference is white with a black outline."""
     known = [box for box in (reference, *(box for _, box in numbered)) if not np.isnan(box).any()]
     left, top, side = _part(np.array(known), image.shape)
     scale = _HEIGHT / side
@@ -147,10 +147,10 @@ def _draw(image: np.ndarray, reference: np.ndarray, numbered: list[tuple[int, np
     if not np.isnan(reference).any():
         rectangle(reference, (0, 0, 0), 7)
         rectangle(reference, (255, 255, 255), 4)
-    for index, box in reversed(numbered):  # the first tracker lies on top
+    for index, box in reversed(numbered):  # the first tracker is drawn on top
         rgb = tuple(int(color(index)[at : at + 2], 16) for at in (1, 3, 5))
         x0, y0, x1, y1 = rectangle(box, rgb, 3)
-        # At a corner that the next tracker's number does not take: boxes often lie on one another.
+        # Each tracker's number has a different corner, since boxes often coincide.
         x, y = (x0 - 18 if index % 2 == 0 else x1 + 4), (y0 + 14 if index % 4 < 2 else y1)
         place = int(np.clip(x, 0, _WIDTH - 16)), int(np.clip(y, 16, _HEIGHT - 4))
         for ink, thickness in (((0, 0, 0), 5), (rgb, 2)):
@@ -159,14 +159,14 @@ def _draw(image: np.ndarray, reference: np.ndarray, numbered: list[tuple[int, np
 
 
 def _part(boxes: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float]:
-    """Left, top and height of the part to show: about all boxes (N, 4), not far outside the image, not too small."""
+    """Left, top and height of the part to show: around all boxes (N, 4), not far outside the image, not too small."""
     low, high = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
     aspect = _WIDTH / _HEIGHT
     largest = max(shape[0], shape[1] / aspect)
     wanted = max(high[1] - low[1], (high[0] - low[0]) / aspect) * _MARGIN
     side = float(np.clip(wanted, _SMALLEST_PART * shape[0], largest))
     size = np.array([side * aspect, side])
-    room = np.array([shape[1], shape[0]]) - size  # negative where the part is larger than the image: centred then
+    room = np.array([shape[1], shape[0]]) - size  # negative if the part is larger than the image: then centred
     left, top = np.where(room > 0, np.clip((low + high - size) / 2, 0, np.maximum(room, 0)), room / 2)
     return float(left), float(top), side
 

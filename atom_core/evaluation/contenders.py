@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trackers to compare: their names, how to build them and the settings that their results depend on."""
+"""The trackers to compare: their names, their construction and the settings that their results depend on."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from atom_core.networks import weights
 from atom_core.tracker import AtomTracker, choose_device
 
 BASELINES = (*OPENCV_TRACKERS, "identity")
-_RANDOM_BASELINES = ("mil",)  # OpenCV seeds it by itself: each run differs
+_RANDOM_BASELINES = ("mil",)  # OpenCV seeds it itself: each run differs
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One tracker of a comparison. It can be pickled: a worker process builds the tracker from it.
+    """One tracker of a comparison. It is picklable: a worker process builds the tracker from it.
 
     Attributes:
-        name: as it was asked for; no two of a comparison are alike.
-        weights: our network's file; None for one of BASELINES, which `name` names.
-        config: of our tracker, apart from the seed.
+        name: as the user wrote it; unique in a comparison.
+        weights: our network's file; None if `name` is one of BASELINES.
+        config: of our tracker, without the seed.
         device: of our tracker, see `AtomTracker.from_pretrained`.
     """
 
@@ -42,7 +42,7 @@ class Contender:
     device: str = "auto"
 
     def seeds(self, asked: Iterable[int] | None) -> tuple[int, ...]:
-        """The seeds to run: those given, or one where the seed changes nothing."""
+        """The seeds to run: those given, or one if the seed has no effect."""
         seeds = (self.config.seed,) if asked is None else tuple(asked)
         return seeds if self.weights or self.name in _RANDOM_BASELINES else seeds[:1]
 
@@ -65,7 +65,7 @@ class Contender:
             "network": network.name,
             "weights_sha256": network.sha256,
             "code": _code_digest(),
-            # A device that is named may be a worker's, and not be here.
+            # A named device may belong to a worker and not exist here.
             "device": str(choose_device("auto")) if self.device == "auto" else self.device,
             "config": dataclasses.asdict(self._seeded(seed)),
         }
@@ -81,15 +81,15 @@ def _load(path: Path) -> weights.Network:
 
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
-    """Digest of the tracker's source, to tell runs of changed code apart."""
+    """Digest of the tracker's source, which identifies runs of changed code."""
     sources = (_source(name).read_bytes() for name in sorted(tracker_modules()))
     return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
 
 
 def tracker_modules() -> set[str]:
-    """The modules of atom_core that a result depends on: the tracker and all that it imports.
+    """The modules of atom_core that a result depends on: the tracker and all its imports.
 
-    Without `weights`: the weights have a digest of their own.
+    `weights` is not among them: the weights have their own digest.
     """
     found: set[str] = set()
     waiting = {"tracker"}
@@ -112,7 +112,7 @@ def _source(module: str) -> Path:
 def parse_contenders(
     names: Iterable[str], config: TrackerConfig, ours: str = "default", device: str = "auto"
 ) -> list[Contender]:
-    """The contenders of names such as `default`, `kcf`, `runs/new.safetensors`, `default:memory_size=100`.
+    """The contenders for names such as `default`, `kcf`, `runs/new.safetensors`, `default:memory_size=100`.
 
     Args:
         names: each a shipped network, a .safetensors file, `ours`, or one of BASELINES. After a network may come
@@ -122,7 +122,7 @@ def parse_contenders(
         device: of our trackers.
 
     Raises:
-        ValueError: if a name comes twice, has unknown settings, or names a baseline that is not installed.
+        ValueError: if a name occurs twice, has unknown settings, or is a baseline that is not installed.
         FileNotFoundError: if there is no such network.
     """
     contenders = [_parse_contender(name, config, ours, device) for name in names]
@@ -138,7 +138,7 @@ def _parse_contender(text: str, config: TrackerConfig, ours: str, device: str) -
         if changes:
             raise ValueError(f"--trackers {text}: {name} takes no settings; only our networks do")
         contender = Contender(name)
-        contender.build(seed=0)  # reports an OpenCV without it now, not after an hour
+        contender.build(seed=0)  # fails now, not after an hour, if OpenCV lacks it
         return contender
     try:
         path = weights.find(ours if name == "ours" else name)
@@ -148,7 +148,7 @@ def _parse_contender(text: str, config: TrackerConfig, ours: str, device: str) -
 
 
 def change_config(config: TrackerConfig, changes: Iterable[str]) -> TrackerConfig:
-    """A configuration changed by strings.
+    """A configuration with changes given as strings.
 
     Args:
         config: to start from.

@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a box stays where it was given: learns a target in a still image and tracks it in the same image again.
+"""Measures whether a given box stays in place: learns a target in a still image and tracks it in the same image.
 
 It also tracks the target in a changed copy of the image, where the true box is known. With the predictor alone, the
-true centre replaces the classifier's: the proposals lie about it, have the size of the last box, and ascend as they do
-in the tracker. So nothing is learned online, and hundreds of targets take a minute.
+true centre replaces the classifier's: the proposals are drawn around it with the size of the last box, and ascend as in
+the tracker. So nothing is learned online, and hundreds of targets take a minute.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from atom_core.tracker import AtomTracker
 LOOKS = 8
 COPIES = ("same", "changed")
 SIZES = (0.0, 32.0, 64.0, 128.0, float("inf"))  # px, edges of the classes of sqrt(width * height)
-_SIDE_OFF = 0.2  # from this share on, a side's length is off
+_SIDE_OFF = 0.2  # relative error from which a side's length counts as off
 _BATCH = 16
 
 
@@ -51,8 +51,8 @@ class Outcome:
     Attributes:
         target: see StillTarget.
         copy: one of COPIES.
-        truth: (4,) the target's box in the image that was tracked in.
-        boxes: (LOOKS, 4) after each look.
+        truth: (4,) the target's box in the tracked image.
+        boxes: (LOOKS, 4) after each frame.
     """
 
     target: StillTarget
@@ -84,12 +84,12 @@ def track_with_predictor(
     device: torch.device | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> list[Outcome]:
-    """Outcomes of backbone and IoU predictor alone, two of each target: the same image and a changed copy.
+    """Outcomes of backbone and IoU predictor alone, two for each target: in the same image and in a changed copy.
 
     Args:
-        network: is not changed; it may be in training.
+        network: not modified; it may be in training.
         targets: see `find_targets`.
-        config: of the proposals and the ascent.
+        config: settings of the proposals and the ascent.
         device: to compute on; the CPU by default.
         progress: called with the number of targets done since its last call.
 
@@ -97,7 +97,7 @@ def track_with_predictor(
         ValueError: if an image cannot be read.
     """
     config, device = config or TrackerConfig(), device or torch.device("cpu")
-    # A copy, for the engines keep what they compiled of a module, and this one may be trained further.
+    # A copy, since the engines cache what they compile from a module, and this one may be trained further.
     backbone = copy.deepcopy(network.backbone).eval().requires_grad_(False)
     iou_net = copy.deepcopy(network.iou_net).eval().requires_grad_(False)
     frozen = weights.Network(network.name, backbone, iou_net, network.sha256, network.metadata)
@@ -115,7 +115,7 @@ def track_with_predictor(
 def track_with_tracker(
     tracker: AtomTracker, targets: Sequence[StillTarget], progress: Callable[[int], object] = lambda count: None
 ) -> list[Outcome]:
-    """Outcomes of the whole tracker, as `track_with_predictor`; a target takes seconds."""
+    """Outcomes of the whole tracker, like `track_with_predictor`; a target takes seconds."""
     outcomes = []
     for target in targets:
         for scene in _scenes(target):
@@ -139,7 +139,7 @@ def _generator(target: StillTarget) -> np.random.Generator:
 
 
 def _climb(scenes: Sequence[_Scene], networks: Networks, config: TrackerConfig, device: torch.device) -> list[Outcome]:
-    """All crops of some scenes as one batch for the GPU."""
+    """Tracks in some scenes, with all crops in one batch for the GPU."""
     firsts, given = [scene.first for scene in scenes], [scene.target.box for scene in scenes]
     features, regions = _see(firsts, given, networks, config, device)
     crop_boxes = [
@@ -155,7 +155,7 @@ def _climb(scenes: Sequence[_Scene], networks: Networks, config: TrackerConfig, 
             for modulation, image, box in zip(known, firsts, given, strict=True)
         ]
     generators = [_generator(scene.target) for scene in scenes]
-    # The last box's size at the true place: the output of a perfect classifier.
+    # The last box's size at the true centre: the output of a perfect classifier.
     centers = [boxes.center(np.array(scene.truth)) for scene in scenes]
     places = [_about(center, np.array(box[2:])) for center, box in zip(centers, given, strict=True)]
     found = []
@@ -184,7 +184,7 @@ def _see(
     config: TrackerConfig,
     device: torch.device,
 ) -> tuple[list[Features], list[boxes.Region]]:
-    """Features of the search regions about some places, one for each image, and these regions."""
+    """Features of the search regions around some positions, one for each image, and these regions."""
     regions = [boxes.search_region(place, config.search_area_factor) for place in places]
     crops = [
         sample_crop(torch.from_numpy(image).to(device), region, config.crop_size)
@@ -204,7 +204,7 @@ def _refine(
     config: TrackerConfig,
     device: torch.device,
 ) -> Box:
-    """The refined box in the image, as the tracker has it; the place itself where no proposal is plausible."""
+    """The refined box in the image, as in the tracker; the initial box if no proposal is plausible."""
     size = config.crop_size
     x, y, width, height = boxes.image_to_crop(np.array(place), np.array(region), size)
     noise = rng.uniform(-1, 1, (config.proposals - 1, 4))
@@ -224,7 +224,7 @@ def _refine(
 
 
 def summarize(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of each copy, and in it of all targets, of each kind and of each class of size; ready for JSON.
+    """Figures of each copy: over all targets, by kind and by size class; ready for JSON.
 
     Returns:
         {copy: {group: figures}}; a group is `all`, a kind, or a range of px such as `32-64 px`.
@@ -260,9 +260,9 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Figures of one group.
 
     Returns:
-        targets: their number; iou_1, iou_8: mean overlap with the truth after 1 and 8 looks, and behind `_error` its
-        standard error over the targets; worst_1, worst_8: mean overlap of the worst tenth; sides_off_8: share of all
-        widths and heights that are off by more than 20 % after 8 looks; size_8: geometric mean of
+        targets: their number; iou_1, iou_8: mean overlap with the truth after 1 and 8 frames, with the suffix `_error`
+        its standard error over the targets; worst_1, worst_8: mean overlap of the worst tenth; sides_off_8: share of
+        all widths and heights that are off by more than 20 % after 8 frames; size_8: geometric mean of
         sqrt(width * height) / the truth's.
     """
     overlaps = np.array([o.overlaps for o in outcomes])

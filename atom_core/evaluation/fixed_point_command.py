@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-eval fixed-point`: whether networks keep a box where it was given, measured on still images."""
+"""The command `atom-eval fixed-point`: measures on still images whether networks keep a given box in place."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _measure(
 
 
 def _table(networks: dict[str, Any]) -> str:
-    """Figures as text, a line for each network, copy and group; behind a mean its standard error over the targets."""
+    """Figures as text, a line for each network, copy and group; means with their standard error over the targets."""
     lines = [["network", "image", "targets", "number", *(heading for _, heading in _COLUMNS)]]
     for name, entry in networks.items():
         for image, groups in entry["figures"].items():

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of an HTML page that needs nothing else: no file, no script, no network."""
+"""The parts of a self-contained HTML page: no other file, no script, no network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; } details { margin: .5rem 
 
 
 def whole_page(title: str, sections: Iterable[str]) -> str:
-    """A page of finished sections; the title is escaped."""
+    """A page of HTML sections; the title is escaped."""
     head = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -47,12 +47,12 @@ def whole_page(title: str, sections: Iterable[str]) -> str:
 
 
 def section(title: str, content: str) -> str:
-    """A section with a heading, which is escaped; nothing without content."""
+    """A section with a heading, which is escaped; empty without content."""
     return f"<section><h2>{escape(title)}</h2>{content}</section>\n" if content else ""
 
 
 def grid(caption: str, headings: Sequence[str], rows: Iterable[tuple[str, list[str]]]) -> str:
-    """A table that scrolls within itself; a row is its name, which is escaped, and its finished cells."""
+    """A scrollable table; a row is its name, which is escaped, and its HTML cells."""
     head = "".join(
         f'<th scope="col"{" class=text" if heading in _TEXTS else ""}>{escape(heading)}</th>' for heading in headings
     )

@@ -31,7 +31,7 @@ def build_page(title: str, results: dict[str, Any], runs: Sequence[Run], of: Seq
         of: the sequences.
 
     Returns:
-        HTML; every text that comes from outside is escaped.
+        HTML; all external text is escaped.
 
     Raises:
         ValueError, OSError: if a frame for the contact sheet cannot be read.
@@ -57,14 +57,14 @@ def _overview(results: dict[str, Any], of: Sequence[sequences.Sequence]) -> str:
     trackers = results["trackers"]
     frames = sum(len(sequence) for sequence in of)
     seeds = max(len(entry["seeds"]) for entry in trackers.values())
-    text = [f"{len(of)} sequences, {frames} frames, one pass: the first box is given, and nobody helps afterwards."]
+    text = [f"{len(of)} sequences, {frames} frames, one pass: only the first box is given."]
     if seeds > 1:
-        text.append(f"Up to {seeds} seeds; behind ± stands the standard error of their mean.")
+        text.append(f"Up to {seeds} seeds; ± is the standard error of their mean.")
     if results["settings"]["lost_is_miss"]:
         text.append("Frames reported LOST count as misses.")
     failed = "".join(f"<li>{escape(one['run'])}: {escape(one['reason'])}</li>" for one in results["failures"])
     warning = (
-        f"<p><strong>Runs that failed, and are missing in all figures:</strong></p><ul>{failed}</ul>" if failed else ""
+        f"<p><strong>Runs that failed and are missing from all figures:</strong></p><ul>{failed}</ul>" if failed else ""
     )
     table = _table("Means over the sequences", ACCURACY, _means(trackers))
     return section("Overall", f"<p>{' '.join(text)}</p>{warning}{table}{_meanings(ACCURACY)}")
@@ -99,7 +99,7 @@ def _plots(curves: Sequence[plots.TrackerCurves]) -> str:
         return ""
     figures = "".join(
         f'<figure role="img" aria-label="{plot.title} of each tracker; the tables hold the figures">'
-        f"{plots.draw(plot, curves)}<figcaption>{plot.title}: mean of the sequences' curves; behind each name "
+        f"{plots.draw(plot, curves)}<figcaption>{plot.title}: mean of the sequences' curves; after each name "
         f"its value ({plot.legend}). The band is the range over the seeds.</figcaption></figure>"
         for plot in plots.PLOTS
     )
@@ -107,7 +107,7 @@ def _plots(curves: Sequence[plots.TrackerCurves]) -> str:
 
 
 def _sequences(trackers: dict[str, Any]) -> str:
-    """AUC of all trackers side by side, and all figures of each in a fold of its own."""
+    """AUC of all trackers side by side, and all figures of each in a collapsible section."""
     names = list(dict.fromkeys(name for entry in trackers.values() for name in entry["sequences"]))
     entries = [(name, [entry["sequences"].get(name) for entry in trackers.values()]) for name in names]
     rows = [
@@ -130,7 +130,7 @@ def _best_bold(row: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str
 
 
 def _states(trackers: dict[str, Any]) -> str:
-    table = _table("What it said, and what was true", STATES, _means(trackers))
+    table = _table("Reported states and ground truth", STATES, _means(trackers))
     return section("Does it know when it has lost the target?", table + _meanings(STATES))
 
 
@@ -141,9 +141,9 @@ def _confidence(results: dict[str, Any], curves: Sequence[plots.ConfidenceCurves
         (
             "Reliability",
             plots.draw_reliability(curves),
-            "where the curve lies on the diagonal, the confidence is right",
+            "on the diagonal, the confidence is calibrated",
         ),
-        ("F over the threshold", plots.draw_f_scores(curves), "of the confidence; behind each name its highest value"),
+        ("F over the threshold", plots.draw_f_scores(curves), "of the confidence; after each name its highest value"),
     )
     figures = "".join(
         f'<figure role="img" aria-label="{title} of each tracker; the table holds the figures">{svg}'
@@ -162,7 +162,7 @@ def _contact_sheet(failures: Sequence[Failures], names: Sequence[str]) -> str:
         for index, name in enumerate(names)
     )
     intro = (
-        f"<p>The sequences of least overlap of {escape(names[0])}: where it fails for longest, and the frames of least "
+        f"<p>The sequences of lowest overlap of {escape(names[0])}: its longest failures, and the frames of lowest "
         f"overlap. White is the reference.</p><p>{keys}</p>"
     )
     parts = [
@@ -188,9 +188,7 @@ def _figure(sequence: str, picture: AnnotatedFrame) -> str:
 
 def _speed(results: dict[str, Any]) -> str:
     settings = results["settings"]
-    beside = (
-        f" {settings['jobs']} runs were made side by side, which makes each slower." if settings["jobs"] > 1 else ""
-    )
+    beside = f" {settings['jobs']} runs were made in parallel, which makes each slower." if settings["jobs"] > 1 else ""
     machine = f"{settings['cpu']}, {settings['cpu_cores']} cores; threads of each run: {settings['cpu_threads']}"
     text = (
         f"<p>{escape(machine)}; GPU: {escape(str(settings['gpu']))}. Reading the images is not counted. "

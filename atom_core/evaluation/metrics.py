@@ -4,7 +4,7 @@
 
 Sources:
 - success and precision: Wu, Lim, Yang, "Object Tracking Benchmark", TPAMI 2015, section 4: one pass, every frame
-  counts, the first (whose box is given) too;
+  counts, including the first, whose box is given;
 - normalised precision: Müller et al., "TrackingNet", ECCV 2018; thresholds of LaSOT's toolkit;
 - AO and SR: Huang, Zhao, Huang, "GOT-10k", TPAMI 2019, and the benchmark's toolkit.
 
@@ -38,7 +38,7 @@ class Scores:
     frames: int  # counted
     normalized_precision_20: float  # share with a normalised centre distance <= 0.2
     normalized_precision_auc: float  # mean of the normalised precision curve
-    # GOT-10k's figures leave out the first frame; NaN if no other is counted.
+    # GOT-10k's figures exclude the first frame; NaN if no other is counted.
     ao: float  # mean overlap
     sr_50: float  # share with overlap > 0.5
     sr_75: float
@@ -49,9 +49,9 @@ class Scores:
 class Curves:
     """Shares of the counted frames for plots, one for each of the thresholds above; NaN if no frame is counted."""
 
-    success: np.ndarray  # (21,), never rising
-    precision: np.ndarray  # (51,), never falling
-    normalized_precision: np.ndarray  # (51,), never falling
+    success: np.ndarray  # (21,), non-increasing
+    precision: np.ndarray  # (51,), non-decreasing
+    normalized_precision: np.ndarray  # (51,), non-decreasing
 
 
 def overlap(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def overlap(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
     areas = [np.prod(np.clip(boxes[:, 2:], 0.0, None), axis=1) for boxes in (predicted, reference)]
     union = areas[0] + areas[1] - shared
     shares = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-    # Rounding can make the shared area larger than either box, and OTB's last threshold is "above 1".
+    # Rounding can make the intersection larger than either box, and OTB's last threshold is "above 1".
     return _with_absences(shares.clip(max=1.0), predicted, reference, missed=0.0)
 
 
@@ -97,24 +97,24 @@ def center_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def normalized_distance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """As `center_distance`, but in units of the reference box: its width across, its height down."""
+    """As `center_distance`, but x in units of the reference box's width and y in units of its height."""
     predicted, reference = _checked(predicted, reference)
     distance = np.linalg.norm(_offset(predicted, reference) / reference[:, 2:], axis=1)
     return _with_absences(distance, predicted, reference, missed=np.inf)
 
 
 def drift(predicted: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Drift of centre and size from the reference, per frame: slopes of the lines through 0 that fit the errors best.
+    """Drift of centre and size from the reference, per frame: slopes of the best-fitting lines through 0.
 
     The centre's error is its distance over the reference's side sqrt(width * height), at most 1; the size's error is
-    |log2| of the ratio of the sides, at most 1: 0.01 is 0.7 % a frame. A box that is not there has both.
+    |log2| of the ratio of the sides, at most 1: 0.01 is 0.7 % per frame. For an absent box both are 1.
 
     Args:
         predicted: (N, 4).
         reference: (N, 4); frames without it are not counted.
 
     Returns:
-        of the centre and of the size; NaN if no frame but the first is counted.
+        drift of the centre and of the size; NaN if no frame but the first is counted.
 
     Raises:
         ValueError: if the shapes are not (N, 4) and equal.
@@ -136,12 +136,12 @@ def drift(predicted: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
 def got10k_overlap(
     predicted: np.ndarray, reference: np.ndarray, image_size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Overlaps by the rules of GOT-10k: the first frame is left out, and boxes are bounded by the image.
+    """Overlaps by the rules of GOT-10k: the first frame is excluded, and boxes are bounded by the image.
 
     Args:
         predicted: (N, 4).
         reference: (N, 4).
-        image_size: (width, height); without it, the boxes stay as they are.
+        image_size: (width, height); None: boxes are not bounded.
 
     Returns:
         (N - 1,) float64 as `overlap`. The benchmark's AO is the mean over the frames of all sequences together.
@@ -179,7 +179,7 @@ def success_curve(overlaps: np.ndarray) -> np.ndarray:
         overlaps: (N,); NaN is not counted.
 
     Returns:
-        (21,) float64, never rising; all NaN if no frame is counted.
+        (21,) float64, non-increasing; all NaN if no frame is counted.
     """
     counted = overlaps[~np.isnan(overlaps)]
     if not counted.size:
@@ -237,9 +237,9 @@ def _offset(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _bounded(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Boxes as GOT-10k's toolkit bounds them: in its own pixels, which start with 1, the corner before the size.
+    """Boxes bounded as in GOT-10k's toolkit: in its own pixels, which start at 1, the corner before the size.
 
-    So a box that begins left of the image or above it is moved in rather than cut, and its size stays.
+    So a box that begins left of or above the image is moved in rather than cut, and keeps its size.
     """
     limits = np.array(image_size, dtype=np.float64)
     corner = (boxes[:, :2] + 1.0).clip(0.0, limits)

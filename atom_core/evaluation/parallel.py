@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of trackers on sequences, as jobs for this machine's processes or a cluster's."""
+"""Runs of trackers on sequences, as jobs for processes on this machine or a cluster."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from atom_core.evaluation import metrics, state_measures
 from atom_core.evaluation.runner import Run, scored_boxes, what_was_said
 from atom_core.evaluation.state_measures import Said
 
-# Each stands out (3:1) from white and from near-black.
+# Each has a contrast of 3:1 with white and with near-black.
 COLORS = ("#2f80ed", "#e8590c", "#2b9a66", "#c2408f", "#a07c00", "#7a5af5", "#0c8599", "#868e96")
 _DASHES = ("-", "--", ":", "-.")
-_INK = "#010203"  # stands for the page's text colour until the SVG is written
+_INK = "#010203"  # placeholder for the page's text colour until the SVG is written
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Plot:
     title: str
     x_label: str
     thresholds: np.ndarray
-    legend: str  # says which number the legend holds
-    ranking: int | None  # index of the threshold whose share it is; None: the mean over all
+    legend: str  # which number the legend shows
+    ranking: int | None  # index of the threshold of that number; None: the mean over all
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def confidence_curves(runs: Iterable[Run], of: Iterable[sequences.Sequence]) -> 
 
 
 def draw(plot: Plot, trackers: Sequence[TrackerCurves]) -> str:
-    """One plot as an <svg> element: a line for each tracker, the best first, about it the range over the seeds."""
+    """One plot as an <svg> element: a line for each tracker, the best first, within a band over the seeds."""
 
     def lines(axes: matplotlib.axes.Axes) -> None:
         for index, tracker in _best_first(plot, trackers):
@@ -134,7 +134,7 @@ def draw(plot: Plot, trackers: Sequence[TrackerCurves]) -> str:
 
 
 def draw_reliability(trackers: Sequence[ConfidenceCurves]) -> str:
-    """Share of claimed frames with an overlap above 0.5 over their mean confidence, for each tenth, as <svg>."""
+    """Share of claimed frames with an overlap above 0.5 against their mean confidence, for each tenth, as <svg>."""
 
     def lines(axes: matplotlib.axes.Axes) -> None:
         axes.plot((0, 1), (0, 1), color=_INK, linewidth=1, alpha=0.5)
@@ -149,7 +149,7 @@ def draw_reliability(trackers: Sequence[ConfidenceCurves]) -> str:
 
 
 def draw_f_scores(trackers: Sequence[ConfidenceCurves]) -> str:
-    """F over the confidence's threshold, as <svg>."""
+    """F against the confidence's threshold, as <svg>."""
 
     def lines(axes: matplotlib.axes.Axes) -> None:
         for index, tracker in enumerate(trackers):
@@ -167,7 +167,7 @@ def _line(index: int) -> dict[str, Any]:
 def _svg(name: str, lines: Callable[[matplotlib.axes.Axes], None], count: int, legend_title: str) -> str:
     """A plot of a number of lines as an <svg> element whose identifiers begin with a name."""
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
-    settings["text.parse_math"] = False  # a $ in a name is a $
+    settings["text.parse_math"] = False  # keep a $ in a name
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(5.2, 4.2 + 0.2 * count), layout="constrained")
         lines(figure.add_subplot())
@@ -179,7 +179,7 @@ def _svg(name: str, lines: Callable[[matplotlib.axes.Axes], None], count: int, l
 
 
 def color(index: int) -> str:
-    """The colour of the tracker at this place of the list, in every picture of the page."""
+    """The colour of the tracker at this index, in every picture of the page."""
     return COLORS[index % len(COLORS)]
 
 
@@ -203,7 +203,7 @@ def _decorate(axes: matplotlib.axes.Axes, x_label: str, y_label: str, highest: f
 
 
 def _embeddable(svg: str, prefix: str) -> str:
-    """The <svg> element alone, with the page's text colour, identifiers of its own, and a width that fits."""
+    """The <svg> element alone, with the page's text colour, unique identifiers, and a flexible width."""
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     return re.sub(r'^<svg([^>]*?) width="[^"]*"|^<svg([^>]*?) height="[^"]*"', r"<svg\1\2", svg)

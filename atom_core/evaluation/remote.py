@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on the workers of a cluster, and the check that they give the same results as this machine."""
+"""Runs on the workers of a cluster, and the check that they compute the same results as this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERSIONS = ("python", "opencv", "numpy", "torch", "openvino")  # of `describe_m
 
 
 def describe_workers(cluster: DaskCluster, device: str) -> tuple[dict[str, Any], str]:
-    """The workers as one machine, as `describe_machine`, and the device that their trackers run on.
+    """The workers described as one machine, as by `describe_machine`, and the device of their trackers.
 
     Hardware that differs is listed, as "A | B".
 
@@ -47,7 +47,7 @@ def describe_workers(cluster: DaskCluster, device: str) -> tuple[dict[str, Any],
 def run_on_cluster(
     cluster: DaskCluster, jobs: Sequence[Job], progress: Progress
 ) -> Generator[tuple[Job, Run | Failure]]:
-    """As `DaskCluster.run`; a worker with other code or weights than here refuses, with the reason."""
+    """As `DaskCluster.run`; a worker whose code or weights differ from this machine's refuses with the reason."""
     remote = [RemoteJob(job, job.contender.settings(job.seed)) for job in jobs]
     for one, outcome in cluster.run(remote, make_remote_run, progress):
         yield one.job, outcome
@@ -58,7 +58,7 @@ class RemoteJob:
     """A run for a worker to make.
 
     Attributes:
-        settings: the contender's, here.
+        settings: the contender's, on this machine.
     """
 
     job: Job
@@ -66,10 +66,10 @@ class RemoteJob:
 
 
 def make_remote_run(remote: RemoteJob, steps: Steps) -> Run:
-    """On a worker: makes the run, if code and weights are those of the client.
+    """Makes the run, on a worker, if code and weights equal the client's.
 
     Raises:
-        ValueError: if the worker's code or weights are others; and as `make_run`.
+        ValueError: if the worker's code or weights differ; and as `make_run`.
     """
     contender = _with_weights_of_this_machine(remote.job.contender)
     differing = list(differences(remote.settings, contender.settings(remote.job.seed)))
@@ -82,7 +82,7 @@ def make_remote_run(remote: RemoteJob, steps: Steps) -> Run:
 
 
 def _with_weights_of_this_machine(contender: Contender) -> Contender:
-    """The contender with this machine's path of a shipped network; a user's own network lies on a shared path."""
+    """The contender with this machine's path of a shipped network; a user's own network is on a shared path."""
     if contender.weights is None or contender.weights.is_file():
         return contender
     try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One-pass evaluation (OPE of the OTB protocol): gives the first box and tracks to the end, without further help."""
+"""One-pass evaluation (OPE of the OTB protocol): gives only the first box and tracks to the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tracker(Protocol):
         """Initialises the tracker with `box` on `image`."""
 
     def track(self, image: np.ndarray) -> TrackResult:
-        """Follows the target into `image`."""
+        """Tracks the target in `image`."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Run:
     scores: np.ndarray  # (N,), NaN in the first frame
     ious: np.ndarray  # (N,), predicted IoU, NaN in the first frame
     states: tuple[str, ...]  # N names of states, GIVEN first
-    seconds: np.ndarray  # (N,), the tracker's own time, reading the image excluded
+    seconds: np.ndarray  # (N,), the tracker's time, without reading the image
     seed: int = 0
-    confidences: np.ndarray | None = None  # (N,) 0..1, NaN in the first frame; None: `scores` stand for them
+    confidences: np.ndarray | None = None  # (N,) 0..1, NaN in the first frame; None: `scores` are used
 
     @property
     def lost(self) -> np.ndarray:
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def confidence(self) -> np.ndarray:
-        """(N,) in 0..1, NaN where the tracker gives none."""
+        """(N,) in 0..1, NaN if the tracker has none."""
         return (self.scores if self.confidences is None else self.confidences).clip(0, 1)
 
     def said(self, state: TrackState) -> np.ndarray:
@@ -63,11 +63,11 @@ class Run:
 def run_sequence(
     name: str, tracker: Tracker, sequence: Sequence, on_frame: Callable[[], object] = lambda: None, seed: int = 0
 ) -> Run:
-    """Follows the target of one sequence from its first box to its end.
+    """Tracks the target of one sequence from its first box to its end.
 
     Args:
         name: the tracker's name, for the record.
-        tracker: is initialised again.
+        tracker: initialised by this call.
         sequence: two frames or more.
         on_frame: called after each frame, to show progress.
         seed: the tracker's, for the record.
@@ -76,7 +76,7 @@ def run_sequence(
         ValueError: if the sequence has one frame only.
     """
     if len(sequence) < 2:
-        raise ValueError(f"sequence {sequence.name} has {len(sequence)} frame; expected two or more, to track in")
+        raise ValueError(f"sequence {sequence.name} has {len(sequence)} frame; expected two or more")
     rows: list[tuple[Box, float, float, str, float]] = []
     seconds: list[float] = []
     for index, image in enumerate(sequence.frames):
@@ -90,7 +90,7 @@ def run_sequence(
             started = time.perf_counter()
             result = tracker.track(image)
             seconds.append(time.perf_counter() - started)
-            confidence = getattr(result, "confidence", result.score)  # a score stands for what has none
+            confidence = getattr(result, "confidence", result.score)  # trackers without a confidence
             rows.append((result.box, result.score, result.iou, result.state.name, confidence))
         on_frame()
     boxes, scores, ious, states, confidences = zip(*rows, strict=True)
@@ -112,9 +112,9 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
 
     Args:
         run: of this sequence.
-        sequence: holds the reference boxes; without ground truth, there are no figures of accuracy.
-        lost_is_miss: count frames on which the tracker says LOST as misses. The protocol, and the default, scores
-            the box of every frame alike, the last known place too.
+        sequence: with the reference boxes; without ground truth, there are no accuracy figures.
+        lost_is_miss: count frames with the state LOST as misses. The protocol, and the default, scores the box of every
+            frame, even if it is the last known one.
     """
     boxes = scored_boxes(run, lost_is_miss)
     scores = dataclasses.asdict(metrics.score(boxes, sequence.boxes, sequence.image_size))
@@ -132,7 +132,7 @@ def summarize(run: Run, sequence: Sequence, lost_is_miss: bool = False) -> dict[
 
 
 def scored_boxes(run: Run, lost_is_miss: bool) -> np.ndarray:
-    """The run's boxes (N, 4); with NaN, a miss, in frames in state LOST if these count as misses."""
+    """The run's boxes (N, 4), with NaN (a miss) for frames in state LOST if `lost_is_miss`."""
     boxes = run.boxes.copy()
     if lost_is_miss:
         boxes[run.lost] = np.nan
@@ -140,25 +140,25 @@ def scored_boxes(run: Run, lost_is_miss: bool) -> np.ndarray:
 
 
 def what_was_said(run: Run, sequence: Sequence) -> Said:
-    """The run's frames without the first, for `state_measures`."""
+    """The run's frames, without the first, for `state_measures`."""
     overlaps = metrics.overlap(run.boxes, sequence.boxes)
     return Said(overlaps[1:], ~run.lost[1:], run.confidence[1:])
 
 
 def measure_believability(run: Run, sequence: Sequence) -> dict[str, float]:
-    """Reliability of the tracker's state and confidence; NaN without such a frame or a reference.
+    """Reliability of the tracker's state and confidence; NaN if there is no such frame or no reference.
 
-    Where the reference box is absent, the target is absent, and no box is right.
+    If the reference box is absent, the target is absent, and no box is right.
 
     Returns:
         lost_share: of all frames, those in state LOST or SEARCHING;
         tracking_overlap: mean overlap in the frames in state TRACKING in which the target is present;
         false_tracking_rate: of the frames in state TRACKING, those whose overlap is below 0.1 or without a target;
-        true_loss_rate: of the frames given up, those whose box, the last known place, does not touch the target;
+        true_loss_rate: of the frames given up, those whose box, the last known one, is not on the target;
         and the figures of `state_measures`: `measure_states`, `calibration_error`, `best_f`.
     """
     overlaps = metrics.overlap(run.boxes, sequence.boxes)
-    touching = np.nan_to_num(overlaps)  # an absent target is touched by nothing
+    touching = np.nan_to_num(overlaps)  # no box is on an absent target
     tracking = run.said(TrackState.TRACKING)
     known = sequence.has_ground_truth
     said = what_was_said(run, sequence)

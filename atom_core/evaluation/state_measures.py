@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the reliability of a tracker's states and confidence, and how soon it recovers.
+"""Measures the reliability of a tracker's states and confidence, and how quickly it recovers.
 
 A frame is *claimed* if the state is TRACKING or UNCERTAIN, *given up* if it is LOST or SEARCHING. A claimed box
 is *on target* if its overlap with the reference is at least 0.1. Where the reference is absent (NaN), so is the target:
-no box is on target, and giving up is right. The given first frame is left out everywhere.
+no box is on target, and giving up is right. The given first frame is never counted.
 
 Precision, recall and F follow the VOT long-term challenge: Lukezic et al., "Performance Evaluation Methodology for
 Long-Term Single-Object Tracking", IEEE Transactions on Cybernetics, 2020.
@@ -32,7 +32,7 @@ class Said:
     Attributes:
         overlaps: (N,) of its box with the reference, NaN where the target is absent.
         claimed: (N,) bool, TRACKING or UNCERTAIN.
-        confidences: (N,) 0..1, NaN for a tracker that gives none.
+        confidences: (N,) 0..1, NaN for a tracker without confidence.
     """
 
     overlaps: np.ndarray
@@ -51,22 +51,22 @@ class Said:
 
     @property
     def on_target(self) -> np.ndarray:
-        """(N,) bool: claimed, and rightly."""
+        """(N,) bool: claimed and on target."""
         return self.claimed & self.touching
 
 
 def measure_states(said: Said) -> dict[str, float]:
-    """Figures of one run, NaN where there is no such frame; with the numbers of frames or events behind them.
+    """Figures of one run, NaN if there is no such frame, and the numbers of frames or events that they count.
 
     Returns:
         silent_error: of all frames (`later_frames`), those claimed and not on target;
         false_loss: of the frames with the target in view (`present_frames`), those given up;
         loss_noticed: of the frames with no target or a box off it (`off_frames`), those given up;
         returns_30: of the target's returns after an absence (`returns`), those after which it is on target within 30
-        frames; losses_30: the same of losses in view (`losses`); an event is left out that ends undecided because the
-        target leaves sooner; recovery_frames: mean number of frames until it is on target again, over all such events
-        (`recoveries`); one without recovery counts with the frames until the target leaves or the sequence ends;
-        wrong_take_ups: of the absences (`absences`), those in which it claims a target after having given up.
+        frames; losses_30: the same of losses in view (`losses`); events in which the target leaves earlier are
+        undecided and not counted; recovery_frames: mean number of frames until it is on target again, over all such
+        events (`recoveries`), or until the target leaves or the sequence ends; wrong_take_ups: of the absences
+        (`absences`), those in which it claims a target after having given up.
     """
     off = ~said.touching
     bad_returns, bad_losses = _events(said)
@@ -93,12 +93,12 @@ def measure_states(said: Said) -> dict[str, float]:
 
 
 class _Event(NamedTuple):
-    frames: int  # until it is on target again, or the target leaves, or the sequence ends
+    frames: int  # until it is on target again, the target leaves, or the sequence ends
     recovered: bool
 
 
 def _events(said: Said) -> tuple[list[_Event], list[_Event]]:
-    """Returns after an absence, also immediate ones, and losses while the target was in view."""
+    """Returns after an absence, including immediate ones, and losses while the target was in view."""
     returns, losses = [], []
     for start, end in _stretches(said.present):
         bad = _stretches(~said.on_target[start:end])
@@ -110,12 +110,12 @@ def _events(said: Said) -> tuple[list[_Event], list[_Event]]:
 
 
 def _decided(events: Iterable[_Event]) -> list[bool]:
-    """Whether each event ended in time, without the events that had too little time."""
+    """Whether each event ended in time; events with too little time are left out."""
     return [e.recovered and e.frames <= SOON for e in events if e.recovered or e.frames > SOON]
 
 
 def _stretches(chosen: np.ndarray) -> list[tuple[int, int]]:
-    """First and behind last index of each uninterrupted stretch of True."""
+    """First and last + 1 index of each run of consecutive True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(int)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
@@ -143,9 +143,9 @@ def calibration_error(bins: np.ndarray) -> float:
 def precision_recall(said: Said) -> np.ndarray:
     """Precision and recall (2, 101) over THRESHOLDS.
 
-    Precision is the mean overlap of the claims of at least this confidence, 0 where the target is absent; recall the
-    sum of their overlaps over the number of frames with a target. NaN where there are no claims, or is no target. A
-    tracker without confidence claims with confidence 1.
+    Precision is the mean overlap of the claims of at least this confidence, counted as 0 if the target is absent;
+    recall is the sum of their overlaps over the number of frames with a target. NaN if there are no claims or no
+    target. A tracker without confidence claims with confidence 1.
     """
     overlaps = np.nan_to_num(said.overlaps)
     confidences = np.where(np.isnan(said.confidences), 1.0, said.confidences.clip(0, 1))
@@ -177,7 +177,7 @@ def best_f(curves: np.ndarray) -> dict[str, float]:
 
 
 def mean_curves(curves: Iterable[np.ndarray]) -> np.ndarray:
-    """(2, 101) mean over sequences, each weighing the same; of precision over those that have claims."""
+    """(2, 101) mean over sequences with equal weights; of precision over those that have claims."""
     stacked = np.array(list(curves))
     known = ~np.isnan(stacked)
     sums, counts = np.where(known, stacked, 0).sum(0), known.sum(0)

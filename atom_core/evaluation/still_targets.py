@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets in still images, of several kinds; the choice is deterministic.
 
-Kinds: the annotated box (`whole`), a half, a quarter or the head of it (`part`), an annotated face (`face`), a region
-of texture that nobody annotated (`texture`), the annotated box made longer by a fifth on each axis (`loose`).
+Kinds: the annotated box (`whole`), a half, a quarter or the head of it (`part`), an annotated face (`face`), a textured
+region without annotation (`texture`), the annotated box enlarged by a fifth on each axis (`loose`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from atom_core.data.images import read_image
 KINDS = ("whole", "part", "face", "texture", "loose")
 FACE_SETS = ("face_mask",)  # still sets whose boxes are faces
 _MIN_SIDE = 12.0  # px
-_MAX_SHARE = 0.6  # of the image's area: a larger target shows no surroundings
+_MAX_SHARE = 0.6  # of the image's area: a larger target leaves no surroundings
 _PER_IMAGE = 3  # targets of one kind
 _LOOSE = 1.2
 _TEXTURE_SIDES = (20.0, 160.0)  # px
-_MIN_CONTRAST = 20.0  # standard deviation of the grey levels in a region of texture
+_MIN_CONTRAST = 20.0  # standard deviation of the grey levels in a textured region
 _TRIES = 8
 
 
@@ -64,13 +64,13 @@ def find_targets(
 ) -> list[StillTarget]:
     """Targets in the still images below some folders.
 
-    Each set counts by the square root of its number of images, so that neither a large nor a narrow one prevails.
+    Each set is weighted by the square root of its number of images, so that neither a large nor a narrow set dominates.
 
     Args:
         folders: with still images as `atom-train` reads them.
         per_kind: how many of each kind; fewer where there are no more.
         kinds: of KINDS.
-        choose: which image files may be used; by default those that training leaves out.
+        choose: which image files may be used; by default those held back from training.
 
     Raises:
         ValueError: if a kind is unknown, a folder cannot be used, or there is no target at all.
@@ -90,7 +90,7 @@ class _Image:
     path: Path
     still_set: str
     boxes: np.ndarray
-    weight: float  # among all images, of a draw
+    weight: float  # of being drawn among all images
 
 
 def _images(stills: dict[str, list[StillSet]], choose: Callable[[Path], bool]) -> Iterator[_Image]:
@@ -123,7 +123,7 @@ def _of_kind(kind: str, images: Iterable[_Image], count: int) -> list[StillTarge
 
 
 def _uniform_log(kind: str, image: _Image, index: int) -> float:
-    """-log of a number in (0, 1) that depends on the names only."""
+    """-log of a number in (0, 1) that depends only on the names."""
     return -math.log((_digest(kind, image, index) % 2**32 + 0.5) / 2**32)
 
 
@@ -149,7 +149,7 @@ def _make_box(kind: str, image: _Image, index: int) -> Box | None:
 
 
 def _part(x: float, y: float, w: float, h: float, rng: np.random.Generator) -> Box:
-    """A half, a quarter or, of an upright object, the head."""
+    """A half, a quarter or, for an upright object, the head."""
     choice = rng.integers(3 if h > 1.5 * w else 2)
     if choice == 2:
         return x + w / 4, y, w / 2, h / 4
@@ -161,7 +161,7 @@ def _part(x: float, y: float, w: float, h: float, rng: np.random.Generator) -> B
 
 
 def _textured_box(pixels: np.ndarray, rng: np.random.Generator) -> Box | None:
-    """The region of most contrast among a few."""
+    """The region with the highest contrast among a few."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     best: tuple[float, Box] | None = None

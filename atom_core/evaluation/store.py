@@ -26,7 +26,7 @@ _MISSING = object()
 
 
 class OtherSettingsError(ValueError):
-    """Runs in the folder have other settings than the present ones; the message names them."""
+    """Runs in the folder have other settings than the current ones; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class RunStore:
     """The runs in a folder, `runs/<tracker>/seed<n>/<sequence>.json`.
 
     A file holds the run frame by frame and the settings that it depends on. A run whose settings differ from the
-    present ones is neither used nor overwritten.
+    current ones is neither used nor overwritten.
 
     Attributes:
-        folder: is made when the first run is saved.
+        folder: created when the first run is saved.
         machine: see `describe_machine`.
     """
 
@@ -45,11 +45,11 @@ class RunStore:
     machine: dict[str, Any]
 
     def path(self, job: Job) -> Path:
-        """Where the job's run is kept, below `folder`."""
+        """The file of the job's run, below `folder`."""
         return Path("runs") / slug(job.contender.name) / f"seed{job.seed}" / f"{slug(job.sequence.name)}.json"
 
     def load(self, jobs: Sequence[Job]) -> list[Run]:
-        """The runs that are there already.
+        """The runs that already exist.
 
         Raises:
             OtherSettingsError: if any of them was made with other settings.
@@ -73,7 +73,7 @@ class RunStore:
         return runs
 
     def save(self, job: Job, run: Run) -> None:
-        """Keeps the job's run: the file is there whole or not at all."""
+        """Saves the job's run atomically."""
         content = {
             "tracker": run.tracker,
             "seed": run.seed,
@@ -94,7 +94,7 @@ class RunStore:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file atomically and creates its folder: a reader never finds a part of it, even after a kill."""
+    """Writes a file atomically, even if the process is killed, and creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
@@ -102,7 +102,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """What figures depend on besides the tracker's settings: hardware, versions, threads; ready for JSON."""
+    """What figures depend on besides the tracker's settings: hardware, versions and threads; ready for JSON."""
     packages = {name: _version(name) for name in ("numpy", "torch", "openvino")}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
@@ -124,14 +124,14 @@ def _version(package: str) -> str:
 
 
 def _cpu_name() -> str:
-    """As Linux gives it; elsewhere what Python knows."""
+    """From Linux; on other systems, from Python."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE) if info.is_file() else None
     return found[1] if found else platform.processor() or platform.machine()
 
 
 def slug(name: str) -> str:
-    """A file name for any name; names that it had to change keep apart by a digest."""
+    """A file name for any name; a digest distinguishes names that had to be changed."""
     safe = re.sub(r"[^\w.=+-]", "_", name)[-80:].lstrip(".")
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -163,7 +163,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], Run]:
     """A file's settings and run.
 
     Raises:
-        ValueError: if it holds no run.
+        ValueError: if it does not hold a run.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Results in the files that the benchmarks' servers and toolkits take.
+"""Result files for the benchmarks' servers and toolkits.
 
 GOT-10k: TRACKER/SEQUENCE/SEQUENCE_001.txt and SEQUENCE_time.txt (seconds). LaSOT: TRACKER_tracking_result/SEQUENCE.txt.
 All others: TRACKER/SEQUENCE.txt. A line holds x,y,width,height of one frame, the given box of the first frame included.
@@ -26,8 +26,8 @@ def write_results(
         tracker_name: names the tracker's folder.
         sequence: its name in the benchmark.
         boxes: (N, 4) in our pixel convention, the given box first.
-        seconds: (N,) the tracker's time for each frame; only GOT-10k wants it.
-        folder: is made, with the tracker's in it.
+        seconds: (N,) the tracker's time for each frame; only GOT-10k uses it.
+        folder: created if missing, with the tracker's in it.
 
     Returns:
         The file with the boxes.

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of many runs: for each tracker and sequence the mean over the seeds and its spread, as tree and table."""
+"""The figures of many runs: mean and spread over the seeds for each tracker and sequence, as tree and table."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from atom_core.data.sequences import Sequence
 from atom_core.evaluation import state_measures
 from atom_core.evaluation.runner import Run, summarize, what_was_said
 
-Figures = dict[str, float | None]  # None: there is no such figure. JSON has no NaN
+Figures = dict[str, float | None]  # None: not defined. JSON has no NaN
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure as a table shows it."""
+    """A column of a table of figures."""
 
     key: str
     heading: str
-    digits: int  # behind the point
+    digits: int  # after the decimal point
     meaning: str
     printed: bool = True  # in the table on the terminal
 
@@ -34,44 +34,56 @@ ACCURACY = (
     Column("success_50", ">0.5", 3, "share of frames with an overlap above 0.5"),
     Column("precision_20", "<=20px", 3, "share of frames whose centre is at most 20 px off"),
     Column("normalized_precision_20", "Pnorm", 3, "the same for at most 0.2 of the target's size"),
-    Column("ao", "AO", 3, "mean overlap by GOT-10k's rules: all frames but the given one, of all sequences together"),
+    Column(
+        "ao", "AO", 3, "mean overlap by GOT-10k's rules: over all frames but the given one, of all sequences together"
+    ),
     Column("sr_50", "SR.50", 3, "share of those with an overlap above 0.5"),
     Column("sr_75", "SR.75", 3, "share of those with an overlap above 0.75"),
-    Column("center_drift", "drift", 4, "of the centre a frame, over the target's side; of use for short clips"),
-    Column("size_drift", "size drift", 4, "of the box's side a frame, in powers of 2; of use for short clips"),
+    Column("center_drift", "drift", 4, "of the centre per frame, over the target's side; meaningful for short clips"),
+    Column("size_drift", "size drift", 4, "of the box's side per frame, in powers of 2; meaningful for short clips"),
 )
 STATES = (
-    Column("silent_error", "silent", 3, "share of all frames said TRACKING or UNCERTAIN with an overlap below 0.1"),
-    Column("false_loss", "false loss", 3, "share of the frames with the target in view said LOST or SEARCHING"),
-    Column("loss_noticed", "noticed", 3, "of the frames with no target or a box off it, those said LOST or SEARCHING"),
+    Column("silent_error", "silent", 3, "share of all frames reported TRACKING or UNCERTAIN with an overlap below 0.1"),
+    Column("false_loss", "false loss", 3, "share of the frames with the target in view reported LOST or SEARCHING"),
+    Column(
+        "loss_noticed", "noticed", 3, "share of the frames with no target or a box off it reported LOST or SEARCHING"
+    ),
     Column("returns_30", "returns", 3, "share of the target's returns after which it is tracked within 30 frames"),
     Column(
-        "losses_30", "losses mended", 3, "share of the losses in view after which it is tracked within 30 frames", False
+        "losses_30",
+        "losses recovered",
+        3,
+        "share of the losses in view after which it is tracked within 30 frames",
+        False,
     ),
     Column("recovery_frames", "recovery", 1, "mean frames until it is tracked again after an absence or a loss"),
-    Column("wrong_take_ups", "wrong take-ups", 3, "share of the absences in which another thing is taken up", False),
-    Column("lost_share", "LOST", 3, "share of frames in which the tracker says LOST or SEARCHING", False),
-    Column("tracking_overlap", "in TRACKING", 3, "mean overlap in the frames in which it says TRACKING", False),
-    Column("false_tracking_rate", "false tracking", 3, "of the frames said TRACKING, those off target", False),
     Column(
-        "true_loss_rate", "true loss", 3, "of the frames said LOST, those whose last known box is off target", False
+        "wrong_take_ups", "false re-detections", 3, "share of the absences in which another object is tracked", False
+    ),
+    Column("lost_share", "LOST", 3, "share of frames reported LOST or SEARCHING", False),
+    Column("tracking_overlap", "in TRACKING", 3, "mean overlap in the frames reported TRACKING", False),
+    Column(
+        "false_tracking_rate", "false tracking", 3, "share of the frames reported TRACKING that are off target", False
+    ),
+    Column(
+        "true_loss_rate", "true loss", 3, "share of the frames reported LOST whose last known box is off target", False
     ),
 )
 CONFIDENCE = (
     Column("calibration_error", "ECE", 3, "expected calibration error of the confidence, against an overlap above 0.5"),
     Column("f_score", "F", 3, "VOT long-term: highest F over the confidence's threshold"),
     Column("lt_precision", "Pr", 3, "mean overlap of the boxes claimed at that threshold, 0 without a target", False),
-    Column("lt_recall", "Re", 3, "their overlaps' sum over the number of frames with a target", False),
+    Column("lt_recall", "Re", 3, "the sum of their overlaps over the number of frames with a target", False),
     Column("f_threshold", "threshold", 2, "of the confidence, at that F", False),
 )
 SPEED = (
     Column("initialize_seconds", "init s", 2, "seconds to learn the first frame"),
     Column("median_ms", "median ms", 1, "median time of a later frame"),
     Column("mean_ms", "mean ms", 1, "mean time of a later frame", False),
-    Column("p95_ms", "p95 ms", 1, "time that 95 % of the later frames stay below"),
+    Column("p95_ms", "p95 ms", 1, "95th percentile of the time of a later frame"),
 )
 _PRINTED = tuple(column for column in (*ACCURACY, *STATES, *CONFIDENCE, *SPEED) if column.printed)
-# Means that weigh frames or events alike, not sequences, and their numbers. GOT-10k wants it for AO and SR.
+# Means with equal weights for frames or events, not sequences, and their counts. GOT-10k defines AO and SR so.
 _POOLED = {
     **dict.fromkeys(("ao", "sr_50", "sr_75"), "ao_frames"),
     "silent_error": "later_frames",
@@ -86,7 +98,7 @@ _POOLED = {
 
 @dataclass(frozen=True)
 class _Row:
-    """One run's figures, and what those over several sequences are made of; None without ground truth."""
+    """One run's figures, and the data for figures over several sequences; None without ground truth."""
 
     figures: Figures
     bins: np.ndarray | None
@@ -101,12 +113,12 @@ def summarize_all(
     Returns:
         {tracker: {"mean": figures, "spread": figures, "error": figures, "seeds": [...], "calibration": bins,
         "sequences": {sequence: {"figures": figures, "spread": figures, "error": figures, "runs": {seed: figures}}}}}.
-        A sequence's figures are means over the seeds. The tracker's mean is over sequences, each weighing the same, as
-        in OTB; for AO, SR and the shares of frames and events, each of these does. Calibration error and F over several
-        sequences are those of all their frames and of their mean curves. A spread is the sample standard deviation over
-        the seeds, the error the standard error of their mean; the tracker's is that of its means, over the seeds that
-        have all sequences. None: not defined. `calibration` has a row for each tenth of the confidence: number of
-        frames, sum of their confidences, number with an overlap above 0.5, over all seeds.
+        A sequence's figures are means over the seeds. The tracker's mean is over sequences with equal weights, as in
+        OTB; AO, SR and the shares of frames and events weight each frame or event equally. Calibration error and F over
+        several sequences are those of all their frames and of their mean curves. A spread is the sample standard
+        deviation over the seeds, the error the standard error of their mean; the tracker's are of its means, over the
+        seeds that have all sequences. None: not defined. `calibration` has a row for each tenth of the confidence:
+        number of frames, sum of their confidences, number with an overlap above 0.5, over all seeds.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
     rows: dict[str, dict[str, dict[str, _Row]]] = {}
@@ -184,7 +196,7 @@ def mean(rows: Iterable[Figures]) -> Figures:
 
 
 def spread(rows: Iterable[Figures]) -> Figures:
-    """The sample standard deviation of each figure; None where fewer than two rows have it."""
+    """The sample standard deviation of each figure; None if fewer than two rows have it."""
     rows = list(rows)
     return {
         key: _number(np.std(values, ddof=1)) if len(values := _column(rows, key)) > 1 else None
@@ -203,7 +215,7 @@ def _number(value: float | np.floating) -> float | None:
 def table(trackers: dict[str, dict[str, Any]]) -> str:
     """The figures of `summarize_all` as text: a line for each tracker and sequence, and for each tracker's mean.
 
-    Behind a figure stands the standard error of its mean over the seeds, if there are several; not behind times.
+    Figures other than times have the standard error of their mean over the seeds, if there are several.
     """
     lines = [["tracker", "sequence", *(column.heading for column in _PRINTED)]]
     for tracker, entry in trackers.items():
@@ -226,7 +238,7 @@ def _aligned(line: list[str], widths: list[int]) -> list[str]:
 
 
 def format_figure(column: Column, figures: Figures, errors: Figures) -> str:
-    """A figure and, where there is one, its standard error: `0.654±0.022`; `-` where it is not defined."""
+    """A figure and its standard error, if any: `0.654±0.022`; `-` if it is not defined."""
     value, error = figures.get(column.key), errors.get(column.key)
     if value is None:
         return "-"

@@ -36,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="atom-trax",
-        description="Tracks what a TraX client, such as the VOT toolkit, asks for on the standard input; "
-        "it is started by that client. See docs/vot.md.",
+        description="Tracks for a TraX client, such as the VOT toolkit, over the standard input; "
+        "the client starts it. See docs/vot.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     config = change_config(_SETTINGS[arguments.settings], arguments.set)
     trax = _import_trax()
-    # The protocol's library turns a mask or a polygon into the rectangle that bounds it, since we name no other region.
-    # Raw images (trax.Image.MEMORY) are not offered: reading one of which width * height is 8 more than a multiple of
-    # 16, vot-trax 4.0.2 writes a byte beyond its memory.
+    # The protocol's library converts a mask or a polygon to its bounding rectangle, since we name no other region.
+    # Raw images (trax.Image.MEMORY) are not offered: if width * height is 8 more than a multiple of 16, vot-trax 4.0.2
+    # writes a byte beyond its memory.
     server = trax.Server(
         [trax.Region.RECTANGLE],
         [trax.Image.PATH, trax.Image.BUFFER],
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
         tracker_family="ATOM",
     )
     try:
-        # After the handshake, so that the client hears also of weights that cannot be loaded.
+        # After the handshake, so that the client also receives errors of loading the weights.
         tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device, config)
         tracker.warm_up()
         serve(server, tracker)
@@ -80,10 +80,10 @@ def _import_trax() -> ModuleType:
 
 
 def serve(server: trax.Server, tracker: AtomTracker) -> None:
-    """Answers a client's requests, until it quits.
+    """Answers a client's requests until it quits.
 
-    Each answer holds the tracker's box, and as the property `confidence`, by which VOT's long-term measures order the
-    frames, the classifier's score. A target that is LOST has the last known place and a low confidence.
+    Each answer holds the tracker's box, and the classifier's score as the property `confidence`, by which VOT's
+    long-term measures order the frames. A target that is LOST has its last known box and a low confidence.
 
     Raises:
         ValueError: if an image or the first region is unusable.

@@ -105,7 +105,7 @@ def test_no_track_at_all_is_an_error():
 def test_verdicts():
     followed = recording.summarize(merge(6, *(track(index) for index in range(1, 6))), OCCLUSION)
     assert "100% of 5 processed frames (mean overlap 1.00; 0 of 6 frames dropped)" in recording.verdict(followed)
-    assert "found again after the sign" in recording.verdict(followed)
+    assert "re-detected after the sign" in recording.verdict(followed)
     lost = recording.summarize(merge(6, track(4, state=LOST), track(5, state=SEARCHING)), OCCLUSION)
     assert lost["lost_frames"] == 2
     assert "0% of 2 processed frames (mean overlap 0.00; 3 of 6 frames dropped)" in recording.verdict(lost)

@@ -28,18 +28,18 @@ def test_a_failed_run_says_why_and_leaves_no_older_results(tmp_path, monkeypatch
     (tmp_path / "summary.json").write_text("{}")
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     assert run.main(["--output", str(tmp_path)]) == 2
-    assert "atom_tracker is not built or its environment is not open; use `make demo`" in capsys.readouterr().err
+    assert "atom_tracker is not built or its environment is not sourced; use `make demo`" in capsys.readouterr().err
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_what_is_told_is_the_verdict_and_the_times(tmp_path, capsys):
+def test_the_summary_has_the_verdict_and_the_times(tmp_path, capsys):
     run.print_summary(tmp_path, SUMMARY)
-    told = capsys.readouterr().out
-    assert "75% of 100 processed frames (mean overlap 0.50; 40 of 141 frames dropped)" in told
-    assert "efficientnet_lite0 on cpu: 61 ms a frame, and 12 ms more from publication to Track, waiting" in told
-    assert "1.2 s to learn the target" in told
+    printed = capsys.readouterr().out
+    assert "75% of 100 processed frames (mean overlap 0.50; 40 of 141 frames dropped)" in printed
+    assert "efficientnet_lite0 on cpu: 61 ms a frame, and 12 ms more from publication to Track, including the wait" in printed
+    assert "1.2 s to learn the target" in printed
     for name in run.RESULTS:
-        assert name in told
+        assert name in printed
 
 
 def test_the_newest_frame_shown_is_read_from_complete_lines(tmp_path):

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A scene in the making: a target in its world, still or moving, and the camera that follows it."""
+"""A draft of a scene: a target in its world, still or moving, and the camera that follows it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from atom_core.evaluation.clips.scene import Scene, Sprite
 from atom_core.evaluation.still_targets import StillTarget
 
 _VIEW = (320, 240)  # px, at most
-_VIEW_SHARE = 0.6  # of the world's sides, at most: the rest is for the camera to move to
-_SMALL_VIEW_SHARE = 0.42  # so small that the camera can mostly turn away from the target
+_VIEW_SHARE = 0.6  # of the world's sides, at most: the rest is room for the camera
+_SMALL_VIEW_SHARE = 0.42  # small enough for the camera to turn away from most targets
 _MAX_SHARE = 0.75  # of the view's sides that the target may take
 _MIN_VIEW = 220.0  # px, shorter side
 _MAX_ENLARGEMENT = 2.0
-_FOLLOW = 9  # frames over which the camera's following is smoothed, on each side
+_FOLLOW = 9  # frames on each side over which the camera's motion is smoothed
 
 
 @dataclass
@@ -31,14 +31,14 @@ class Draft:
     """The parts of a scene decided so far.
 
     Attributes:
-        background: of the world in a frame, see `Scene`.
+        background: the world's picture in a frame, see `Scene`.
         world: its size (width, height).
         paths: (N, 4) the target's box, world px.
         rng: for all further decisions.
         look_alikes: draws a picture like the target's, see `Sprite`.
         pictures: of the target itself, if it is pasted into the background.
         which: (N,) the picture of each frame.
-        view_share: of the world's sides that the view takes at most.
+        view_share: the view's maximum share of the world's sides.
         moves: (N, 2) displacement of a pasted target, world px, which the camera does not follow.
         widths: (N,) factor of a pasted target's width; negative mirrors it.
 
@@ -62,7 +62,7 @@ class Draft:
     gains: np.ndarray = field(init=False)  # (N, 3)
     blurs: np.ndarray = field(init=False)  # (N,)
     cuts: np.ndarray = field(init=False)  # (N,)
-    behind: list[Sprite] = field(default_factory=list)  # the target, where it is pasted itself
+    behind: list[Sprite] = field(default_factory=list)  # the target, if it is pasted
     before: list[Sprite] = field(default_factory=list)
     elsewhere: list[np.ndarray] = field(default_factory=list)
 
@@ -80,7 +80,7 @@ class Draft:
 
     @property
     def is_pasted(self) -> bool:
-        """Whether the target can be moved on its own."""
+        """Whether the target is pasted and can be moved."""
         return bool(self.pictures)
 
     @property
@@ -95,7 +95,7 @@ class Draft:
         return width, height
 
     def boxes(self) -> np.ndarray:
-        """(N, 4) the target's box where all displacements are applied, world px."""
+        """(N, 4) the target's box with all displacements, world px."""
         size = self.paths[:, 2:] * np.stack((np.abs(self.widths), np.ones(len(self))), axis=1)
         centers = self.paths[:, :2] + self.paths[:, 2:] / 2 + self.moves
         return np.concatenate((centers - size / 2, size), axis=1)
@@ -129,7 +129,7 @@ class Draft:
         )
 
     def _camera(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scales (N,) and offsets (N, 2) of the camera, which follows the target, turns away and shakes."""
+        """Scales (N,) and offsets (N, 2) of the camera that follows the target, turns away and shakes."""
         half = np.array(self.view) / 2
         scales = np.maximum(np.exp(self.zooms), (2 * half / self.world).max())
         followed = smoothed(self.paths[:, :2] + self.paths[:, 2:] / 2, _FOLLOW)
@@ -142,7 +142,7 @@ class Draft:
 def draft_still(
     target: StillTarget, count: int, material: Material, rng: np.random.Generator, roomy: bool = False
 ) -> Draft:
-    """A target in a still image: only the camera moves; `roomy`, so that it can turn away from the target."""
+    """A target in a still image: only the camera moves; `roomy`: it has room to turn away from the target."""
     share = _SMALL_VIEW_SHARE if roomy else _VIEW_SHARE
     image = read_image(target.path)
     ratio = _ratio(target.side, image, share, rng)
@@ -161,7 +161,7 @@ def draft_still(
 
 
 def draft_object(item: CutOut | Video, count: int, material: Material, rng: np.random.Generator) -> Draft:
-    """An object that was cut out and moves about in a still image."""
+    """A cut-out object that moves in a still image."""
     image = read_image(material.backgrounds[rng.integers(len(material.backgrounds))])
     ratio = float(np.clip(rng.uniform(420, 640) / min(image.shape[:2]), 0.5, 3))
     world = cv2.resize(image, None, fx=ratio, fy=ratio)
@@ -174,7 +174,7 @@ def draft_object(item: CutOut | Video, count: int, material: Material, rng: np.r
         pictures = [cut_out(item.image, item.mask)]
         look_alikes = [o for o in material.objects if o.still_set == item.still_set and o != item]
     shapes = np.array([picture.shape[1::-1] for picture in pictures], float)
-    # Of a video, the object's size relative to its first one; pictures may have been made smaller for themselves.
+    # In a video, the object's size relative to its first one; pictures may have been shrunk individually.
     relative = (item.boxes[:, 2:] if isinstance(item, Video) else shapes) / np.sqrt(
         np.prod(item.boxes[0, 2:] if isinstance(item, Video) else shapes[0])
     )
@@ -232,7 +232,7 @@ def smooth_path(rng: np.random.Generator, count: int, amplitude: float, start_at
 
 
 def shaking(rng: np.random.Generator, count: int, amplitude: float) -> np.ndarray:
-    """(N, 2) trembling of this standard deviation, each frame's half that of the frame before; 0 in the first."""
+    """(N, 2) random shake of this standard deviation, correlated over frames by one half; 0 in the first."""
     steps = amplitude * np.sqrt(0.75) * rng.standard_normal((count, 2))
     path = np.zeros((count, 2))
     for index in range(1, count):
@@ -256,14 +256,14 @@ def ping_pong(length: int, count: int) -> np.ndarray:
 
 
 def _ratio(side: float, image: np.ndarray, view_share: float, rng: np.random.Generator) -> float:
-    """How much larger an image is made: the target gets a size to be tracked at, and the world is large enough."""
+    """The factor to resize an image by: it gives the target a trackable size and the world enough room."""
     wanted = np.exp(rng.uniform(*np.log((22, 70)))) / side
     least = _MIN_VIEW / view_share / min(image.shape[:2])
     return float(min(max(wanted, least), max(_MAX_ENLARGEMENT, least)))
 
 
 def _scaled(boxes: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) in an image that was resized by a ratio (2,): pixel edges keep their relative places."""
+    """Boxes (..., 4) in an image that was resized by a ratio (2,): pixel edges keep their relative positions."""
     return np.concatenate(((boxes[..., :2] + 0.5) * ratio - 0.5, boxes[..., 2:] * ratio), axis=-1)
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Short clips of 30 frames to check drift, and long ones in which the target leaves and returns.
+"""Short clips of 30 frames for measuring drift, and long ones in which the target leaves and returns.
 
-A clip is determined by the material and its seed. Long clips of odd seeds are held back for a final measurement; no
-setting is chosen by them.
+A clip is determined by the material and its seed. Long clips with odd seeds are held back for a final measurement; no
+setting is chosen with them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _OBJECTS = 0.25  # share of the short clips with a cut-out object
 _CALM = (20, 50)  # frames between two events
 _FIRST_CALM = 30
 _RAMP = 12  # frames in which something changes
-_TRIES = 100  # draws that may turn out unusable
-_FIRST_VISIBLE = 0.8  # share of the target in the first frame
+_TRIES = 100  # maximum number of unusable draws
+_FIRST_VISIBLE = 0.8  # visible share of the target in the first frame
 
 
 def short_clip(material: Material, seed: int) -> Scene:
@@ -99,13 +99,13 @@ def _drawn(kind: str, material: Material, count: int, rng: np.random.Generator, 
 
 
 def _pan(draft: Draft, sides: float) -> np.ndarray:
-    """(N, 2) the camera's way about the target, in target sides and within the view."""
+    """(N, 2) the camera's path around the target, in target sides and within the view."""
     reach = np.minimum(sides * draft.side, 0.3 * np.array(draft.view))
     return np.stack([smooth_path(draft.rng, len(draft), r, start_at_zero=False) for r in reach], axis=1)
 
 
 def _ramped(draft: Draft, start: int, end: int) -> np.ndarray:
-    """(N,) 0, smoothly to 1 within the event, and back to 0."""
+    """(N,) rises smoothly from 0 to 1 within the event and falls back to 0."""
     frames = np.arange(len(draft))
     level = np.clip(np.minimum(frames - start, end - frames) / _RAMP, 0, 1)
     return level * level * (3 - 2 * level)
@@ -139,11 +139,11 @@ def _leave(draft: Draft, start: int, end: int, material: Material) -> None:
     during = slice(start, end)
     boxes = draft.boxes()[during]
     centers, half = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:].max(0) / 2
-    draft.zooms *= 1 - level[:, 0]  # so that the view is small enough for its world
+    draft.zooms *= 1 - level[:, 0]  # shrinks the view so that it fits its world
     view = np.array(draft.view)
     if draft.is_pasted:
         middle = (start + end) // 2
-        for part in (slice(start, middle), slice(middle, end)):  # it may come back from another side
+        for part in (slice(start, middle), slice(middle, end)):  # it may return from another side
             angle = draft.rng.uniform(0, 2 * np.pi)
             heading = np.array((np.cos(angle), np.sin(angle)))
             draft.moves[part] += level[part] * heading * (view + half) * 1.3
@@ -176,14 +176,14 @@ def _cut(draft: Draft, start: int, end: int, material: Material) -> None:
 
 
 def _change_looks(draft: Draft, start: int, end: int, material: Material) -> None:
-    """Other light, blur, and of a pasted target a turn to the side."""
+    """Changes of light, blur, and for a pasted target a turn to the side."""
     rng, level = draft.rng, _ramped(draft, start, end)
     gains = np.exp(rng.normal(0, 0.3) + rng.normal(0, 0.12, 3)).clip(0.5, 1.6)
     draft.gains *= 1 + level[:, None] * (gains - 1)
     draft.blurs += level * rng.uniform(0, 2.0)
     if draft.is_pasted:
         draft.widths *= 1 - level * rng.uniform(0.2, 0.5)
-        if rng.random() < 0.5:  # it comes back from the turn the other way round
+        if rng.random() < 0.5:  # it returns from the turn mirrored
             draft.widths[(start + end) // 2 :] *= -1
 
 

@@ -35,7 +35,7 @@ class CutOut:
 
 @dataclass(frozen=True)
 class Video:
-    """A sequence of images with the target's boxes (N, 4) and, where there are any, mask files."""
+    """A sequence of images with the target's boxes (N, 4) and its mask files, if any."""
 
     name: str
     images: tuple[Path, ...]
@@ -45,12 +45,12 @@ class Video:
 
 @dataclass(frozen=True)
 class Material:
-    """All that a clip can be made of; it can be pickled.
+    """The material that clips are made from; picklable.
 
     Attributes:
         targets: in still images, of all kinds.
-        objects: to cut out of still images.
-        videos: sequences with a target that is never absent.
+        objects: that can be cut out of still images.
+        videos: sequences whose target is never absent.
         backgrounds: image files.
     """
 
@@ -65,7 +65,7 @@ def find_material(folders: Sequence[Path], choose: Callable[[Path], bool] = held
 
     Args:
         folders: as `atom-train` reads them.
-        choose: which still images may be used; by default those that training leaves out.
+        choose: which still images may be used; by default those held back from training.
 
     Raises:
         ValueError: if a folder cannot be used, or there is no target in any still image.
@@ -93,10 +93,10 @@ def _cut_outs(name: str, still_set: StillSet, choose: Callable[[Path], bool]) ->
 
 
 def _video(lazy: LazySequence) -> Video | None:
-    """The sequence, if it is long enough and its target always seen."""
+    """The sequence, if it is long enough and its target always visible."""
     try:
         sequence = lazy.read()
-    except (ValueError, OSError):  # damaged: training says so
+    except (ValueError, OSError):  # damaged: training reports it
         return None
     frames, boxes = sequence.frames, sequence.boxes
     if not isinstance(frames, ImageFiles) or len(boxes) < _MIN_FRAMES or not np.isfinite(boxes).all():
@@ -121,7 +121,7 @@ def cut_out(image: Path, mask: Path) -> np.ndarray:
 
 
 def crop_out(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """A patch (h, w, 4) uint8 of a box's content inside an ellipse: a distractor where there is no mask."""
+    """A patch (h, w, 4) uint8 of a box's content inside an ellipse: a distractor if there is no mask."""
     x, y, width, height = box
     left, top = max(0, round(x)), max(0, round(y))
     pixels = image[top : max(top + 2, round(y + height)), left : max(left + 2, round(x + width))]

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A scene of N frames and its rendering: a background, a camera that moves over it, things that move in it.
+"""A scene of N frames and its rendering: a background, a camera that moves over it, objects that move in it.
 
 World px are those of the background. The camera's window shows world point p at `scale * p + offset` in view px. Boxes
 and points follow `atom_core.boxes`: the first pixel's centre is at 0.
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-MIN_VISIBLE = 0.2  # share of the target's box; where less of it is seen, the target is absent
-_EDGE = 0.7  # view px, of the soft edge of a pasted thing
+MIN_VISIBLE = 0.2  # share of the target's box; with less of it visible, the target is absent
+_EDGE = 0.7  # view px, of the soft edge of a pasted object
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Sprite:
     """A picture pasted into the scene.
 
     Attributes:
-        patches: pictures (h, w, 4) uint8: RGB and, in the last channel, where the thing is; its box is the whole patch.
+        patches: pictures (h, w, 4) uint8: RGB and, in the last channel, the object's mask; its box is the whole patch.
         which: (N,) the picture in each frame.
         centers: (N, 2) world px.
         sizes: (N, 2) width and height in world px; a negative width mirrors it.
@@ -48,13 +48,13 @@ class Scene:
 
     Attributes:
         background: the world's picture (H, W, 3) uint8 RGB in a frame.
-        target: (N, 4) world px, the target's box; NaN where it is nowhere.
+        target: (N, 4) world px, the target's box; NaN where it does not exist.
         size: (width, height) of the view, px.
         scales: (N,) of the camera.
         offsets: (N, 2) of the camera, view px.
         sprites: back to front.
-        covers: indices of the sprites that hide the target where they overlap it.
-        cuts: (N,) which of `elsewhere` the frame shows instead, -1 for the scene.
+        covers: indices of the sprites that occlude the target.
+        cuts: (N,) index into `elsewhere` that the frame shows instead, -1 for the scene.
         elsewhere: pictures of the view's size or larger.
         gains: (N, 3) factors of the colours.
         blurs: (N,) sigma in view px; 0 for none.
@@ -80,12 +80,12 @@ class Scene:
         return len(self.target)
 
     def truth(self) -> np.ndarray:
-        """(N, 4) view px: the whole box, also where a part of it is hidden or outside; NaN where it is absent."""
+        """(N, 4) view px: the whole box, even if it is partly hidden or outside; NaN where the target is absent."""
         boxes = self.in_view(self.target)
         return np.where((self.visible() >= MIN_VISIBLE)[:, None], boxes, np.nan)
 
     def in_view(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4), one a frame, from world to view px."""
+        """Boxes (N, 4), one per frame, from world to view px."""
         scales = self.scales[:, None]
         return np.concatenate((boxes[:, :2] * scales + self.offsets, boxes[:, 2:] * scales), axis=1)
 
@@ -133,7 +133,7 @@ class Scene:
 
     def _elsewhere(self, index: int) -> np.ndarray:
         """A slow pan over another picture."""
-        assert self.cuts is not None, "asked for only where a cut is"
+        assert self.cuts is not None, "called only for cuts"
         picture = self.elsewhere[self.cuts[index]]
         since = index - int(np.flatnonzero(self.cuts == self.cuts[index])[0])
         room = np.array(picture.shape[1::-1]) - self.size
@@ -142,13 +142,13 @@ class Scene:
 
 
 def paste(image: np.ndarray, patch: np.ndarray, center: np.ndarray, size: np.ndarray) -> None:
-    """Pastes a patch (h, w, 4) into an image (H, W, 3) in place: its outer edges become a box of this centre and size.
+    """Pastes a patch (h, w, 4) into an image (H, W, 3) in place, at the box of this centre and size.
 
-    A negative width mirrors it.
+    A negative width mirrors the patch.
     """
     height, width = patch.shape[:2]
     scale = size / (width, height)
-    # The patch's middle is at ((w - 1) / 2, (h - 1) / 2).
+    # The patch's centre is at ((w - 1) / 2, (h - 1) / 2).
     offset = center - scale * ((width - 1) / 2, (height - 1) / 2)
     half = np.abs(size) / 2
     left, top = np.maximum(np.floor(center - half - 2), 0).astype(int)
@@ -169,7 +169,7 @@ def paste(image: np.ndarray, patch: np.ndarray, center: np.ndarray, size: np.nda
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, 4) of boxes (N, 4), of no size where they are apart; NaN stays."""
+    """(N, 4) intersections of boxes (N, 4), of size 0 where they are disjoint; NaN stays."""
     low = np.maximum(a[:, :2], b[:, :2])
     high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
     return np.concatenate((low, np.maximum(high - low, 0)), axis=1)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic clips as sequences for the evaluation; frames are rendered on demand, nothing is on disk."""
+"""Synthetic clips as sequences for the evaluation; frames are rendered on demand, not stored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ClipFrames:
 
 
 def clip_seeds(count: int, put_aside: bool = False) -> list[int]:
-    """The seeds of clips: even ones, or the odd ones that are held back for a final measurement."""
+    """The seeds of clips: even, or odd for those held back for a final measurement."""
     return [2 * index + put_aside for index in range(count)]
 
 
@@ -48,10 +48,10 @@ def make_clips(folders: Sequence[Path], kind: str, count: int, put_aside: bool =
         folders: of still images and, for long clips, sequences.
         kind: a key of CLIPS.
         count: how many.
-        put_aside: the clips for a final measurement, by which no setting may be chosen.
+        put_aside: the clips held back for a final measurement; no setting may be chosen with them.
 
     Raises:
-        ValueError: if the kind is unknown, or the folders hold nothing that clips can be made of.
+        ValueError: if the kind is unknown, or the folders hold no material for clips.
     """
     if kind not in CLIPS:
         raise ValueError(f"unknown clips '{kind}'; expected {' or '.join(CLIPS)}")

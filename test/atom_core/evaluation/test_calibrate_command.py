@@ -70,4 +70,4 @@ def test_the_network_is_written_with_the_calibration_of_its_claims(folder, netwo
 def test_wrong_use_is_named(folder, network_file, capsys) -> None:
     write_run(folder / "results", "KCF", "one")
     assert calibrate(folder, network_file) == 2
-    assert "holds results of KCF, default; expected one's" in capsys.readouterr().err
+    assert "holds results of KCF, default; expected one tracker" in capsys.readouterr().err

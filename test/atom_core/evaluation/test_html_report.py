@@ -109,7 +109,7 @@ def test_figures_spread_and_changed_settings_are_there(results):
     assert "±0.135" in page.texts  # of two seeds that differ by 17 / 63, half of it
     assert "0.952" in page.texts  # the other's 20 / 21
     assert "memory_size=100" in page.texts
-    assert any("2 runs were made side by side" in line for line in page.texts)
+    assert any("2 runs were made in parallel" in line for line in page.texts)
 
 
 def test_without_ground_truth_there_are_neither_plots_nor_pictures():
