@@ -251,20 +251,19 @@ def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
     end = time.monotonic() + arguments.seconds - 2.0
     listener.wait_until(lambda: len(listener.samples) > 0, "the first Track messages")
     while not times or time.monotonic() < end:
-        for name, elapsed in call_services(listener, *arguments.size, repetitions=8, pauses=_PAUSES).items():
+        for name, elapsed in call_services(listener, arguments.size, repetitions=8, pauses=_PAUSES).items():
             times.setdefault(name, []).extend(elapsed)
     return {name: asdict(Spread.of(values)) for name, values in times.items()}
 
 
 def call_services(
-    listener: Listener, width: int, height: int, repetitions: int = 1, pauses: tuple[float, float] = (0.0, 0.0)
+    listener: Listener, size: tuple[int, int], repetitions: int = 1, pauses: tuple[float, float] = (0.0, 0.0)
 ) -> dict[str, list[float]]:
     """Calls every service in turn, and leaves the target set; returns how long the answers took, ms, by service.
 
     Args:
         listener: which hears the node.
-        width: of the images, px.
-        height: of the images, px.
+        size: width and height of the images, px.
         repetitions: of the calls that change nothing.
         pauses: least and most seconds before each call.
     """
@@ -280,7 +279,7 @@ def call_services(
         for attempt in range(_ATTEMPTS):
             newest = listener.newest
             assert newest is not None, "the first Tracks were waited for"
-            box = target_box(int(newest.header.frame_id.split()[-1]), width, height)
+            box = target_box(int(newest.header.frame_id.split()[-1]), *size)
             try:
                 number, elapsed = listener.set_target(box, newest.header.stamp)
                 break

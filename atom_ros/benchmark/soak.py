@@ -124,7 +124,7 @@ def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[L
             listener.wait_until(_has_news(listener), "the end")
             memory = process_megabytes(pid)
             seen = listener.newest is not None and listener.newest.status in _SEEN
-            answers = call_services(listener, *arguments.size)
+            answers = call_services(listener, arguments.size)
             now = dict(listener.counts)
             minutes = (time.monotonic() - start) / 60
             lines.append(_line(listener, minutes, memory, counts, now, seen, answers))
