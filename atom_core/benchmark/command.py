@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import torch
 
-from atom_core.benchmark import compare, report
+from atom_core.benchmark import compare, contest, report
 from atom_core.benchmark.acceptance import command as acceptance
 from atom_core.benchmark.measure import Plan, TrackerSettings, build_two, frames_to_fill, measure, measure_baseline
 from atom_core.benchmark.scene import DrawnScene
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         return compare.main(argv[1:])
     if argv[:1] == ["accept"]:
         return acceptance.main(argv[1:])
+    if argv[:1] == ["contest"]:
+        return contest.main(argv[1:])
     arguments = _parser().parse_args(argv)
     return report_errors("atom-bench", lambda: _run(arguments, argv))
 
@@ -104,28 +106,28 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-bench",
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
         "by stage. Counts operations and waits, and measures memory.",
-        epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench accept: the acceptance test "
-        "of a GPU. See docs/benchmarks.md.",
+        epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench contest: beside other precisions "
+        "and OpenCV's trackers; atom-bench accept: the acceptance test of a GPU. See docs/benchmarks.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
     parser.add_argument("--precision", default="float32", help="float32 (default), bfloat16, float16 or auto")
     parser.add_argument("--engine", default="auto", help="auto (default), openvino, torch or an .onnx file")
     parser.add_argument("--capture", default="auto", help="of the frame step: auto, graph (CUDA), inductor or off")
-    parser.add_argument("--threads", type=_count(1), metavar="N", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=count(1), metavar="N", help="CPU threads (default: all)")
     parser.add_argument(
         "--sizes", type=_sizes, default=[(480, 360)], metavar="WxH,...", help="of the images (default: 480x360)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
     parser.add_argument(
-        "--frames", type=_count(1), default=100, metavar="N", help="of the video tracked as it comes (default: 100)"
+        "--frames", type=count(1), default=100, metavar="N", help="of the video tracked as it comes (default: 100)"
     )
-    parser.add_argument("--samples", type=_count(1), default=30, metavar="N", help="frames of each kind (default: 30)")
+    parser.add_argument("--samples", type=count(1), default=30, metavar="N", help="frames of each kind (default: 30)")
     parser.add_argument(
-        "--initializations", type=_count(1), default=5, metavar="N", help="times to learn the first frame (default: 5)"
+        "--initializations", type=count(1), default=5, metavar="N", help="times to learn the first frame (default: 5)"
     )
     parser.add_argument(
-        "--warm-up", type=_count(0), metavar="N", help="frames before (default: until the sample memory is full)"
+        "--warm-up", type=count(0), metavar="N", help="frames before (default: until the sample memory is full)"
     )
     parser.add_argument(
         "--baselines",
@@ -138,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(least: int) -> Callable[[str], int]:
+def count(least: int) -> Callable[[str], int]:
+    """Reads a whole number of an argument, at least so high."""
+
     def parse(text: str) -> int:
         if not text.isdigit() or int(text) < least:
             raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, {least} or more")
@@ -148,13 +152,15 @@ def _count(least: int) -> Callable[[str], int]:
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
-    sizes = []
-    for size in text.split(","):
-        match = re.fullmatch(r"(\d+)x(\d+)", size)
-        if match is None:
-            raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT,... such as 640x480,1920x1080")
-        sizes.append((int(match[1]), int(match[2])))
-    return sizes
+    return [image_size(size) for size in text.split(",")]
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Reads WIDTHxHEIGHT."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT, such as 640x480")
+    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":
