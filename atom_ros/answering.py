@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Services that answer every request, in a burst too, and when a callback raises.
+"""Services that answer every request, even in a burst or when a callback raises.
 
-Two things would leave a client waiting for ever. By default the middleware keeps ten requests of a service and silently
-drops older ones. And when a callback raises, as rclpy's own do at an impossible lifecycle transition or an unknown
+Two things would leave a client waiting forever. By default the middleware keeps ten requests of a service and silently
+drops older ones. And if a callback raises, as rclpy's own do for an impossible lifecycle transition or an unknown
 parameter type, no answer is sent. Here thousands of requests can wait, and an exception becomes a refusal in the
-service's own type.
+service's response type.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ try:
 except ImportError:  # before Jazzy
     GetTypeDescription = None
 
-Handler: TypeAlias = Callable[[Any, Any], Any]  # of a request, with the response to fill; returns that or a coroutine
+Handler: TypeAlias = Callable[[Any, Any], Any]  # (request, response to fill) -> the response or a coroutine
 
-SERVICE_QOS = QoSProfile(depth=5000)  # requests that wait while the node is busy with something else
+SERVICE_QOS = QoSProfile(depth=5000)  # requests that wait while the node is busy
 _LOG_INTERVAL = 5.0  # s between two messages about refused requests
-# A client's queue holds ten answers by default. So the answers to a burst are spaced, for the client to read them.
+# A client's queue holds ten answers by default, so the answers to a burst are spaced for the client to read them.
 _BURST, _BURST_SECONDS, _SPACING = 5, 0.1, 0.005  # answers within this many s; then s between two answers
 
 
@@ -43,10 +43,10 @@ def serve(node: Node, srv_type: Any, name: str, handler: Handler, group: Callbac
 
 
 def answer_always(node: Node) -> None:
-    """Makes each service that rclpy has given `node` answer every request; call it in the constructor.
+    """Makes each service that rclpy created for `node` answer every request; call it in the constructor.
 
     A refused parameter's result holds the reason. Other responses keep their initial values, such as an empty list; the
-    reason is in the log.
+    log has the reason.
     """
     for service in list(node.services):
         if service.srv_type is GetTypeDescription:
@@ -58,7 +58,7 @@ def answer_always(node: Node) -> None:
 def _deepen(node: Node, service: Service) -> None:
     """Replaces rclpy's service of type descriptions, whose queue holds ten requests and cannot be set."""
     handler = service.callback
-    # The handler works without its service, which must go: two services of one name would both answer.
+    # The handler works without its service, which must be removed: two services of one name would both answer.
     original = node._type_description_service._type_description_srv
     if original is not None:
         original.destroy_when_not_in_use()
@@ -73,7 +73,7 @@ class Spacing:
         self._answered: deque[float] = deque(maxlen=_BURST)  # time.monotonic() of the last answers
 
     def __call__(self) -> None:
-        """Waits a moment after many answers in a row."""
+        """Waits briefly after many answers in a row."""
         now = time.monotonic()
         if len(self._answered) == _BURST and now - self._answered[0] < _BURST_SECONDS:
             time.sleep(_SPACING)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bond with a lifecycle manager: heartbeats that show nav2's manager that the node is alive."""
+"""The bond with a lifecycle manager: heartbeats that tell nav2's manager that the node is alive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GUARD = "bond_disable_heartbeat_timeout"  # a parameter that bondpy declares ea
 
 
 class ManagerBond:
-    """Sends heartbeats from construction to `end`, where bondpy is installed; without a manager for ten seconds."""
+    """Sends heartbeats from construction to `end`, if bondpy is installed; without a manager, for ten seconds."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -38,8 +38,8 @@ class ManagerBond:
         if self._bond is None:
             return
         bond, self._bond = self._bond, None
-        with contextlib.suppress(RCLError, InvalidHandle):  # where ROS has ended, nothing can be published
+        with contextlib.suppress(RCLError, InvalidHandle):  # after ROS has shut down, nothing can be published
             bond.shutdown()
-        with contextlib.suppress(InvalidHandle):  # bondpy leaves these in the node's lists
+        with contextlib.suppress(InvalidHandle):  # bondpy leaves these registered with the node
             self._node.destroy_subscription(bond.sub)
             self._node.destroy_publisher(bond.pub)

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""cv_bridge, where it is installed and fits the NumPy at hand, for the encodings that `atom_ros.images` does not know.
+"""cv_bridge, if it is installed and works with the installed NumPy, for encodings that `atom_ros.images` lacks.
 
 A cv_bridge that was compiled for another NumPy fails at its import, or ends the process at its first conversion. So the
-first image of such an encoding triggers one trial, in a process of its own.
+first image of such an encoding triggers one trial, in a separate process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cv_bridge import CvBridge
 image = SimpleNamespace(encoding="mono8", width=2, height=2, step=2, is_bigendian=0, data=bytes(4))
 assert CvBridge().imgmsg_to_cv2(image, "rgb8").shape == (2, 2, 3)
 """
-_PATIENCE = 60.0  # s for the trial; importing OpenCV takes long on a busy machine
+_PATIENCE = 60.0  # s for the trial; importing OpenCV is slow on a busy machine
 
 
 def obstacle() -> str | None:
@@ -42,7 +42,7 @@ def knows(encoding: str) -> bool:
         return False
     try:
         bridge.encoding_to_cvtype2(encoding)
-    except Exception:  # the boundary to a library: CvBridgeError, and others for texts that are no encoding at all
+    except Exception:  # the boundary to a library: CvBridgeError, and others for strings that are not encodings
         return False
     return True
 
@@ -52,13 +52,13 @@ def to_rgb(message: Image, pixel_range: PixelRange | None) -> np.ndarray:
 
     Args:
         message: of an encoding that it knows.
-        pixel_range: makes 8 bits of pixels that have more and no colour of their own, such as 16SC1.
+        pixel_range: converts grey pixels of more than 8 bits, such as 16SC1.
 
     Returns:
         (height, width, 3) uint8 RGB, contiguous.
 
     Raises:
-        ValueError: if it cannot be shown in colours; the message names the encoding.
+        ValueError: if it cannot be converted to colours; the message names the encoding.
     """
     bridge, reason = load()
     if bridge is None:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ends a program cleanly at Ctrl-C (SIGINT) and SIGTERM.
 
-rclpy's own handlers stop all publishing at once, whatever the program is doing, and Python's raises KeyboardInterrupt
-anywhere: error lines and a traceback follow, although nothing is wrong. Here a thread waits for the signals and asks
-the program to end, which can still publish meanwhile.
+rclpy's own handlers stop all publishing at once, and Python's raises KeyboardInterrupt anywhere: error lines and a
+traceback follow, although nothing is wrong. Here a thread waits for the signals and asks the program to end; the
+program can still publish.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _SAME_REQUEST = 1.0  # s
 
 
 class Ending:
-    """Whether the program is asked to end. Make it before anything else starts, in the main thread.
+    """A request that the program end. Create it before anything else starts, in the main thread.
 
     Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls the
-    function, and one that comes more than a second later ends the process at once, with status 1. What comes within
-    the second is the same request: at Ctrl-C both the terminal and `ros2 launch` may signal, and a service manager
-    sends SIGTERM to all its processes while launch, among them, sends SIGINT to the nodes.
+    function, and one that comes more than a second later ends the process at once, with status 1. Signals within the
+    second are the same request: at Ctrl-C both the terminal and `ros2 launch` may send one, and a service manager sends
+    SIGTERM to all its processes while launch, one of them, sends SIGINT to the nodes.
 
-    Python's handler in C, which runs in whichever thread the signal comes to, writes the signal's number to a pipe. So
-    it does not matter which threads libraries have started, and programs that this one starts get the signals as usual.
+    Python's handler in C, which runs in any thread that receives the signal, writes the signal's number to a pipe. So
+    threads of libraries do not matter, and child programs get the signals as usual.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Ending:
         self._lock = threading.Lock()
         self._call: Callable[[], object] | None = None
         self._pipe, write_end = os.pipe()
-        os.set_blocking(write_end, False)  # as `set_wakeup_fd` demands
+        os.set_blocking(write_end, False)  # required by `set_wakeup_fd`
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, _leave_to_the_pipe)
@@ -51,7 +51,7 @@ class Ending:
         return self._asked.is_set()
 
     def call_on_signal(self, call: Callable[[], object]) -> None:
-        """Sets what the signals' thread calls; it must return at once."""
+        """Sets the function that the signals' thread calls; it must return at once."""
         with self._lock:
             self._call = call
 
@@ -85,7 +85,7 @@ def _let_signals_come() -> None:
 
 
 def _forget_signals() -> None:
-    """In a forked child: detaches its signals from the parent's pipe."""
+    """Detaches a forked child's signals from the parent's pipe."""
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -93,7 +93,7 @@ def _forget_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """For the end of a program: a signal would end the interpreter's last steps with an error."""
+    """Call it at the end of a program: a signal would disturb the interpreter's last steps."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the programs of `ros2 run atom_tracker ...` begin: Ctrl-C (SIGINT) and SIGTERM end them without a traceback.
+"""Entry points of `ros2 run atom_tracker ...`: Ctrl-C (SIGINT) and SIGTERM end the programs without a traceback.
 
-Their imports take seconds, in which Python would raise KeyboardInterrupt anywhere. So the signals are taken over before
-anything else is imported. (Nobody can do so while Python itself starts, in the first tenth of a second.)
+Their imports take seconds, during which Python would raise KeyboardInterrupt anywhere. So signal handlers are installed
+before anything else is imported. (In the first tenth of a second, while Python itself starts, this is not possible.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def simulated_robot() -> int:
 
 
 def follow_target() -> int:
-    """Runs the example that drives after a target."""
+    """Runs the example that follows a target."""
     return _run("atom_ros.programs.follow_target")
 
 
@@ -41,7 +41,7 @@ def web() -> int:
 
 
 def select_target() -> int:
-    """Runs the window in which to draw a target."""
+    """Runs the window for drawing a target."""
     return _run_command("atom_ros.programs.select_target")
 
 
@@ -56,7 +56,7 @@ def track_bag() -> int:
 
 
 def _run(module: str, status: int = 0) -> int:
-    """Runs `main` of a module. Until that takes the signals over for itself, they end the process with this status."""
+    """Runs `main` of a module. Until that installs its own handlers, signals end the process with this status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: exit_now(status))
     ending_status = importlib.import_module(module).main()
@@ -65,7 +65,7 @@ def _run(module: str, status: int = 0) -> int:
 
 
 def _run_command(module: str) -> int:
-    """Runs `main` of a module that expects KeyboardInterrupt where it has something to finish."""
+    """Runs `main` of a module that handles KeyboardInterrupt itself."""
     before = signal.signal(signal.SIGINT, lambda *_: exit_now(INTERRUPTED))
     main = importlib.import_module(module).main
     signal.signal(signal.SIGINT, before)

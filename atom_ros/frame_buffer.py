@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The buffer of recent images, and the rules for their stamps.
 
-A box may be drawn on an image that is already a few seconds old. So stamps identify and order the images:
+A box may be drawn on an image that is a few seconds old, so stamps identify and order the images:
 
-- newer than the newest: the next image. How much newer does not matter: a camera may pause and come back.
-- the newest one's stamp again: a duplicate, ignored. An image of stamp zero has none, and counts as new.
-- older by up to one second: out of order, ignored. The tracker has passed it.
-- older by more than that: the camera, the bag or the clock was restarted. The buffer drops the older images, since
-  their stamps belong to another time, and starts again with this one. Targets are kept.
+- newer than the newest: the next image. How much newer does not matter: a camera may pause.
+- the newest one's stamp again: a duplicate, ignored. Stamp zero means no stamp; such an image counts as new.
+- older by up to one second: out of order, ignored. The tracker is past it.
+- older by more than that: the camera, the bag or the clock was restarted. The buffer drops the earlier images, since
+  their stamps are from another time, and starts again with this one. Targets are kept.
 
-Size and encoding may change from one image to the next; each image is decoded by its own fields.
+Size and encoding may change between images; each image is decoded by its own fields.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NANOSECONDS = 1_000_000_000  # in a second
 _JUMP_BACK = NANOSECONDS  # a stamp this far behind the newest means a restart, not images out of order
 
 
-_SAME_IMAGE = 1_000_000  # ns that a stamp may be rounded up
+_SAME_IMAGE = 1_000_000  # ns by which a stamp may be rounded up
 
 
 class NotArrivedError(LookupError):
-    """The image may still be on its way: its stamp is newer than all in the buffer."""
+    """The image may still arrive: its stamp is newer than all in the buffer."""
 
 
 class Arrival(Enum):
@@ -46,7 +46,7 @@ class Arrival(Enum):
 
     @property
     def is_ignored(self) -> bool:
-        """Whether the image is left out."""
+        """Whether the image is ignored."""
         return self in (Arrival.DUPLICATE, Arrival.OUT_OF_ORDER)
 
 
@@ -65,9 +65,9 @@ class Frame:
 
 
 class FrameBuffer:
-    """Recent frames in the order of their arrival, bounded in age and in bytes. Safe to use from several threads.
+    """Recent frames in order of arrival, bounded in age and in bytes. Thread-safe.
 
-    The newest frame is kept whatever the bounds.
+    The newest frame is always kept.
     """
 
     def __init__(self, max_age: float, max_bytes: int) -> None:
@@ -125,7 +125,7 @@ class FrameBuffer:
             return nearest
 
     def expect(self, stamp: int) -> None:
-        """Raises NotArrivedError if the image of this stamp (ns) may still come: it is newer than the newest here."""
+        """Raises NotArrivedError if the image of this stamp (ns) may still come: it is newer than the newest frame."""
         with self._lock:
             if not self._frames or stamp > self._frames[-1].stamp + _SAME_IMAGE:
                 raise NotArrivedError(f"the image of stamp {_seconds(stamp)} has not arrived yet")
@@ -162,10 +162,10 @@ class FrameBuffer:
 
 
 def to_nanoseconds(stamp: Time) -> int:
-    """A stamp as one number, ns."""
+    """A stamp in ns."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
 
 
 def _seconds(stamp: int) -> str:
-    """Writes a stamp as `ros2 topic echo` shows it: seconds, then nanoseconds in full."""
+    """Formats a stamp as `ros2 topic echo` shows it: seconds, then all nine digits of nanoseconds."""
     return f"{stamp // NANOSECONDS}.{stamp % NANOSECONDS:09d}"

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the process and of the GPU, and what a GPU's failure is."""
+"""Memory of the process and of the GPU, and the GPU's errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 
 _MEGABYTE = 1_000_000
 
-# Out of memory; and, in newer versions of PyTorch, whatever else the device reports. The latter leaves the process
-# without this GPU, so only the CPU is left.
+# Out of memory; and, in newer versions of PyTorch, any other error of the device, after which this process cannot use
+# the GPU and only the CPU is left.
 GPU_ERRORS: tuple[type[RuntimeError], ...] = (
     torch.cuda.OutOfMemoryError,
     getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError),
@@ -22,36 +22,36 @@ GPU_ERRORS: tuple[type[RuntimeError], ...] = (
 
 
 def describe(error: Exception) -> str:
-    """The first line of an error of the GPU; statistics and hints for a debugger follow it."""
+    """The first line of a GPU error, without the statistics and debugging hints after it."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def free_gpu_memory() -> None:
-    """Gives unused GPU memory that PyTorch holds back to other processes; never raises."""
-    with contextlib.suppress(*GPU_ERRORS):  # a device that failed cannot free either; the process's end will
+    """Releases GPU memory that PyTorch holds unused; never raises."""
+    with contextlib.suppress(*GPU_ERRORS):  # a failed device cannot free memory; the end of the process will
         torch.cuda.empty_cache()
 
 
 def keep_loaded() -> None:
-    """Takes all objects loaded so far out of Python's garbage collection.
+    """Excludes all objects loaded so far from Python's garbage collection.
 
-    With PyTorch that is some 400 000 objects: a whole collection through them takes a tenth of a second, now and then,
-    in the middle of the video. Objects without references are still freed, unless they are part of a cycle.
+    With PyTorch these are some 400 000 objects: a full collection takes a tenth of a second, at random times during
+    tracking. Objects without references are still freed, unless they are part of a cycle.
     """
     gc.collect()
     gc.freeze()
 
 
 def release_loaded() -> None:
-    """Undoes `keep_loaded`, for cycles among what was loaded."""
+    """Undoes `keep_loaded`, so that cycles are freed."""
     gc.unfreeze()
     gc.collect()
 
 
 def process_megabytes(pid: int | None = None) -> float:
-    """Memory of a process, by default this one, that is in RAM, in MB; NaN where the system does not report it."""
-    try:  # as Linux reports it
+    """Resident memory of a process, by default this one, in MB; NaN if the system does not report it."""
+    try:  # Linux only
         pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return float("nan")
@@ -59,7 +59,7 @@ def process_megabytes(pid: int | None = None) -> float:
 
 
 def gpu_megabytes(device: torch.device) -> float:
-    """Memory of `device` that PyTorch holds for this process, in MB; 0 where it is no GPU."""
+    """Memory of `device` that PyTorch holds for this process, in MB; 0 for the CPU."""
     if device.type != "cuda":
         return 0.0
     return torch.cuda.memory_reserved(device) / _MEGABYTE

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays and back: the one place that knows encodings, steps and byte order.
+"""Conversion between image messages and arrays: all handling of encodings, steps and byte order.
 
-OpenCV converts the colours, as it does inside cv_bridge, so a robot runs the code that the tests ran. cv_bridge, where
-it is installed, decodes encodings that are not in the table (`atom_ros.bridge`).
+OpenCV converts the colours, as inside cv_bridge, so a robot runs the code that was tested. If cv_bridge is installed,
+it decodes encodings that are not in the table (`atom_ros.bridge`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atom_core.data.images import PixelRange, decode_image
 from atom_core.data.picture_size import picture_size
 from atom_ros import bridge
 
-if TYPE_CHECKING:  # not at run time: messages from a bag are read where there is no ROS, and have the same fields
+if TYPE_CHECKING:  # not at run time: messages from a bag are read without ROS, and have the same fields
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
@@ -28,16 +28,16 @@ ImageMessage: TypeAlias = "Image | CompressedImage"
 
 @dataclass(frozen=True)
 class _Layout:
-    """How an encoding lies in memory, and what OpenCV calls its conversion to RGB."""
+    """An encoding's memory layout, and OpenCV's code of its conversion to RGB."""
 
     conversion: int | None
     channels: int = 1
     dtype: str = "u1"
     even_width: bool = False  # two pixels share their colour
-    chroma_rows: bool = False  # half as many rows again hold the colour, below the grey image
+    chroma_rows: bool = False  # half as many additional rows below the grey image hold the colour
 
 
-# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
+# OpenCV names a Bayer pattern after the second row's second and third pixel, ROS after the first row's first two.
 _BAYER = {
     "bayer_rggb": cv2.COLOR_BayerBG2RGB,
     "bayer_bggr": cv2.COLOR_BayerRG2RGB,
@@ -72,22 +72,22 @@ _LAYOUTS = (
     }
 )
 
-ENCODINGS = tuple(_LAYOUTS)  # of Image messages, as they are spelt in the message
+ENCODINGS = tuple(_LAYOUTS)  # of Image messages, as spelt in the message
 
 
 def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.ndarray:
     """Decodes an image message.
 
     Args:
-        message: an Image in one of `ENCODINGS` or one that cv_bridge knows, or a CompressedImage (jpeg or png, whatever
-            its format says).
-        pixel_range: makes 8 bits of pixels that have more; by default from each image's own values.
+        message: an Image in one of `ENCODINGS` or one that cv_bridge knows, or a CompressedImage (jpeg or png,
+            regardless of its field `format`).
+        pixel_range: converts pixels of more than 8 bits; by default from each image's own values.
 
     Returns:
         (height, width, 3) uint8 RGB, contiguous. It may share the message's memory: copy it before drawing.
 
     Raises:
-        ValueError: if the message contradicts itself or cannot be decoded; it names the fields.
+        ValueError: if the message contradicts itself or cannot be decoded; the error names the fields.
     """
     check(message)
     if _is_compressed(message):
@@ -102,9 +102,9 @@ def to_rgb(message: ImageMessage, pixel_range: PixelRange | None = None) -> np.n
 
 
 def check(message: ImageMessage) -> None:
-    """Raises ValueError, naming the fields, where `message` contradicts itself; takes microseconds.
+    """Raises ValueError, naming the fields, if `message` contradicts itself; takes microseconds.
 
-    `to_rgb` finds faults of a CompressedImage that only decoding shows.
+    Faults of a CompressedImage that only decoding shows are found by `to_rgb`.
     """
     if _is_compressed(message):
         if len(message.data) == 0:
@@ -148,12 +148,12 @@ def _check_foreign(message: Image) -> None:
 
 
 def image_message(header: Header, image: np.ndarray, encoding: str = "rgb8") -> Image:
-    """Makes an Image message from a (height, width, 3) uint8 array whose channels are as the encoding says."""
+    """Makes an Image message from a (height, width, 3) uint8 array whose channels match the encoding."""
     from sensor_msgs.msg import Image
 
     height, width, _ = image.shape
     message = Image(header=header, height=height, width=width, encoding=encoding, step=3 * width)
-    # rclpy takes an array of this type whole; bytes or a list it would check element by element.
+    # rclpy accepts an array of this type as a whole; it would check bytes or a list element by element.
     message.data = array.array("B", image.tobytes())
     return message
 
@@ -162,7 +162,7 @@ def values(message: Image) -> np.ndarray:
     """Returns (rows, width[, channels]) of an Image in its own type and order: a view of its data, padding left out.
 
     Raises:
-        ValueError: if the message contradicts itself, or is in none of `ENCODINGS`; it names the fields.
+        ValueError: if the message contradicts itself, or is in none of `ENCODINGS`; the error names the fields.
     """
     if message.encoding not in _LAYOUTS:
         raise ValueError(f"encoding '{message.encoding}' is not supported; expected one of {', '.join(ENCODINGS)}")
@@ -178,7 +178,7 @@ def _geometry(message: Image, layout: _Layout) -> tuple[int, int, int]:
     """Returns the bytes of a row's pixels, the bytes from row to row, and the number of rows in the buffer."""
     row = message.width * layout.channels * np.dtype(layout.dtype).itemsize
     rows = message.height * 3 // 2 if layout.chroma_rows else message.height
-    return row, message.step or row, rows  # some drivers leave step at 0
+    return row, message.step or row, rows  # some drivers leave step 0
 
 
 def _pixels(message: Image, layout: _Layout) -> np.ndarray:
@@ -199,7 +199,7 @@ def _decompress(message: CompressedImage, pixel_range: PixelRange | None) -> np.
     data = bytes(message.data)
     try:
         picture_size(data)
-        # A camera's EXIF orientation must not turn the image under the box.
+        # A camera's EXIF orientation must not rotate the image under the box.
         return decode_image(data, pixel_range, ignore_orientation=True)
     except ValueError as error:
         raise ValueError(f"compressed image (format '{message.format}') cannot be decoded: {error}") from error

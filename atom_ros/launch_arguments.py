@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of the launch files' arguments: `ros2 launch` ends at once, with status 1 and the message.
 
-By itself it only warns about a file that does not exist, or names a value and not the argument.
+Without these checks it only warns about a missing file, or names the value but not the argument.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ def check_program(name: str, why: str) -> None:
 
 
 def check_end(program: str, status: int) -> None:
-    """Raises RuntimeError if a program without which the others have nothing to do has failed: so launch fails, too."""
+    """Raises RuntimeError, so that launch fails, if a program that the others depend on has failed."""
     if status != 0:
         raise RuntimeError(f"{program} ended with status {status}")

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hand-over from the node's callbacks to the worker: every command, but only the newest image."""
+"""Passes commands and images from the node's callbacks to the worker: every command, but only the newest image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CommandT = TypeVar("CommandT")
 
 
 class Mailbox(Generic[FrameT, CommandT]):
-    """One slot for a frame, a queue of commands, and a way to wait for either. Safe to use from several threads."""
+    """One slot for a frame, a queue of commands, and a way to wait for either. Thread-safe."""
 
     def __init__(self) -> None:
         self._frame: FrameT | None = None
@@ -37,7 +37,7 @@ class Mailbox(Generic[FrameT, CommandT]):
             self._changed.notify()
 
     def wake(self) -> None:
-        """Ends the present or the next `wait`: the worker has something else to do."""
+        """Ends the current or the next `wait`: the worker has something else to do."""
         with self._changed:
             self._woken = True
             self._changed.notify()
@@ -56,7 +56,7 @@ class Mailbox(Generic[FrameT, CommandT]):
             return self._commands.popleft() if self._commands else None
 
     def take_frame(self) -> FrameT | None:
-        """Returns the frame and leaves the slot empty; None where it is."""
+        """Returns the frame and empties the slot; None if it is empty."""
         with self._changed:
             frame, self._frame = self._frame, None
             return frame

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lifecycle node that answers requests during a long transition.
 
-rclpy's own runs a transition inside the service's callback: while a network is loading, nobody can get the node's
-state, and at most ten requests of a lifecycle service can wait. Here the long part of a transition runs in a thread of
-its own, and the executor's thread serves everything else meanwhile.
+rclpy's own runs a transition inside the service's callback: while a network is loading, no client can get the node's
+state, and at most ten requests of a lifecycle service can wait. Here the long part of a transition runs in a separate
+thread, while the executor's thread serves everything else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHUTDOWNS = {
 
 
 class ManagedNode(LifecycleNode):
-    """A lifecycle node; see above. Override `long_part` beside rclpy's `on_configure` and the like."""
+    """A lifecycle node; see above. Override `long_part` in addition to rclpy's `on_configure` and the like."""
 
     def __init__(self, name: str, **node_arguments: object) -> None:
         """Creates the node with its lifecycle services; the arguments are those of rclpy's Node."""
@@ -62,7 +62,7 @@ class ManagedNode(LifecycleNode):
 
     @property
     def running_executor(self) -> Executor:
-        """The executor that has the node; RuntimeError where there is none."""
+        """The node's executor; raises RuntimeError if there is none."""
         if self.executor is None:
             raise RuntimeError(f"the node {self.get_name()} is in no executor; add it to one")
         return self.executor
@@ -76,10 +76,10 @@ class ManagedNode(LifecycleNode):
         return None
 
     async def change_state(self, transition_id: int) -> TransitionCallbackReturn:
-        """Makes a transition, a constant of Transition, without holding up the executor, whose thread calls this.
+        """Makes a transition, a constant of Transition, without blocking the executor, whose thread calls this.
 
         Raises:
-            RuntimeError: if it is not possible in the node's state, or another one is under way.
+            RuntimeError: if it is not possible in the node's state, or another one is running.
         """
         before = LifecycleState(state_id=self._state_machine.current_state[0], label=self.lifecycle_state)
         possible = {number: label for number, label, *_ in self._state_machine.available_transitions}
@@ -102,7 +102,7 @@ class ManagedNode(LifecycleNode):
             self._is_changing = False
 
     async def shut_down(self) -> None:
-        """Goes to the final state, from any one but a transition's."""
+        """Goes to the final state, from any state outside a transition."""
         if not self._is_changing and self.lifecycle_state in _SHUTDOWNS:
             await self.change_state(_SHUTDOWNS[self.lifecycle_state])
 
@@ -117,7 +117,7 @@ class ManagedNode(LifecycleNode):
         return self._call(before)
 
     def _call(self, before: LifecycleState) -> TransitionCallbackReturn:
-        """Calls `on_configure` or whichever is the present state's."""
+        """Calls `on_configure` or the like, depending on the current state."""
         callback = self._callbacks.get(self._state_machine.current_state[0])
         try:
             return _SUCCESS if callback is None else callback(before)
@@ -176,13 +176,13 @@ def _description(transition: tuple[int, str, int, str, int, str]) -> TransitionD
 
 
 async def in_thread(executor: Executor, function: Callable[[], T]) -> T:
-    """Calls a function in a thread of its own and waits for it without holding the executor's thread."""
+    """Calls a function in a new thread and waits for it without blocking the executor's thread."""
     result: ThreadFuture[T] = ThreadFuture()
 
     def run() -> None:
         try:
             result.set_result(function())
-        except BaseException as error:  # it goes to whoever awaits this
+        except BaseException as error:  # re-raised where this is awaited
             result.set_exception(error)
 
     threading.Thread(target=run, name=f"{getattr(function, '__name__', 'work')}", daemon=True).start()
@@ -190,11 +190,11 @@ async def in_thread(executor: Executor, function: Callable[[], T]) -> T:
 
 
 async def answer_of(executor: Executor, future: ThreadFuture[T]) -> T:
-    """The result of another thread's future, awaited without holding the executor's thread."""
+    """The result of another thread's future, awaited without blocking the executor's thread."""
     answered = Future(executor=executor)
 
     def wake(_: object) -> None:
-        # Through the executor, which this wakes. After its end there is nobody to wake.
+        # Through the executor, which this wakes; not after its end.
         with contextlib.suppress(AttributeError, InvalidHandle, RCLError):
             executor.create_task(answered.set_result, None)
 

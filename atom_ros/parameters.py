@@ -28,7 +28,7 @@ UNCONFIGURED = "unconfigured"  # the lifecycle state in which all parameters can
 ONLY_WHILE = f"changed only while the node is {UNCONFIGURED}"  # in the description of parameters that are not live
 Value = bool | int | float | str
 
-_TRACKER = "tracker."  # parameters of this group are fields of TrackerConfig
+_TRACKER = "tracker."  # parameters with this prefix are fields of TrackerConfig
 _DEFAULTS = TrackerConfig()
 
 
@@ -43,7 +43,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     live: bool = False  # can be changed at any time, otherwise while the node is unconfigured
     fixed: bool = False  # can be set at start only
-    read: Callable[[Any], object] | None = None  # makes the setting of the value; raises ValueError
+    read: Callable[[Any], object] | None = None  # converts the value to the setting; raises ValueError
 
     def descriptor(self) -> ParameterDescriptor:
         """The descriptor, which `ros2 param describe` shows."""
@@ -61,12 +61,12 @@ class Spec:
         return descriptor
 
     def check(self, value: Value) -> None:
-        """Raises ValueError, naming the choices, where the value is none of them (rclpy checks types and bounds)."""
+        """Raises ValueError, naming the choices, if the value is none of them (rclpy checks types and bounds)."""
         if self.choices and value not in self.choices:
             raise ValueError(f"parameter {self.name} is '{value}'; expected one of {', '.join(self.choices)}")
 
     def setting(self, value: Value) -> object:
-        """The setting made from a value; raises ValueError, naming the value, if it is invalid."""
+        """The setting from a value; raises ValueError, naming the value, if it is invalid."""
         try:
             return value if self.read is None else self.read(value)
         except ValueError as error:
@@ -74,7 +74,7 @@ class Spec:
 
 
 def parse_engine(text: str) -> str:
-    """The name of an engine, or the path of an ONNX file; raises ValueError where it is neither."""
+    """The name of an engine, or the path of an ONNX file; raises ValueError if it is neither."""
     if text in ("auto", "openvino", "torch") or is_onnx_file(text):
         return text
     raise ValueError(f"'{text}'; expected auto, openvino, torch or the path of an .onnx file")
@@ -150,7 +150,7 @@ def describe() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters' values, all of them valid. Fields are called as in the table, with _ for the dot."""
+    """The parameters' validated values. Fields are named as in the table, with _ for the dot."""
 
     autostart: bool
     weights: str
@@ -183,10 +183,10 @@ class Settings:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Value]) -> Settings:
-        """Validates a whole set of values, one for each row of the table.
+        """Validates a complete set of values, one for each row of the table.
 
         Raises:
-            ValueError: naming the parameter, its value and the expected ones.
+            ValueError: naming the parameter, its value and the expected values.
         """
         own: dict[str, Any] = {}
         tracker: dict[str, Any] = {}
@@ -222,7 +222,7 @@ def declare(node: Node) -> Settings:
 
 
 def _values_of_old_names(node: Node) -> dict[str, Value]:
-    """The values given under parameters' old names, by the new names; logs a warning."""
+    """The values given under old parameter names, by the new names; logs a warning."""
     values = {}
     for old, new in ((_TRACKER + old, _TRACKER + new) for old, new in RENAMED.items()):
         value = node.declare_parameter(old, descriptor=ParameterDescriptor(dynamic_typing=True)).value
@@ -240,10 +240,10 @@ def _values_of_old_names(node: Node) -> dict[str, Value]:
 
 
 def with_changes(node: Node, changes: Iterable[Parameter], state: str = UNCONFIGURED) -> Settings:
-    """Returns the node's settings as `changes` would make them in a lifecycle state.
+    """Returns the node's settings after `changes` in a lifecycle state.
 
     Raises:
-        ValueError: if they are invalid, or one cannot be changed in that state; the message names the remedy.
+        ValueError: if they are invalid, or one cannot be changed in that state; the message says what to do.
     """
     values = {name: node.get_parameter(name).value for name in _SPECS}
     for parameter in changes:

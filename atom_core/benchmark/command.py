@@ -106,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="atom-bench",
         description="Times the tracker on a drawn video: the first frame, and later ones of each kind, whole and stage "
         "by stage. Counts operations and waits, and measures memory.",
-        epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench contest: beside other precisions "
-        "and OpenCV's trackers; atom-bench accept: the acceptance test of a GPU. See docs/benchmarks.md.",
+        epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench contest: beside other "
+        "precisions and OpenCV's trackers; atom-bench accept: the acceptance test of a GPU. See docs/benchmarks.md.",
     )
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the node's overhead over the tracker: `python -m atom_ros.benchmark --size 640x480 --fps 30 --seconds 10`.
 
-Three processes, as on a robot: a camera, the node, and this one, which listens. The phases:
+Three processes, as on a robot: a camera, the node, and this listener. The phases:
 
 - idle: without a target, so transport and node alone. The overhead of an image is the time from its publication to the
-  arrival of its Track message here, less the tracker's own computing time.
-- tracking: with a target; the overhead is reported with and without the wait for the image before.
-- services: each service is called again and again while the tracker follows a target at full load.
+  arrival of its Track message here, minus the tracker's computing time.
+- tracking: with a target; the overhead is reported with and without the wait for the previous image.
+- services: each service is called repeatedly while the tracker follows a target at full load.
 - delay: whether results fall behind a camera that is faster than the tracker.
 """
 
@@ -60,8 +60,8 @@ _PHASES = ("idle", "tracking", "services", "delay")
 _CYCLE = 60  # images in one cycle of the target's path
 _COUNTS = ("received", "processed", "dropped", "failed", "duplicates", "out of order")  # in the diagnostics
 _ATTEMPTS = 30  # to set a target
-_PAUSES = (0.01, 0.06)  # s between two calls of a service: at all moments of the tracker's work
-_DISCOVERY_SECONDS = 0.5  # for the middleware: the first answer to a client that has just been made takes it 80 ms
+_PAUSES = (0.01, 0.06)  # s between two calls of a service: at any moment of the tracker's work
+_DISCOVERY_SECONDS = 0.5  # for the middleware: the first answer to a new client takes it 80 ms
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Listener:
-    """Receives what the node publishes and calls its services, in a thread of its own."""
+    """Receives the node's messages and calls its services, in its own thread."""
 
     def __init__(self, tracker: subprocess.Popen) -> None:
         self._tracker = tracker
@@ -104,7 +104,7 @@ class Listener:
         self._thread.start()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits; raises RuntimeError if the tracker's process ends meanwhile, TimeoutError if that takes too long."""
+        """Waits; raises RuntimeError if the tracker's process ends first, TimeoutError if that takes too long."""
 
         def is_done() -> bool:
             if self._tracker.poll() is not None:
@@ -114,7 +114,7 @@ class Listener:
         wait_until(is_done, what)
 
     def call(self, service_type: type, name: str, request: object) -> tuple[Any, float]:
-        """Calls one of the node's services; returns its answer and how long that took, ms."""
+        """Calls one of the node's services; returns its answer and the time that it took, ms."""
         if name not in self._clients:
             self._clients[name] = self._node.create_client(service_type, f"tracker/{name}")
             self.wait_until(self._clients[name].service_is_ready, f"the service {name}")
@@ -137,7 +137,7 @@ class Listener:
         """Sets the target on the image of that stamp, by default the newest.
 
         Returns:
-            its number, and how long the answer took, ms.
+            its number, and the time until the answer, ms.
 
         Raises:
             RuntimeError: if it is refused.
@@ -204,7 +204,7 @@ class RunningCamera(NamedTuple):
 def running_camera(
     size: tuple[int, int], fps: float, images: int, reliability: str, profiles: Path | None = None
 ) -> Iterator[RunningCamera]:
-    """A camera, killed at the end; `profiles` of Fast DDS are its own alone."""
+    """A camera, killed at the end; only the camera uses the Fast DDS `profiles`."""
     context = multiprocessing.get_context("spawn")
     seen, go = context.Event(), context.Event()
     process = context.Process(target=run_camera, args=(*size, fps, images, reliability, seen, go))
@@ -238,7 +238,7 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> d
     counts = {key: listener.counts[key] - before[key] for key in before}
     figures |= {"published": images, "lost": images - counts["received"], **counts}
     if not listener.samples:
-        raise RuntimeError(f"no Track came; {figures['lost']} of {images} images were lost on the way")
+        raise RuntimeError(f"no Track came; {figures['lost']} of {images} images were lost in transport")
     figures |= overhead_figures(listener.samples)
     if phase == "delay":
         figures |= delay_figures(listener.samples, 1000.0 / arguments.fps)
@@ -246,7 +246,7 @@ def _measure(listener: Listener, phase: str, arguments: argparse.Namespace) -> d
 
 
 def _call_services(listener: Listener, arguments: argparse.Namespace) -> dict:
-    """Calls every service in turn while images come, at least once; returns how long the answers took, by service."""
+    """Calls every service in turn while images come, at least once; returns the answers' times by service."""
     times: dict[str, list[float]] = {}
     end = time.monotonic() + arguments.seconds - 2.0
     listener.wait_until(lambda: len(listener.samples) > 0, "the first Track messages")
@@ -275,7 +275,7 @@ def call_services(
         times.setdefault(name, []).append(listener.call(service_type, name, request)[1])
 
     def set_target() -> int:
-        """Where the target was in the newest image that came back, as a person with a mouse or a detector does."""
+        """Sets the target where it was in the newest image with a Track, like a person with a mouse or a detector."""
         for attempt in range(_ATTEMPTS):
             newest = listener.newest
             assert newest is not None, "the first Tracks were waited for"
@@ -310,14 +310,14 @@ def call_services(
 def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str]:
     """The printed lines of a phase."""
     width, height = arguments.size
-    count = "{published} images published, {lost} lost on the way, {dropped} dropped by the node, {failed} failed"
+    count = "{published} images published, {lost} lost in transport, {dropped} dropped by the node, {failed} failed"
     lines = [
         f"{width}x{height} {arguments.fps:g} Hz {arguments.reliability} {phase}: {count.format(**figures)}, "
         f"{figures['tracks']} tracks",
         f"  overhead: {Spread(**figures['overhead_ms'])}",
     ]
     if phase != "idle":
-        lines.append(f"  without the wait for the image before: {Spread(**figures['own_overhead_ms'])}")
+        lines.append(f"  without the wait for the previous image: {Spread(**figures['own_overhead_ms'])}")
         lines.append(f"  the tracker's own time: {Spread(**figures['processing_ms'])}")
     for name, spread in figures.get("services_ms", {}).items():
         lines.append(f"  {name}: {Spread(**spread)} ({spread['count']} calls)")
@@ -331,8 +331,8 @@ def _lines(phase: str, figures: dict, arguments: argparse.Namespace) -> list[str
 
 
 def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, object]:
-    """The conditions of the measurement, and room for the figures."""
-    import torch  # here, since the camera's process needs none of it, and would take seconds more to start
+    """The conditions of the measurement, and a place for the figures."""
+    import torch  # here, since the camera's process does not need it and would start seconds later
 
     from atom_core.evaluation.store import describe_machine
 
@@ -340,8 +340,10 @@ def _describe(arguments: argparse.Namespace, argv: list[str]) -> dict[str, objec
         "run": {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": " ".join(["python -m atom_ros.benchmark", *argv]),
-            "load_average": os.getloadavg()[0],  # over the last minute: of a quiet machine, near 0
-            "fastdds_profiles": os.environ.get(_PROFILES, ""),  # of all processes; --profiles is the camera's alone
+            "load_average": os.getloadavg()[0],  # over the last minute; near 0 on an idle machine
+            "fastdds_profiles": os.environ.get(
+                _PROFILES, ""
+            ),  # of all processes; --profiles applies to the camera alone
         },
         "machine": describe_machine(torch.get_num_threads()),
         "size": list(arguments.size),
@@ -365,7 +367,7 @@ def _environment(name: str, value: Path | None) -> Iterator[None]:
 
 
 def _settle(listener: Listener) -> None:
-    """Waits for a pause between Tracks after which the diagnostics (once a second) count all images."""
+    """Waits until no Tracks come for long enough that the diagnostics (once a second) count all images."""
 
     def is_settled() -> bool:
         received, *fates = listener.counts.values()
@@ -376,7 +378,7 @@ def _settle(listener: Listener) -> None:
 
 
 def run_camera(width: int, height: int, fps: float, images: int, reliability: str, seen: Event, go: Event) -> None:
-    """The camera's process: the first image until `seen` is set (or for some minutes), and after `go` all of them.
+    """The camera's process: publishes the first image until `seen` is set (or for some minutes), and after `go` all.
 
     The frame_id ends with the image's number in the scene.
     """
@@ -400,13 +402,13 @@ def run_camera(width: int, height: int, fps: float, images: int, reliability: st
     for i in range(images):
         time.sleep(max(0.0, start + i / fps - time.monotonic()))
         publish(messages[i % _CYCLE])
-    time.sleep(1.0)  # for what a reliable publisher has still to send again
+    time.sleep(1.0)  # for a reliable publisher to resend lost messages
     node.destroy_node()
     rclpy.shutdown()
 
 
 def target_box(index: int, width: int, height: int) -> tuple[float, float, float, float]:
-    """The target's box in image number `index`: once round a circle in `_CYCLE` images."""
+    """The target's box in image number `index`: one circle in `_CYCLE` images."""
     side = round(_TARGET * height)
     angle = 2 * np.pi * index / _CYCLE
     x = round(width / 2 - side / 2 + 0.2 * height * np.cos(angle))
@@ -431,7 +433,7 @@ def _texture(generator: np.random.Generator, width: int, height: int, cells: int
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Raises TimeoutError, naming `what`, if the condition does not come true."""
+    """Raises TimeoutError, naming `what`, if the condition does not become true."""
     deadline = time.monotonic() + _TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
@@ -455,14 +457,14 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _file(text: str) -> Path:
     if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"'{text}' is no file")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a file")
     return Path(text)
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=image_size, default=(640, 480), help="of the images, WIDTHxHEIGHT (640x480)")
-    parser.add_argument("--fps", type=float, default=30.0, help="images a second (%(default)s)")
+    parser.add_argument("--fps", type=float, default=30.0, help="images per second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase (%(default)s)")
     parser.add_argument(
         "--phases", nargs="+", choices=_PHASES, default=("idle", "tracking"), help="what to measure (idle tracking)"
@@ -472,9 +474,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--reliability", choices=("auto", *choices), default="auto", help="as the node's parameter (%(default)s)"
     )
     parser.add_argument("--camera", choices=choices, default="reliable", help="the camera's reliability (%(default)s)")
-    parser.add_argument(
-        "--profiles", type=_file, metavar="XML", help="Fast DDS profiles that the camera is started with"
-    )
+    parser.add_argument("--profiles", type=_file, metavar="XML", help="Fast DDS profiles of the camera")
     add_node_arguments(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
     return parser.parse_args(argv)

@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of the node's benchmark from the Tracks that it received: plain arithmetic, without ROS.
+"""The figures of the node's benchmark, from the received Tracks: plain arithmetic, without ROS.
 
-Times are by one clock, since camera, node and listener run on one machine.
+All times are from one clock, since camera, node and listener run on one machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _MINUTE = 60e9  # ns
 
 @dataclass(frozen=True)
 class Sample:
-    """One image's way from the camera to its Track's arrival."""
+    """One image's times from publication to its Track's arrival."""
 
     stamp: int  # ns, of the image: just before it was published
     published: int  # ns, when the node published the Track
     arrival: int  # ns, when the Track arrived
-    processing_ms: float  # the tracker's own computing time
+    processing_ms: float  # the tracker's computing time
 
     @property
     def delay_ms(self) -> float:
@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def overhead_ms(self) -> float:
-        """The same less the tracker's own time: transport, node, and the wait while the image before is processed."""
+        """The delay minus the tracker's time: transport, node, and the wait while the previous image is processed."""
         return self.delay_ms - self.processing_ms
 
 
@@ -47,7 +47,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Raises ValueError where there are no values."""
+        """Summarises values; raises ValueError if there are none."""
         values = np.fromiter(values, float)
         if values.size == 0:
             raise ValueError("no times were measured; expected at least one")
@@ -59,10 +59,10 @@ class Spread:
 
 
 def own_overheads(samples: Sequence[Sample]) -> list[float]:
-    """The overheads without the wait for the tracker, ms: each image's clock starts when the one before is done.
+    """The overheads without the wait for the tracker, ms: each image's time starts when the previous one is done.
 
-    An image waits while the tracker is at work, which is the tracker's time and not the node's. Transport that happens
-    during the wait costs nothing and does not count.
+    An image waits while the tracker is busy, which is the tracker's time and not the node's. Transport during the wait
+    costs nothing and is not counted.
     """
     overheads = []
     for before, sample in zip([None, *samples], samples, strict=False):
@@ -75,13 +75,13 @@ def excesses(samples: Iterable[Sample], period_ms: float) -> list[float]:
     """The delay of each image beyond one frame time (`period_ms`) and its own tracking time, ms.
 
     With a camera faster than the tracker, the newest image is at most one frame time old when the tracker is free. So
-    the rest is transport and node; a queue would make it grow.
+    the rest is transport and node; it would grow if images queued up.
     """
     return [sample.delay_ms - period_ms - sample.processing_ms for sample in samples]
 
 
 def by_minute(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """The samples of each minute since the first one's stamp; minutes in which nothing came are empty."""
+    """The samples of each minute since the first stamp; minutes without samples are empty."""
     minutes: list[list[Sample]] = []
     for sample in samples:
         minute = int((sample.stamp - samples[0].stamp) // _MINUTE)
@@ -92,7 +92,7 @@ def by_minute(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def overhead_figures(samples: Sequence[Sample]) -> dict[str, object]:
-    """Overheads, with and without the wait for the tracker, and the tracker's own times; ready for JSON."""
+    """Overheads, with and without the wait for the tracker, and the tracker's times; ready for JSON."""
     return {
         "tracks": len(samples),
         "processing_ms": asdict(Spread.of(sample.processing_ms for sample in samples)),

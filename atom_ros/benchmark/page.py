@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how much the web page slows the tracker down: `python -m atom_ros.benchmark.page --size 640x480`.
+"""Measures how much the web page slows down the tracker: `python -m atom_ros.benchmark.page --size 640x480`.
 
-A camera, the node with a target, and the page's server run side by side the whole time. Blocks of some seconds
-alternate: a client at the page that takes every picture at once, and none. A block with a client is compared with the
-mean of its two neighbours without one, so that slow changes of the machine's other load cancel out.
+A camera, the node with a target, and the page's server run throughout. Blocks of some seconds alternate: with a client
+that confirms every picture at once, and without. A block with a client is compared with the mean of its two neighbours
+without one, so that slow changes of the machine's other load cancel out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from atom_ros.web.address import page_address
 from atom_ros.web.protocol import split_picture
 
 NAMESPACE = "/benchmark"  # that of command.py's nodes
-_SPARE = 600.0  # s that the camera goes on longer than the blocks take: starting may take long
+_SPARE = 600.0  # s that the camera runs longer than the blocks: starting may take long
 _SETTLE = 2.0  # s between two blocks, in which the server subscribes or unsubscribes
 
 
@@ -48,12 +48,12 @@ class Block:
     """A few seconds of measuring."""
 
     has_client: bool
-    processing_ms: float  # the tracker's own time for an image, median
+    processing_ms: float  # the tracker's time for an image, median
     delay_ms: float  # from the image's publication to its Track's, median
-    tracker_cpu_ms: float  # CPU time of the tracker's process, by image
-    server_cpu_ms: float  # CPU time of the page's server, by image
+    tracker_cpu_ms: float  # CPU time of the tracker's process, per image
+    server_cpu_ms: float  # CPU time of the page's server, per image
     images: int  # with a Track
-    pictures: int  # that the client got
+    pictures: int  # that the client received
 
     def __str__(self) -> str:
         return (
@@ -64,7 +64,7 @@ class Block:
 
 
 def extra(blocks: Sequence[Block], figure: str) -> tuple[float, float]:
-    """What a client adds to a figure of `Block`: the median over its blocks, and the standard error of that median.
+    """The increase of a figure of `Block` by a client: the median over its blocks, and that median's standard error.
 
     Raises:
         ValueError: unless the blocks alternate, beginning and ending without a client.
@@ -77,13 +77,13 @@ def extra(blocks: Sequence[Block], figure: str) -> tuple[float, float]:
         raise ValueError(f"{len(blocks)} blocks do not alternate; expected none, client, none, ..., none")
     values = [getattr(block, figure) for block in blocks]
     added = [values[i] - (values[i - 1] + values[i + 1]) / 2 for i in range(1, len(values), 2)]
-    # 1.25: the efficiency of the median against the mean, of normal errors.
+    # 1.25: standard error of the median / that of the mean, for normal errors.
     error = 1.25 * statistics.stdev(added) / len(added) ** 0.5 if len(added) > 1 else float("nan")
     return statistics.median(added), error
 
 
 class Client:
-    """A page at the server that confirms each picture as soon as it has come."""
+    """A client of the server that confirms each picture as soon as it arrives."""
 
     def __init__(self, url: str) -> None:
         self._url = url.replace("localhost", "127.0.0.1")
@@ -129,7 +129,7 @@ def running_page(nice: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and its threads have taken, in s, as Linux counts it (in steps of 10 ms)."""
+    """CPU time of a process and its threads, in s, as Linux counts it (in steps of 10 ms)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -145,8 +145,8 @@ def main(argv: list[str] | None = None) -> int:
     for figure, name in (
         ("processing_ms", "the tracker's time for an image"),
         ("delay_ms", "the delay from image to Track"),
-        ("tracker_cpu_ms", "the CPU time of the tracker's process, by image"),
-        ("server_cpu_ms", "the CPU time of the page's server, by image"),
+        ("tracker_cpu_ms", "the CPU time of the tracker's process, per image"),
+        ("server_cpu_ms", "the CPU time of the page's server, per image"),
     ):
         added, spread = extra(blocks, figure)
         print(f"a client adds {added:+.2f} ms (+- {spread:.2f}) to {name}")

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Endurance test: `python -m atom_ros.benchmark.soak 60` runs a camera, the node and a listener for an hour.
 
-A line every ten seconds reports memory, delays (from an image's publication to its Track) and drops; the end, whether
-the memory grew. Before each line every service is called. It ends early, with status 1, if the node's process ends,
-sends nothing for a minute or leaves a request without an answer.
+A line every ten seconds reports memory, delays (from an image's publication to its Track) and drops; the last
+lines report whether the memory grew. Every service is called before each line. The test ends early, with status 1, if
+the node's process ends, sends nothing for a minute or leaves a request without an answer.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from atom_ros.gpu import process_megabytes
 from atom_tracker.msg import Track
 
 _PATIENCE = 60.0  # s without a Track
-_SPARE = 300.0  # s that the camera may go on longer than is measured: lines may be late
+_SPARE = 300.0  # s that the camera runs longer than the measurement: lines may be late
 _SEEN = (Track.TRACKING, Track.UNCERTAIN)
 
 
 @dataclass(frozen=True)
 class Line:
-    """The figures since the line before."""
+    """The figures since the previous line."""
 
     minutes: float  # since the start
-    memory: float  # MB of the node's process in RAM, at the line's end
+    memory: float  # MB of the node's process in RAM, at the end of the interval
     tracks: int
     delay_median: float  # ms; NaN without a Track
     delay_p95: float
@@ -66,7 +66,7 @@ class Line:
 
 
 def growth(lines: Sequence[Line]) -> float:
-    """MB from the second fifth of the lines to the last one, by their medians: what comes first is warming up.
+    """Growth in MB from the second to the last fifth of the lines, by their medians; the first fifth is warm-up.
 
     NaN for fewer than five lines.
     """
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _soak(listener: Listener, pid: int, arguments: argparse.Namespace) -> list[Line]:
-    """Runs the camera; returns the lines, which it prints as they come."""
+    """Runs the camera; prints the lines as they come and returns them."""
     images = math.ceil(arguments.fps * (60 * arguments.minutes + _SPARE))
     lines: list[Line] = []
     with running_camera(arguments.size, arguments.fps, images, "reliable") as camera:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's subscription to the camera's images, as reliable as the camera is.
 
-A best-effort subscription connects to every camera, but loses a large share of large images, which travel in pieces: an
-image is lost with any of them. A reliable one loses few, but does not connect to a best-effort camera. So with the
+A best-effort subscription connects to every camera, but loses many large images: they travel in fragments, and losing
+one fragment loses the image. A reliable one loses few, but does not connect to a best-effort camera. So with the
 reliability `auto` the publishers decide: reliable if all of them are.
 """
 
@@ -30,7 +30,7 @@ _RELIABLE, _BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFF
 
 
 def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy | None:
-    """What all publishers of a topic (its full name) can serve; None where there are none."""
+    """The reliability that all publishers of a topic (its full name) offer; None if there are none."""
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
         return None
@@ -38,7 +38,7 @@ def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy | None:
 
 
 class ImageInput:
-    """Subscribes from construction to `destroy`; to be used in the executor's thread."""
+    """Subscribes from construction to `destroy`. Use it in the executor's thread."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class ImageInput:
             node: whose subscription it is.
             topic: full name.
             settings: the node's parameters.
-            on_image: called with each image; returns whether it is a new one, neither a duplicate nor out of order.
+            on_image: called with each image; returns whether it is new, neither a duplicate nor out of order.
             on_new: called after each new image.
-            on_lost: called with the number of images lost on the way, where the middleware reports it.
+            on_lost: called with the number of images lost in transport, if the middleware reports it.
         """
         self._node = node
         self._topic = topic
@@ -67,8 +67,8 @@ class ImageInput:
         self._on_lost = on_lost
         self._type = CompressedImage if settings.image_transport == "compressed" else Image
         self._subscription: Subscription | None = None
-        self._source: object = None  # marks the subscription's images, since the former one's still come
-        self._former: Subscription | None = None  # until the one that replaces it delivers
+        self._source: object = None  # identifies the subscription's images, since the previous one's still come
+        self._former: Subscription | None = None  # until its replacement delivers
         self.received = 0  # images up to now
         self._newest_stamp = 0  # of the newest image, ns
         self._timer = None
@@ -77,17 +77,17 @@ class ImageInput:
             self.subscribe(ReliabilityPolicy[settings.qos_reliability.upper()])
             return
         self.subscribe(offered_reliability(self._node, self._topic) or _BEST_EFFORT)
-        clock = Clock(clock_type=ClockType.STEADY_TIME)  # cameras come and go also while simulated time stands still
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # cameras also come and go while simulated time is stopped
         self._timer = node.create_timer(_PERIOD, self._adapt, clock=clock)
 
     @property
     def qos(self) -> QoSProfile:
-        """Of the present subscription."""
+        """Of the current subscription."""
         return self._current().qos_profile
 
     @property
     def reliability(self) -> ReliabilityPolicy:
-        """Of the present subscription."""
+        """Of the current subscription."""
         return self._current().qos_profile.reliability
 
     def _current(self) -> Subscription:
@@ -109,13 +109,13 @@ class ImageInput:
         wanted = offered_reliability(self._node, self._topic)
         if wanted not in (None, self.reliability):
             self._node.get_logger().info(
-                f"Images on {self._topic} are taken as {wanted.name.lower()} from now on",
+                f"The subscription to {self._topic} is now {wanted.name.lower()}",
                 throttle_duration_sec=_LOG_INTERVAL,
             )
             self.subscribe(wanted)
 
     def subscribe(self, reliability: ReliabilityPolicy) -> None:
-        """Subscribes again. The former subscription stays until this one delivers, so that no image is missed."""
+        """Subscribes again. The previous subscription stays until this one delivers, so that no image is missed."""
         if self._former is not None:
             self._node.destroy_subscription(self._former)
         self._former, self._subscription = self._subscription, None
@@ -129,7 +129,7 @@ class ImageInput:
             events.incompatible_qos = lambda _: self._adapt()
         try:
             self._subscription = create(on_image, event_callbacks=events)
-        except UnsupportedEventTypeError:  # not every middleware knows what it has lost
+        except UnsupportedEventTypeError:  # not every middleware reports lost messages
             self._subscription = create(on_image)
 
     def _receive(self, source: object, message: ImageMessage) -> None:
@@ -140,7 +140,7 @@ class ImageInput:
                 self._node.destroy_subscription(self._former)
                 self._former = None
                 if stamp and stamp == self._newest_stamp:
-                    return  # both subscriptions had it
+                    return  # both subscriptions delivered it
             self._newest_stamp = stamp
         if self._on_image(message):
             self._on_new()
@@ -148,6 +148,6 @@ class ImageInput:
     def _on_message_lost(self, status: Any) -> None:
         self._on_lost(status.total_count_change)
         self._node.get_logger().warning(
-            f"{status.total_count} images lost on the way to the node so far; see the README for remedies",
+            f"{status.total_count} images lost in transport so far; see the README for remedies",
             throttle_duration_sec=_LOG_INTERVAL,
         )

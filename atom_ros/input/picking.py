@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as people give them: drawn in a window, clicked, typed. Pixel conventions are those of atom_core.boxes.
+"""Boxes from people: drawn in a window, clicked, typed. Pixel conventions are those of atom_core.boxes.
 
-Nothing here needs PyTorch, so that an operator's computer does not need it either.
+Nothing here needs PyTorch, so an operator's computer does not need it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]  # x, y; image px
 
-MIN_SIDE = 4.0  # image px; a shorter side is a slip of the mouse
+MIN_SIDE = 4.0  # image px; a shorter side is an accidental click
 
 
 def parse_box(text: str) -> Box:
-    """Reads `x,y,width,height`.
+    """Parses `x,y,width,height`.
 
     Raises:
-        ValueError: naming the text, where it is not four finite numbers of which the last two are positive.
+        ValueError: naming the text, if it is not four finite numbers of which the last two are positive.
     """
     try:
         values = tuple(float(value) for value in text.split(","))
@@ -35,23 +35,23 @@ def parse_box(text: str) -> Box:
 
 
 def box_between(first: Point, second: Point) -> Box:
-    """The box with two opposite corners, in whichever order.
+    """The box with two opposite corners, in any order.
 
     Raises:
         ValueError: if a side is shorter than `MIN_SIDE`.
     """
     (x1, y1), (x2, y2) = first, second
     width, height = abs(x2 - x1), abs(y2 - y1)
-    if not (width >= MIN_SIDE and height >= MIN_SIDE):  # so that NaN is refused, too
+    if not (width >= MIN_SIDE and height >= MIN_SIDE):  # refuses NaN, too
         raise ValueError(f"the box is {width:.1f} x {height:.1f} px; draw one of at least {MIN_SIDE:g} x {MIN_SIDE:g}")
     return min(x1, x2), min(y1, y2), width, height
 
 
 @dataclass(frozen=True)
 class Viewport:
-    """An image that is shown scaled, as large as it fits and centred, on a canvas.
+    """An image shown on a canvas, centred and scaled as large as it fits.
 
-    Positions on the canvas are its whole pixels as a pointer reports them, (0, 0) being the first.
+    Positions on the canvas are whole pixels, as a pointer reports them, from (0, 0).
     """
 
     image_width: int  # px
@@ -70,9 +70,9 @@ class Viewport:
         return cls(image_width, image_height, (canvas_width - width) // 2, (canvas_height - height) // 2, width, height)
 
     def to_image(self, u: float, v: float) -> Point:
-        """The image point under the middle of canvas pixel (u, v).
+        """The image point under the centre of canvas pixel (u, v).
 
-        Beside the shown image it is the nearest point of the image's border, so dragging out of the picture selects up
+        Outside the shown image it is the nearest point of the image's border, so dragging out of the image selects up
         to the border.
         """
         return (
@@ -89,7 +89,7 @@ class Viewport:
 
 
 def _scaled(position: float, shown: int, full: int) -> float:
-    """From a position among `shown` pixels to the one among `full` pixels, both with pixel centres at whole numbers."""
+    """Scales a position in `shown` pixels to one in `full` pixels, both with pixel centres at whole numbers."""
     if position < 0:
         return -0.5
     if position > shown - 1:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets by topic: clicks in rqt_image_view, regions of interest, detections.
 
-Each becomes the same request as a call of the service set_target, and can be refused for the same reasons; the log has
-the refusal, since nobody waits for an answer.
+Each becomes the same request as a call of the service set_target, and can be refused for the same reasons; refusals are
+logged, since nobody waits for an answer.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from atom_ros.input.picking import box_between
 
 try:
     from vision_msgs.msg import Detection2D
-except ImportError:  # an optional package: without it there is no topic for detections
+except ImportError:  # an optional package: without it there is no detections topic
     Detection2D = None
 
 _LOG_INTERVAL = 1.0  # s between two messages of a kind
-_CLICK_INTERVAL = 0.2  # s, the same of clicks, which a person makes
+_CLICK_INTERVAL = 0.2  # s, the same for clicks, which a person makes
 _DEPTH = 10
 _RETRIES = 9
 
@@ -41,7 +41,7 @@ def box_of_region(region: RegionOfInterest) -> Box:
     """The box of a region of interest, whose offset is its first pixel.
 
     Raises:
-        ValueError: if the region is empty (which elsewhere in ROS stands for the whole image).
+        ValueError: if the region is empty (which elsewhere in ROS means the whole image).
     """
     if region.width == 0 or region.height == 0:
         raise ValueError(f"the region is {region.width} x {region.height} px; expected at least 1 x 1")
@@ -49,7 +49,7 @@ def box_of_region(region: RegionOfInterest) -> Box:
 
 
 def box_of_detection(detection: Any) -> Box:
-    """The upright box around the bounding box of a Detection2D (vision_msgs), which may be turned.
+    """The axis-aligned box around the bounding box of a Detection2D (vision_msgs), which may be rotated.
 
     Raises:
         ValueError: if a value is not finite, or the bounding box has no size.
@@ -67,7 +67,7 @@ def box_of_detection(detection: Any) -> Box:
 
 
 def class_of_detection(detection: Any) -> str:
-    """The class of a Detection2D's hypothesis with the highest score; "" where it has none."""
+    """The class of a Detection2D's hypothesis with the highest score; "" if it has none."""
     best = max(detection.results, key=lambda result: result.hypothesis.score, default=None)
     return "" if best is None else best.hypothesis.class_id
 
@@ -80,19 +80,19 @@ class Clicks:
         self._time = 0.0  # of the first click, s
 
     def add(self, x: float, y: float, now: float, timeout: float) -> Box | None:
-        """Takes a click as rqt_image_view publishes it, 0 being the image's left or upper border.
+        """Adds a click as rqt_image_view publishes it, 0 being the image's left or upper border.
 
         Args:
             x: px from the left border.
             y: px from the upper border.
             now: s.
-            timeout: s between the two clicks; a later one is a first click again.
+            timeout: maximum s between the two clicks; a later one is a first click again.
 
         Returns:
             The box after the second click, None after the first.
 
         Raises:
-            ValueError: if the click is not finite, or the box would be tiny. A tiny box takes its first click with it.
+            ValueError: if the click is not finite, or the box would be tiny; that also discards the first click.
         """
         if not (math.isfinite(x) and math.isfinite(y)):
             raise ValueError(f"the click is at ({x:g}, {y:g}); expected finite numbers")
@@ -106,19 +106,19 @@ class Clicks:
 
 @dataclass(frozen=True)
 class BoxOrder:
-    """A box from a topic or a parameter, of which a target is to be learned."""
+    """A box from a topic or a parameter, to be learned as a target."""
 
     box: Box
     stamp: int  # ns; 0 for the newest image
     source: str  # topic or parameter
-    class_id: str = ""  # as a detector calls it
-    retries: int = 0  # on later images; a camera's first ones may be damaged
+    class_id: str = ""  # from the detector
+    retries: int = 0  # on later images; a camera's first images may be damaged
 
 
 class TargetInputs:
     """The subscriptions, from the node's activation to `destroy`.
 
-    While the tracker learns one target, up to `max_targets` others wait, and a newer one replaces the oldest: a
+    While the tracker learns one target, up to `max_targets` others wait, and a newer one replaces the oldest: so a
     detector that publishes faster than the tracker learns neither fills the memory nor makes it learn outdated boxes.
     """
 
@@ -133,10 +133,10 @@ class TargetInputs:
 
         Args:
             node: the tracker's node, with the parameters `click_timeout` and `max_targets`.
-            set_target: takes a box in image px, its image's stamp in ns and, as `class_id`, a detector's name for its
-                class or ""; may be called from any thread.
-            box: to be set on the first image.
-            topics: whether to take targets from topics.
+            set_target: called with a box in image px, its image's stamp in ns and `class_id`, a detector's class or "";
+                must accept calls from any thread.
+            box: to set on the first image.
+            topics: whether to accept targets from topics.
         """
         self._node = node
         self._set_target = set_target
@@ -159,7 +159,7 @@ class TargetInputs:
         self._subscriptions.clear()
 
     def image_arrived(self) -> None:
-        """Sets the box of the parameter; call it with each image."""
+        """Sets the parameter's box; call it for each image."""
         if self._first is not None:
             order, self._first = self._first, None
             self.order(order)
@@ -184,7 +184,7 @@ class TargetInputs:
         read: Callable[[Any], tuple[Box, int] | None],
         read_class: Callable[[Any], str] = lambda message: "",
     ) -> None:
-        """Subscribes; `read` makes box and stamp of a message, or None, and raises ValueError for a malformed one."""
+        """Subscribes; `read` converts a message to box and stamp, or None; ValueError for a malformed one."""
         name = self._node.resolve_topic_name(topic)
 
         def on_message(message: Any) -> None:
@@ -200,7 +200,7 @@ class TargetInputs:
 
     def _take_click(self, click: Point) -> tuple[Box, int] | None:
         timeout = self._node.get_parameter("click_timeout").value
-        # A person's time, also where the robot's is simulated.
+        # Real time, since a person clicks, even if the robot's time is simulated.
         box = self._clicks.add(click.x, click.y, time.monotonic(), timeout)
         if box is not None:
             return box, 0
@@ -211,7 +211,7 @@ class TargetInputs:
         return None
 
     def order(self, order: BoxOrder) -> None:
-        """Sends the order on, or keeps it while the tracker learns: at most `max_targets` of them, the newest."""
+        """Submits an order, or keeps it while the tracker learns: at most the newest `max_targets` of them."""
         with self._lock:
             self._waiting.append(order)
             if len(self._waiting) > self._node.get_parameter("max_targets").value:
@@ -232,7 +232,7 @@ class TargetInputs:
             self._report(future.result(), order.source)
         except CancelledError:
             pass  # the node was deactivated
-        except Exception as error:  # a refusal, or a failure of the tracker: either way the node goes on
+        except Exception as error:  # a refusal, or a failure of the tracker: either way the node continues
             self._refuse(order.source, error)
             if order.retries > 0:
                 self._first = replace(order, retries=order.retries - 1)
@@ -249,7 +249,7 @@ class TargetInputs:
             self._node.get_logger().warning(f"Target from {source} refused: {error}")
 
     def _is_due(self, kind: str, source: str) -> bool:
-        """Whether a message of this kind about this source may be logged; a detector sends tens a second."""
+        """Whether a message of this kind about this source may be logged; a detector sends tens per second."""
         now = time.monotonic()
         if now - self._logged.get((kind, source), -math.inf) < _LOG_INTERVAL:
             return False

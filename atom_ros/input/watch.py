@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-PATIENCE = 3.0  # s until an input is missed; a camera's first message takes less after it was found
+PATIENCE = 3.0  # s until an input counts as missing; a discovered camera's first message takes less
 _SHOWN = 5  # topics named in a message
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -32,12 +32,12 @@ class Input:
     """One of the node's inputs.
 
     Attributes:
-        name: of the topic before remapping, such as "image".
+        name: the topic's name before remapping, such as "image".
         topic: full name.
-        message_type: that is expected.
-        received: gives the number of messages up to now.
+        message_type: the expected type.
+        received: returns the number of messages so far.
         is_wanted: whether an output needs it now; otherwise only an unusable publisher is a fault.
-        qos: of the node's subscription; None where it fits every publisher.
+        qos: of the node's subscription; None if it matches every publisher.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Input:
 
 
 def camera_info_topic(node: Node, image: str) -> str:
-    """Where the calibration is: where `camera_info` was remapped to, or else beside the image, as drivers publish it.
+    """The calibration's topic: the one that `camera_info` is remapped to, else the one beside the image, as drivers do.
 
     Args:
-        node: whose remapping counts.
-        image: full name of the image's topic, without a transport's ending.
+        node: whose remappings apply.
+        image: full name of the image's topic, without a transport's suffix.
     """
     resolved = node.resolve_topic_name("camera_info")
     is_remapped = resolved != f"{node.get_namespace().rstrip('/')}/camera_info"
@@ -62,7 +62,7 @@ def camera_info_topic(node: Node, image: str) -> str:
 
 
 class InputWatch:
-    """Checks the node's inputs from time to time."""
+    """Checks the node's inputs periodically."""
 
     def __init__(self, node: Node, inputs: Sequence[Input], clock: Callable[[], float] = time.monotonic) -> None:
         """Args: `clock` gives seconds and never goes back."""
@@ -86,7 +86,7 @@ class InputWatch:
         if count != self._counts[entry.name]:
             self._counts[entry.name], self._since[entry.name] = count, now
         if now - self._since[entry.name] < PATIENCE or (not never_came and entry.message_type == CAMERA_INFO):
-            return ""  # a latched calibration comes once
+            return ""  # a latched calibration comes only once
         offers = [
             Offer(p.topic_type, p.qos_profile, f"{p.node_namespace.rstrip('/')}/{p.node_name}")
             for p in self._node.get_publishers_info_by_topic(entry.topic)
@@ -103,7 +103,7 @@ class InputWatch:
 
 
 def explain(entry: Input, offers: Sequence[Offer], topics: Mapping[str, Sequence[str]]) -> str:
-    """Why an input gets no messages, and what to change.
+    """Explains why an input gets no messages, and what to change.
 
     Args:
         entry: the input.

@@ -1,3 +1,3 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node publishes for each image, and its diagnostics and log."""
+"""The node's outputs for each image, its diagnostics and its log."""

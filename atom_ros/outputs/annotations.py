@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes and labels over an image as Foxglove's own message, which unlike ImageMarker has text."""
+"""Boxes and labels over an image as Foxglove's own message, which, unlike ImageMarker, has text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atom_ros.report import Report
 
 try:
     from foxglove_msgs.msg import Color, ImageAnnotations, Point2, PointsAnnotation, TextAnnotation
-except ImportError:  # an optional package: without it there are the image markers
+except ImportError:  # an optional package: without it there are only the image markers
     ImageAnnotations = None
 
 
@@ -21,7 +21,7 @@ def image_annotations(header: Header, reports: Sequence[Report], image_size: tup
     """Makes the ImageAnnotations of one frame: the box of every visible target, with number, state and confidence.
 
     Without a visible target it is empty, which clears the earlier annotations. In this message, unlike elsewhere, (0,
-    0) is the corner of the first pixel; that is half a pixel from its centre.
+    0) is the corner of the first pixel, half a pixel from its centre.
 
     Args:
         header: of the image.

@@ -17,32 +17,32 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from atom_ros.frame_buffer import Arrival
 
-_RECENT = 30  # frames that medians and the frame rate are taken over
+_RECENT = 30  # frames over which medians and the frame rate are computed
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The counts up to now, and what happened since the snapshot before."""
+    """The counts so far, and the changes since the previous snapshot."""
 
     received: int
     processed: int
     paused: int  # skipped during a pause
     dropped: int  # arrived, but skipped for a newer one
-    lost: int  # on the way to the node, as far as the middleware reports it
-    failed: int  # wrong images, and failures of the tracker
-    duplicates: int  # ignored: the stamp of the image before
-    out_of_order: int  # ignored: older than the image before
-    last_error: str  # of the newest failure
-    input_rate: float  # images a second since the snapshot before
-    new_failures: int  # since the snapshot before
-    new_ignored: int  # duplicates and out of order, since the snapshot before
-    fps: float  # processed images a second, over the recent ones
-    processing_ms: float  # median over the recent images with a target; 0 where there is none
+    lost: int  # in transport, as far as the middleware reports it
+    failed: int  # invalid images, and failures of the tracker
+    duplicates: int  # ignored: the previous image's stamp again
+    out_of_order: int  # ignored: older than the previous image
+    last_error: str  # message of the newest failure
+    input_rate: float  # images per second since the previous snapshot
+    new_failures: int  # since the previous snapshot
+    new_ignored: int  # duplicates and out of order, since the previous snapshot
+    fps: float  # processed images per second, over the recent ones
+    processing_ms: float  # median over the recent images with a target; 0 if there is none
     latency_ms: float  # median over the recent images, image stamp to publication
 
 
 class Statistics:
-    """Counters that the node's callbacks and the worker share. Safe to use from several threads."""
+    """Counters shared by the node's callbacks and the worker. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Args: `clock` gives seconds and never goes back."""
@@ -57,7 +57,7 @@ class Statistics:
         self._since, self._received_before, self._failed_before, self._ignored_before = clock(), 0, 0, 0
 
     def count_received(self, arrival: Arrival = Arrival.NEXT) -> None:
-        """An image has arrived; one that is a duplicate or out of order is ignored."""
+        """Counts an image that arrived; duplicates and images out of order are ignored."""
         with self._lock:
             self._received += 1
             self._duplicates += arrival is Arrival.DUPLICATE
@@ -90,13 +90,13 @@ class Statistics:
             self._last_error = error
 
     def add_latency(self, milliseconds: float) -> None:
-        """A report was published this long after its image's stamp."""
+        """Adds the time from an image's stamp to its report's publication."""
         with self._lock:
             self._latency_ms.append(milliseconds)
 
     @property
     def fps(self) -> float:
-        """Processed images a second, over the recent ones; 0 where nothing was processed for a while."""
+        """Processed images per second, over the recent ones; 0 if nothing was processed for a while."""
         with self._lock:
             return self._fps()
 
@@ -138,20 +138,20 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Condition:
-    """The node's present condition."""
+    """The node's current condition."""
 
     lifecycle: str  # the node's lifecycle state, in words
     state: str  # the targets' states, in words
     topic: str  # of the images
     device: str = ""  # where the network runs; empty before it is loaded
     network: str = ""  # its name and digest; empty before it is loaded
-    execution: str = ""  # how the frame step is run, see `MultiTracker.execution`
-    fault: str = ""  # what went wrong with the GPU
-    memory: float = math.nan  # MB of the process; NaN where unknown
-    gpu_memory: float = 0.0  # MB that the process holds of it; 0 on the CPU
+    execution: str = ""  # how the frame step runs, see `MultiTracker.execution`
+    fault: str = ""  # the GPU's failure
+    memory: float = math.nan  # MB of the process; NaN if unknown
+    gpu_memory: float = 0.0  # MB of GPU memory that the process holds; 0 on the CPU
     is_paused: bool = False
-    engine: str = ""  # what computes the network, and in which precision, see `MultiTracker.engine`
-    missing_image: str = ""  # why no image comes, as far as that is known
+    engine: str = ""  # engine and precision, see `MultiTracker.engine`
+    missing_image: str = ""  # why no image comes, if known
     inputs: Mapping[str, str] = field(default_factory=dict)  # calibration and depth, in words
 
 
@@ -161,7 +161,7 @@ def diagnostic_array(stamp: Time, name: str, condition: Condition, snapshot: Sna
     Args:
         stamp: the node's time.
         name: the node's full name.
-        condition: the node's present condition.
+        condition: the node's current condition.
         snapshot: the counts.
     """
     level, message = _judge(condition, snapshot)

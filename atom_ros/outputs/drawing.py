@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The debug image: the targets, drawn for a person to look at."""
+"""Draws the debug image."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The log of the targets' state changes: a line for each change, none for an image.
+"""Logs the targets' state changes: one line for each change, not for each image.
 
-A flickering state, or a detector that sets a new target many times a second, does not fill the log: beyond ten lines in
-ten seconds, changes are only counted, and the states are written once when there is room again.
+An unstable state, or a detector that sets a new target many times a second, does not fill the log: beyond ten lines in
+ten seconds, changes are only counted, and the states are logged once when the limit allows it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 
 from atom_ros.report import Report, Status
 
-_LINES, _SECONDS = 10, 10.0  # at most this many lines within this many s
+_LINES, _SECONDS = 10, 10.0  # at most this many lines within so many s
 
 
 class StateLog:
-    """Keeps each target's state and logs its changes. Safe to use from several threads."""
+    """Keeps each target's state and logs its changes. Thread-safe."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         """Args: `write` takes one line; `clock` gives seconds and never goes back."""
@@ -33,12 +33,12 @@ class StateLog:
 
     @property
     def states(self) -> dict[int, Status]:
-        """The targets' states by number, as last reported; empty without a target."""
+        """The targets' last reported states by number; empty without a target."""
         with self._lock:
             return dict(self._states)
 
     def update(self, reports: Sequence[Report]) -> None:
-        """Takes all reports of one frame."""
+        """Updates the states from all reports of one frame."""
         reports = [report for report in reports if report.status is not Status.IDLE]
         with self._lock:
             for target_id in self._states.keys() - {report.target_id for report in reports}:
@@ -53,14 +53,14 @@ class StateLog:
                 self._write(f"{count} changes of state are not shown; now {summary(self._states)}")
 
     def forget(self, target_id: int | None = None) -> None:
-        """Logs that a request removed a target, or all, without waiting for the next image."""
+        """Logs the removal of a target, or of all, without waiting for the next image."""
         with self._lock:
             gone = list(self._states) if target_id is None else self._states.keys() & {target_id}
             for number in gone:
                 self._write(f"Target {number}: {self._states.pop(number).name} -> removed")
 
     def clear(self) -> None:
-        """Forgets all targets, as after a deactivation."""
+        """Forgets all targets, after a deactivation."""
         with self._lock:
             self._states.clear()
             self._left_out = 0

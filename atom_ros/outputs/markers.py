@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reports to messages for viewers and for robots: lines over an image, and places in the camera's optical frame."""
+"""Converts reports to messages for viewers and robots: lines over an image, and positions in the camera's frame."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from atom_core.boxes import Box
 from atom_ros.outputs.drawing import COLORS
 from atom_ros.report import Report
 
-NAMESPACES = ("bearing", "outline", "label")  # of a target's markers, whose id is the target's
-_LIFETIME = Duration(sec=1)  # a viewer drops markers that are not renewed, also after the node or the camera has died
-_MIN_FORWARD = 0.05  # z of a unit vector; a box that reaches further to the side is drawn on a sphere
+NAMESPACES = ("bearing", "outline", "label")  # of a target's markers, whose id is the target's number
+_LIFETIME = Duration(sec=1)  # a viewer drops markers that are not renewed, even after the node or the camera died
+_MIN_FORWARD = 0.05  # z of a unit vector; a box further to the side is drawn on a sphere
 
-# A digit's strokes in a cell that is half as wide as high: the seven segments of a display.
+# A digit's strokes in a cell half as wide as high: the segments of a seven-segment display.
 _CORNERS = {"nw": (0.0, 0.0), "ne": (0.5, 0.0), "w": (0.0, 0.5), "e": (0.5, 0.5), "sw": (0.0, 1.0), "se": (0.5, 1.0)}
 _SEGMENTS = {
     "a": ("nw", "ne"),
@@ -37,14 +37,14 @@ _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "
 
 @dataclass(frozen=True)
 class PlacedTarget:
-    """A visible target, and where it is in the camera's optical frame.
+    """A visible target, and its position in the camera's optical frame.
 
     Attributes:
         report: with a box.
         ray: unit vector (3,) to the box's centre.
-        corners: unit vectors (4, 3) to the corners of the box's part inside the image, in the order of its outline,
-            the upper two first; None where they have no ray.
-        position: (3,) in metres, where its distance is known.
+        corners: unit vectors (4, 3) to the corners of the box's part inside the image, in the order of its outline, the
+            upper two first; None if they have no ray.
+        position: (3,) in metres; None if the distance is unknown.
     """
 
     report: Report
@@ -54,13 +54,13 @@ class PlacedTarget:
 
     @property
     def box(self) -> Box:
-        """The report's, in image px."""
+        """The report's box, in image px."""
         assert self.report.box is not None, "a target with a position is visible"
         return self.report.box
 
     @property
     def point(self) -> np.ndarray:
-        """The position; where it is unknown, the point on the ray at 1 m."""
+        """The position; if it is unknown, the point on the ray at 1 m."""
         return self.ray if self.position is None else self.position
 
 
@@ -70,7 +70,7 @@ def point_message(header: Header, point: np.ndarray) -> PointStamped:
 
 
 def pose_message(header: Header, position: np.ndarray) -> PoseStamped:
-    """Makes a PoseStamped of a position (3,); its axes are the header's frame's: the target's own are unknown."""
+    """Makes a PoseStamped of a position (3,); its axes are the header frame's: the target's own are unknown."""
     message = PoseStamped(header=header)
     message.pose.position = _point(position)
     return message
@@ -102,7 +102,7 @@ def _markers(header: Header, sighting: PlacedTarget) -> list[Marker]:
     reach = float(np.linalg.norm(sighting.point))
     arrow = _marker(header, "bearing", target_id, color=color, type=Marker.ARROW)
     arrow.points = [Point(), _point(sighting.point)]
-    # The shaft's and the head's diameter, the head's length: of one look at any distance.
+    # The shaft's and the head's diameter, the head's length: they look the same at any distance.
     arrow.scale = Vector3(x=0.01 * reach, y=0.03 * reach, z=0.06 * reach)
 
     outline = _marker(header, "outline", target_id, color=color, type=Marker.LINE_STRIP)
@@ -123,7 +123,7 @@ def _markers(header: Header, sighting: PlacedTarget) -> list[Marker]:
 
 
 def _corners(sighting: PlacedTarget, reach: float) -> np.ndarray:
-    """The outline's corners (4, 3), in the plane of the target's depth; (0, 3) where there are none."""
+    """The outline's corners (4, 3), in the plane of the target's depth; (0, 3) if there are none."""
     if sighting.corners is None:
         return np.empty((0, 3))
     if (sighting.corners[:, 2] > _MIN_FORWARD).all() and sighting.ray[2] > _MIN_FORWARD:
@@ -139,7 +139,7 @@ def _marker(
     color: ColorRGBA | None = None,
     type: int = Marker.ARROW,
 ) -> Marker:
-    # A marker's id is signed, a target's number is not.
+    # A marker's id is signed, a target's number unsigned.
     marker = Marker(header=header, ns=namespace, id=target_id & 0x7FFFFFFF, action=action, type=type)
     if color is not None:
         marker.color, marker.lifetime = color, _LIFETIME
@@ -149,8 +149,8 @@ def _marker(
 def image_marker(header: Header, reports: Sequence[Report], image_size: tuple[int, int]) -> ImageMarker:
     """Makes the lines to draw over an image (width, height): box, number and confidence of every visible target.
 
-    All targets are in one message, since a viewer (Foxglove) shows the newest of a topic. A line has the colour of its
-    target's state. Without anything to show it has no lines and the action REMOVE.
+    All targets are in one message, since a viewer (Foxglove) shows the newest message of a topic. A line has the colour
+    of its target's state. Without a visible target it has no lines and the action REMOVE.
     """
     unit = max(image_size) / 1000.0
     marker = ImageMarker(header=header, ns="targets", type=ImageMarker.LINE_LIST, action=ImageMarker.REMOVE)
@@ -175,7 +175,7 @@ def image_marker(header: Header, reports: Sequence[Report], image_size: tuple[in
 
 
 def _strokes(text: str, x: float, y: float, size: float) -> np.ndarray:
-    """Lines (N, 2, 2) that write digits, points and spaces, since the message has no text; (x, y) is the top left."""
+    """Lines (N, 2, 2) that draw digits, points and spaces, since the message has no text; (x, y) is the top left."""
     lines = []
     for character in text:
         if character.isdigit():

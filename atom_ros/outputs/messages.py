@@ -25,7 +25,7 @@ _LONGEST = (2**31 - 1) * 1_000_000_000  # ns that a Duration can hold
 def track_message(report: Report, now: int) -> Track:
     """Makes the Track message of a report; `now` is the node's time in nanoseconds, for the latency.
 
-    The latency of an image stamped before 1970 may exceed a Duration: then it is the longest Duration.
+    The latency of an image stamped before 1970 may exceed a Duration; then it is the longest Duration.
     """
     message = Track(header=report.frame.message.header, target_id=report.target_id, status=int(report.status))
     message.x, message.y, message.width, message.height = map(float, report.box or _NO_BOX)
@@ -38,16 +38,16 @@ def track_message(report: Report, now: int) -> Track:
 
 
 def track_array_message(header: Header, tracks: Sequence[Track]) -> TrackArray:
-    """Makes the TrackArray of one frame's Tracks; one of status IDLE stands for no target."""
+    """Makes the TrackArray of one frame's Tracks; without targets these are one of status IDLE."""
     return TrackArray(header=header, tracks=[track for track in tracks if track.status != Track.IDLE])
 
 
 def detections_message(reports: Sequence[Report], classes: Mapping[int, str]) -> Detection2DArray:
-    """Makes a Detection2DArray (vision_msgs) of one frame's reports: it holds every visible target.
+    """Makes a Detection2DArray (vision_msgs) with the visible targets of one frame's reports.
 
     Args:
         reports: one for each target.
-        classes: of the targets that a detector has set, by their numbers; the others' class is "target".
+        classes: of the targets that a detector set, by number; the others' class is "target".
     """
     header = reports[0].frame.message.header
     message = Detection2DArray(header=header)
@@ -62,7 +62,7 @@ def detections_message(reports: Sequence[Report], classes: Mapping[int, str]) ->
         detection.bbox.size_y = height
         hypothesis = ObjectHypothesisWithPose()
         hypothesis.hypothesis.class_id = classes.get(report.target_id, "target")
-        hypothesis.hypothesis.score = min(1.0, max(0.0, float(report.confidence)))  # as vision_msgs defines it
+        hypothesis.hypothesis.score = min(1.0, max(0.0, float(report.confidence)))  # the range that vision_msgs defines
         detection.results.append(hypothesis)
         message.detections.append(detection)
     return message

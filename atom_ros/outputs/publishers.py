@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's publishers of the results in an image."""
+"""The node's publishers of results."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from atom_tracker.msg import Track, TrackArray
 
 _RELIABLE = QoSProfile(depth=10)
 _DEBUG_IMAGE = QoSProfile(depth=1)
-_CLASSES_KEPT = 1000  # targets; older ones are gone, or have the class "target" again
+_CLASSES_KEPT = 1000  # targets; older ones are removed, or get the class "target"
 
 
 class Outputs:
-    """Publishers that live from configure to cleanup, and send only while the node is active."""
+    """Publishers that exist from configure to cleanup, and send only while the node is active."""
 
     def __init__(self, node: LifecycleNode, statistics: Statistics, settings: Settings) -> None:
         self._node = node
         self._statistics = statistics
         self.spatial = SpatialOutputs(node, settings)
-        self._classes: dict[int, str] = {}  # by target, as a detector gave them
+        self._classes: dict[int, str] = {}  # by target, from the detector
         self._track = node.create_lifecycle_publisher(Track, "~/track", _RELIABLE)
         self._tracks = node.create_lifecycle_publisher(TrackArray, "~/tracks", _RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", _DEBUG_IMAGE)
@@ -56,8 +56,8 @@ class Outputs:
         """Publishes everything about one frame.
 
         Args:
-            reports: one for each target, or a single one of status IDLE; all of the same frame.
-            image: the frame's RGB image, needed only where `wants_image` says so. It may be shared: draw on a copy.
+            reports: one for each target, or a single one of status IDLE; all for the same frame.
+            image: the frame's RGB image, needed only if `wants_image`. It may be shared: draw on a copy.
         """
         header = reports[0].frame.message.header
         tracks = []
@@ -73,7 +73,7 @@ class Outputs:
             self._publish_debug_image(header, draw(image, reports, self._statistics.fps))
         size = _size(reports[0].frame.message, image)
         if size is None and all(report.box is None for report in reports):
-            size = (1, 1)  # of an image that nobody has decoded, and on which nothing is placed
+            size = (1, 1)  # of an image that was not decoded and has no boxes
         if size is not None:
             self._publish_lines(header, reports, size)
         self.spatial.publish(reports, size)
@@ -92,7 +92,7 @@ class Outputs:
             self._compressed.publish(CompressedImage(header=header, format="jpeg", data=array("B", data.tobytes())))
 
     def set_class(self, target_id: int, class_id: str) -> None:
-        """The detections' class of a target from now on; may be called from any thread."""
+        """Sets the class of a target's detections from now on; may be called from any thread."""
         classes = {number: name for number, name in self._classes.items() if number > target_id - _CLASSES_KEPT}
         self._classes = classes | {target_id: class_id}
 
@@ -109,7 +109,7 @@ class Outputs:
         self.spatial.start(image)
 
     def stop(self) -> None:
-        """Unsubscribes, and deletes the targets' markers, unless Ctrl-C has ended all publishing."""
+        """Unsubscribes, and deletes the targets' markers unless Ctrl-C has ended all publishing."""
         if self._node.context.ok():
             self.forget()
         self.spatial.stop()
@@ -117,7 +117,9 @@ class Outputs:
     def forget(self, target_id: int | None = None) -> None:
         """Deletes the markers of a target, or of all, without waiting for the next image."""
         self.spatial.forget(target_id)
-        if target_id is None:  # the other targets' lines are in the same message, so for one the next image does it
+        if (
+            target_id is None
+        ):  # the other targets' lines are in the same message: for one target, the next image updates it
             self._publish_lines(Header(), (), (1, 1))
 
     def destroy(self) -> None:
@@ -137,7 +139,7 @@ class Outputs:
 
 
 def _size(message: ImageMessage, image: np.ndarray | None) -> tuple[int, int] | None:
-    """Width and height of an image; None of a compressed one that nobody has decoded."""
+    """Width and height of an image; None for a compressed one that was not decoded."""
     if isinstance(message, Image):
         return message.width, message.height
     return None if image is None else (image.shape[1], image.shape[0])

@@ -33,7 +33,7 @@ def test_the_target_is_where_the_box_says(index: int) -> None:
     [
         ("--size", "640*480", "'640*480'; expected WIDTHxHEIGHT such as 640x480"),
         ("--size", "0x480", "'0x480'; expected WIDTHxHEIGHT"),
-        ("--profiles", "/nowhere/fastdds.xml", "'/nowhere/fastdds.xml' is no file"),
+        ("--profiles", "/nowhere/fastdds.xml", "'/nowhere/fastdds.xml' is not a file"),
         ("--phases", "parked", "choose from"),
     ],
 )
