@@ -29,7 +29,7 @@ _STATUS = {state: Status[state.name] for state in TrackState}
 
 @dataclass(frozen=True)
 class Report:
-    """One target in one frame. Without a target, or with a lost one, there is no box: an old place is not a new one."""
+    """One target in one frame. Without a target, or with a lost one, there is no box: the last known place is stale."""
 
     frame: Frame
     target_id: int
@@ -38,11 +38,11 @@ class Report:
     confidence: float = math.nan
     iou: float = math.nan
     score: float = math.nan  # the classifier's
-    processing_ms: float = 0.0  # the tracker's own computing time for the frame, all its targets together
+    processing_ms: float = 0.0  # the tracker's computing time for the frame, for all targets together
 
     @classmethod
     def of_result(cls, frame: Frame, target_id: int, result: TrackResult, processing_ms: float) -> Report:
-        """The report of a frame through which the target was followed."""
+        """The report of a tracked frame."""
         status = _STATUS[result.state]
         is_visible = result.state.is_visible
         return cls(
@@ -58,5 +58,5 @@ class Report:
 
     @classmethod
     def of_given_box(cls, frame: Frame, target_id: int, box: Box, processing_ms: float) -> Report:
-        """The report of the frame that the target was set on: the box is the truth by definition."""
+        """The report of the frame in which the target was set: the box is correct by definition."""
         return cls(frame, target_id, Status.TRACKING, box, 1.0, 1.0, 1.0, processing_ms)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker tracker_node`: the node as a process, from its first moment to a clean end."""
+"""`ros2 run atom_tracker tracker_node`: the node's process, from start to clean end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from atom_ros.ending import Ending, exit_now
 
-if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C is to end the process as at any other time
+if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C must end the process, too
     from rclpy.executors import Executor
     from rclpy.node import Node
     from rclpy.task import Task
 
     from atom_ros.tracker_node import TrackerNode
 
-_LAST_ANSWERS = 0.3  # s for answers that are on their way at the end
+_LAST_ANSWERS = 0.3  # s for answers in transit at the end
 _PATIENCE = 10.0  # s for the tracker's current step when the process ends
 
 
@@ -72,7 +72,7 @@ def main(args: list[str] | None = None) -> int:
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    ending.call_on_signal(lambda: executor.create_task(lambda: None))  # wakes the executor
+    ending.call_on_signal(lambda: executor.create_task(lambda: None))  # wakes up the executor
     started = executor.create_task(node.start)
     spin(node, executor, lambda: ending.is_asked or _has_failed(started))
     status = int(_has_failed(started) and not ending.is_asked)
@@ -88,7 +88,7 @@ def _end(node: TrackerNode, executor: Executor) -> None:
     import rclpy
 
     if rclpy.ok():
-        with contextlib.suppress(Exception):  # whatever becomes of the transition, the process ends
+        with contextlib.suppress(Exception):  # the process ends whatever the transition does
             executor.spin_until_future_complete(executor.create_task(node.shut_down), timeout_sec=_PATIENCE)
             _send_what_is_left(executor)
     is_loading = node.lifecycle_state == "configuring"
@@ -96,11 +96,11 @@ def _end(node: TrackerNode, executor: Executor) -> None:
     node.destroy_node()
     rclpy.try_shutdown()
     if is_loading:
-        exit_now(0)  # the thread that loads the network would hold up the end, or end in the middle of a library
+        exit_now(0)  # the thread that loads the network would delay the end, or be stopped inside a library
 
 
 def _send_what_is_left(executor: Executor) -> None:
-    """Answers that are on their way still go out, such as the results of the goals that the end has finished."""
+    """Sends pending answers, such as the results of goals that the shutdown finished."""
     end = time.monotonic() + _LAST_ANSWERS
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.05)

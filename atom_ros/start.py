@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start of the nodes: `--help`, arguments that ROS cannot use, and whole numbers for parameters with a fraction."""
+"""Start of the nodes: `--help`, invalid ROS arguments, and whole numbers for float parameters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _Row = tuple[str, object, str]  # a parameter's name, default and description
 
 
 def help_text(program: str, description: str, parameters: Iterable[_Row], topics: Sequence[str] = ()) -> str:
-    """The `--help` text of a node that has parameters only.
+    """The `--help` text of a node that has only parameters.
 
     Args:
         program: its executable.
         description: what it does.
         parameters: of the node.
-        topics: that are usually remapped.
+        topics: those usually remapped.
     """
     lines = [
         f"usage: ros2 run atom_tracker {program} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO]]",
@@ -61,7 +61,7 @@ def own_words(args: Sequence[str] | None) -> list[str]:
 
 
 def wants_help(args: Sequence[str] | None) -> bool:
-    """Whether the program's own words ask for help."""
+    """Whether the program's own arguments ask for help."""
     return bool({"--help", "-h"} & set(own_words(args)))
 
 
@@ -70,12 +70,12 @@ def start(program: str, args: list[str] | None, **options: Any) -> bool:
 
     Args:
         program: for the message.
-        args: of the command line; None for those of the process.
-        options: of `rclpy.init`.
+        args: the command line; None for that of the process.
+        options: for `rclpy.init`.
 
     Returns:
-        False, after a line on stderr, where the arguments cannot be used: an invalid name or namespace, or a
-        parameter file that is not there.
+        False, after a line on stderr, if the arguments cannot be used: an invalid name or namespace, or a missing
+        parameter file.
     """
     words = sys.argv[1:] if args is None else args
     for option, value in itertools.pairwise(words):
@@ -84,7 +84,7 @@ def start(program: str, args: list[str] | None, **options: Any) -> bool:
             return False
     try:
         rclpy.init(args=args, **options)
-    except Exception as error:  # the boundary to rcl, whose errors are of private types
+    except Exception as error:  # the boundary to rcl, whose error types are private
         reason = re.sub(r",? at /\S+:\d+", "", str(error))
         hint = "; a namespace is like /robot/camera, of letters, digits and _" if "__ns" in reason else ""
         print(f"{program}: {reason}{hint}", file=sys.stderr)
@@ -93,7 +93,7 @@ def start(program: str, args: list[str] | None, **options: Any) -> bool:
 
 
 def accept_whole_numbers(node: Node, names: Collection[str]) -> None:
-    """Lets parameters that have a fraction take `0` for `0.0`; to be called before they are declared.
+    """Lets float parameters accept `0` for `0.0`; call it before they are declared.
 
     Args:
         node: that will declare them.

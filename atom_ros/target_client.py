@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""For applications: set a target and get its Tracks."""
+"""A client for applications: set a target and get its Tracks."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ STATUS_NAMES = {
     Track.LOST: "LOST",
     Track.SEARCHING: "SEARCHING",
 }
-TIMEOUT = 10.0  # s; the tracker learns a target in less than a second, on a GPU in far less
+TIMEOUT = 10.0  # s; the tracker learns a target in less than a second, on a GPU much faster
 
-_TRACKS = QoSProfile(depth=10)  # as the tracker's publisher
+_TRACKS = QoSProfile(depth=10)  # like the tracker's publisher
 
 
 class TargetRefused(RuntimeError):
-    """The tracker refused the target and goes on as before. The message is the tracker's, with the remedy."""
+    """The tracker refused the target and continues unchanged. The message is the tracker's and says what to do."""
 
 
 class TargetClient:
     """Sets targets on a tracker and keeps its newest Tracks.
 
-    It runs a thread and a small node of its own, which receive the tracker's answers. So you may call every method from
-    anywhere: from a callback of your node, whatever its executor, from another thread, or from a script that never
-    spins. A method that waits blocks only its caller; each has a form ending in `_async`, which does not wait.
+    Its own thread and small node receive the tracker's answers, so you may call every method from anywhere: from a
+    callback of your node with any executor, from another thread, or from a script that never spins. A method that waits
+    blocks only its caller; each has a variant ending in `_async` that does not wait.
 
         client = TargetClient(node, on_track=self.on_track)
         number = client.set_target((685, 270, 38, 103), stamp=image.header.stamp)
@@ -52,16 +52,16 @@ class TargetClient:
     """
 
     def __init__(self, node: Node, name: str = "tracker", on_track: Callable[[Track], None] | None = None) -> None:
-        """Connects to a tracker, which need not be there yet.
+        """Connects to a tracker, which may start later.
 
         Args:
-            node: yours. Its namespace and its remappings hold for the tracker's names too.
+            node: yours. Its namespace and remappings also apply to the tracker's names.
             name: the tracker node's name, relative to your node's namespace or absolute.
-            on_track: called with each Track, by whatever spins your node, like any callback of a subscription.
+            on_track: called with each Track in your node's executor, like any subscription callback.
         """
         self._owner = node
         self.name = name
-        # Without the process's arguments, which could rename this node; the names are resolved by yours.
+        # Without the process's arguments, which could rename this node; your node resolves the names.
         self._node = Node(
             f"{node.get_name()}_target_client",
             namespace=node.get_namespace(),
@@ -81,7 +81,7 @@ class TargetClient:
         self._closed = False
         self._newest: Track | None = None
         self._tracks: dict[int, Track] = {}
-        self._previous_stamp: Time | None = None  # of the image before that of the newest Track
+        self._previous_stamp: Time | None = None  # of the image before the newest Track's
 
         node.context.on_shutdown(self._close)
         self._executor = SingleThreadedExecutor(context=node.context)
@@ -96,7 +96,7 @@ class TargetClient:
         self.destroy()
 
     def destroy(self) -> None:
-        """Disconnects; what waits fails with RuntimeError."""
+        """Disconnects; waiting calls fail with RuntimeError."""
         self._close()
         self._executor.shutdown()
         self._thread.join()
@@ -110,14 +110,14 @@ class TargetClient:
     def set_target(
         self, box: Sequence[float], stamp: Time | None = None, target_id: int = 0, timeout: float = TIMEOUT
     ) -> int:
-        """Points the tracker at a target, and waits until it is learned.
+        """Sets a target and waits until the tracker has learned it.
 
         Args:
-            box: x, y, width, height in px of the full image; (x, y) is the top left corner, and the first pixel has
-                its centre at (0, 0).
-            stamp: that of the image on which the box was drawn, from its header; None for the newest image.
-            target_id: number of a followed target that this one replaces; 0 for a new one.
-            timeout: s, for the tracker to appear and to answer.
+            box: x, y, width, height in px of the full image; (x, y) is the top left corner, and the first pixel's
+                centre is at (0, 0).
+            stamp: from the header of the image on which the box was drawn; None for the newest image.
+            target_id: number of the target to replace; 0 for a new one.
+            timeout: s for the tracker to appear and to answer.
 
         Returns:
             The target's number, which its Tracks carry.
@@ -130,10 +130,10 @@ class TargetClient:
         return _number(self._call(self._set, _set_request(box, stamp, target_id), timeout))
 
     def set_target_async(self, box: Sequence[float], stamp: Time | None = None, target_id: int = 0) -> Future:
-        """The same without waiting: a future of the target's number, to be awaited in a coroutine of your node.
+        """The same without waiting: a future of the target's number, which a coroutine of your node can await.
 
-        The future fails with TargetRefused, or with ConnectionError where there is no tracker at the moment. Its done
-        callbacks are called by whatever spins your node. A wrong box raises ValueError at once.
+        The future fails with TargetRefused, or with ConnectionError if there is no tracker at the moment. Your node's
+        executor calls its done callbacks. An invalid box raises ValueError at once.
         """
         return self._call_async(self._set, _set_request(box, stamp, target_id), _number)
 
@@ -146,7 +146,7 @@ class TargetClient:
         return self._call_async(self._clear, Trigger.Request(), _check)
 
     def remove(self, target_id: int, timeout: float = TIMEOUT) -> None:
-        """Forgets one target; raises TargetRefused where there is none of this number, and TimeoutError."""
+        """Forgets one target; raises TargetRefused if there is no such target, and TimeoutError."""
         _check(self._call(self._remove, RemoveTarget.Request(target_id=target_id), timeout))
 
     def remove_async(self, target_id: int) -> Future:
@@ -154,19 +154,19 @@ class TargetClient:
         return self._call_async(self._remove, RemoveTarget.Request(target_id=target_id), _check)
 
     def wait_for_tracker(self, timeout: float = TIMEOUT) -> None:
-        """Waits until the tracker's services are there; raises TimeoutError."""
+        """Waits until the tracker's services are available; raises TimeoutError."""
         self._wait_for_service(self._set, time.monotonic() + timeout, timeout)
 
     # Tracks
 
     @property
     def tracks(self) -> dict[int, Track]:
-        """The newest Track of each target that is followed, in every state, by its number."""
+        """The newest Track of each target, in every state, by number."""
         with self._changed:
             return dict(self._tracks)
 
     def track(self, target_id: int = 0) -> Track | None:
-        """The newest Track of a target, None where there is none; 0: the newest of all, which may be IDLE."""
+        """The newest Track of a target, or None; 0: the newest of all, which may be IDLE."""
         with self._changed:
             return self._tracks.get(target_id) if target_id else self._newest
 
@@ -175,14 +175,14 @@ class TargetClient:
 
         Args:
             states: constants of Track, such as Track.TRACKING.
-            target_id: its number; 0 for whichever Track is the newest.
+            target_id: its number; 0 for the newest Track of any target.
             timeout: s; None for no limit.
 
         Returns:
             The Track with that state; it may have come before the call.
 
         Raises:
-            TimeoutError: the message gives the target's present state.
+            TimeoutError: the message has the target's current state.
         """
         found: list[Track] = []
 
@@ -200,7 +200,7 @@ class TargetClient:
             )
         return found[0]
 
-    # Inside
+    # Internals
 
     def _client(self, service_type: type, name: str) -> Client:
         return self._node.create_client(service_type, self._owner.resolve_service_name(f"{self.name}/{name}"))
@@ -223,7 +223,7 @@ class TargetClient:
             self._changed.notify_all()
 
     def _on_track(self, track: Track) -> None:
-        """Keeps the Tracks of this image and, until all of this one have come, of the one before."""
+        """Keeps the Tracks of this image and, until all of these have come, of the previous one."""
         with self._changed:
             if self._newest is not None and track.header.stamp != self._newest.header.stamp:
                 self._previous_stamp = self._newest.header.stamp
@@ -273,12 +273,12 @@ class TargetClient:
         return answer
 
     def _hand_over(self, answer: Future, evaluate: Callable[[], T]) -> None:
-        """Completes the caller's future in the caller's executor, which this wakes."""
+        """Completes the caller's future in the caller's executor, and wakes that up."""
 
         def complete() -> None:
             try:
                 answer.set_result(evaluate())
-            except Exception as error:  # whatever it is, the future's owner gets it
+            except Exception as error:  # passed to the future's owner
                 answer.set_exception(error)
 
         executor = self._owner.executor

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The list of targets: the followed ones, and the requested ones not learned yet.
+"""The list of targets: those being tracked, and those requested but not yet learned.
 
-Requests change this list at once, whatever the tracker's thread is doing: no report after the answer contains a removed
-target. The thread checks the list before each step and drops targets that are no longer in it.
+Requests change this list at once, even while the tracker's thread is busy: no report after the answer contains a
+removed target. The thread checks the list before each step and drops targets that are no longer in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from atom_core.boxes import Box, as_box
 from atom_ros.frame_buffer import Frame
 from atom_ros.report import Report
 
-_TRAIL = 1000  # places that are kept of a target; the buffer of images seldom holds more
+_TRAIL = 1000  # positions kept for each target; the buffer seldom holds more images
 _REMOVED = "the target was removed by another request before it was learned"
 _REPLACED = "a newer request for the same target came before this one was begun; that one is learned instead"
 
@@ -31,7 +31,7 @@ class RemovedError(LookupError):
 
 
 class ReplacedError(LookupError):
-    """A newer request for the same target came before this one was begun."""
+    """A newer request for the same target came before this one was started."""
 
     def __init__(self) -> None:
         super().__init__(_REPLACED)
@@ -41,17 +41,17 @@ class ReplacedError(LookupError):
 class FollowedTarget:
     """A target that the tracker has learned."""
 
-    seen: int  # sequence number of the newest frame that it was followed through
-    given: Report | None  # of the frame that it was set on, for when that frame is reported; None after a later one
+    seen: int  # sequence number of the newest frame in which it was tracked
+    given: Report | None  # of the frame in which it was set, for that frame's report; None after a later one
     # Where it was TRACKING last, or was set: it can be learned again from there. None on the CPU, where that never
     # happens: a frame takes megabytes.
     sure: tuple[Frame, Box] | None
-    newest: Report | None = None  # of the newest frame that it was followed through; before the first, `given`
-    is_tracking: bool = True  # in the newest frame that it was followed through
+    newest: Report | None = None  # of the newest frame in which it was tracked; before the first, `given`
+    is_tracking: bool = True  # in the newest frame in which it was tracked
     trail: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=_TRAIL))  # TRACKING: frame and box
 
     def place(self, sequence: int) -> Box | None:
-        """Where it was in a frame: between the two nearest frames in which it was TRACKING; None outside of them."""
+        """Its box in a frame, interpolated between the nearest frames in which it was TRACKING; None outside."""
         before = max((row for row in self.trail if row[0] <= sequence), default=None)
         after = min((row for row in self.trail if row[0] >= sequence), default=None)
         if before is None or after is None:
@@ -66,18 +66,18 @@ class Order:
 
     frame: Frame
     box: Box
-    target_id: int  # of the target that it replaces, keeping its number; 0 for a new one
+    target_id: int  # of the target that it replaces under the same number; 0 for a new one
     future: Future = field(default_factory=Future)
-    class_id: str = ""  # as a detector calls the target
+    class_id: str = ""  # from the detector
     is_begun: bool = False
     is_withdrawn: bool = False  # the target was removed before it was learned
 
 
 class Targets:
-    """The list of targets. Safe to use from several threads."""
+    """The list of targets. Thread-safe."""
 
     def __init__(self, last_id: int = 0) -> None:
-        """Args: `last_id` is the highest number that was ever given."""
+        """Args: `last_id` is the highest number used so far."""
         self._lock = threading.Lock()
         self._followed: dict[int, FollowedTarget] = {}
         self._orders: list[Order] = []
@@ -86,17 +86,17 @@ class Targets:
 
     @property
     def last_id(self) -> int:
-        """The highest number that was ever given to a target, 0 before the first."""
+        """The highest target number used so far, 0 before the first."""
         return self._last_id
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Numbers of the targets that are followed, the oldest first."""
+        """Numbers of the tracked targets, the oldest first."""
         with self._lock:
             return tuple(sorted(self._followed))
 
     def followed(self) -> dict[int, FollowedTarget]:
-        """The targets that are followed now, by number, the oldest first."""
+        """The tracked targets by number, the oldest first."""
         with self._lock:
             return dict(sorted(self._followed.items()))
 
@@ -109,14 +109,14 @@ class Targets:
         future: Future | None = None,
         class_id: str = "",
     ) -> Order:
-        """Asks for a target. It ends with `learned` or `give_up`; its number goes to `future`.
+        """Requests a target. The order ends with `learned` or `give_up`; `future` gets the target's number.
 
         A waiting older order for the same target is answered as replaced. With `max_targets` at 1 all
         orders are for the same target.
 
         Raises:
             LookupError: if no target has the number `target_id` (0: a new target).
-            ValueError: if there is no room for a new one. Where `max_targets` is 1, a new one replaces the other.
+            ValueError: if there is no room for a new one. If `max_targets` is 1, a new one replaces the other.
             CancelledError: after `close`.
         """
         with self._lock:
@@ -138,10 +138,11 @@ class Targets:
         return order
 
     def begin(self, held: Collection[int], max_targets: int) -> Order | None:
-        """Returns the oldest order to be learned now, None where there is none.
+        """Returns the oldest order that can be learned now, or None.
 
         Args:
-            held: numbers of targets that are not to be learned again yet. With `max_targets` at 1, any holds all.
+            held: numbers of targets that must not be relearned yet. With `max_targets` at 1, any of them holds back all
+                orders.
             max_targets: as in `order`.
         """
         with self._lock:
@@ -154,11 +155,11 @@ class Targets:
 
     @property
     def has_orders(self) -> bool:
-        """Whether there is a target to be learned."""
+        """Whether there is a target to learn."""
         return bool(self._orders)
 
     def next_id(self, order: Order) -> int:
-        """The number that the order's target gets. Raises LookupError if the target to replace no longer exists."""
+        """The number for the order's target. Raises LookupError if the target to replace no longer exists."""
         with self._lock:
             self._expect_wanted(order)
             if order.target_id:
@@ -176,8 +177,8 @@ class Targets:
             keep_frame: so that the target can be learned again.
 
         Raises:
-            LookupError: if it was removed while it was learned; it is not listed then.
-            CancelledError: if this was closed meanwhile.
+            LookupError: if it was removed while it was learned; then it is not listed.
+            CancelledError: if this was closed in the meantime.
         """
         with self._lock:
             self._last_id = max(self._last_id, target_id)
@@ -222,7 +223,7 @@ class Targets:
             order.future.cancel()
 
     def _withdraw(self, orders: list[Order]) -> list[Order]:
-        """Withdraws orders; returns the waiting ones, whose futures must be completed without the lock."""
+        """Withdraws orders; returns the waiting ones, whose futures must be completed outside the lock."""
         waiting = [order for order in orders if not order.is_begun]
         self._orders = [order for order in self._orders if order not in waiting]
         for order in orders:

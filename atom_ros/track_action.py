@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The action `~/track_target`: a target as a goal, for behaviour trees and missions.
 
-A goal is a coroutine in the executor that waits for its end and blocks nothing. Any thread may end it: a client that
+A goal is a coroutine in the executor that waits for its end without blocking. Any thread may end it: a client that
 cancels, a request that removes the target, the tracker's thread with its reports, the clock.
 """
 
@@ -36,17 +36,17 @@ Goal: TypeAlias = TrackTarget.Goal
 Result: TypeAlias = TrackTarget.Result
 
 _FEEDBACK = QoSProfile(depth=10)
-_RESULT_TIMEOUT = 60  # s for which an ended goal's result can be asked for; every change of a goal sends all of them
-_MOST_GOALS = 100  # at once; several may report on one target
+_RESULT_TIMEOUT = 60  # s for which an ended goal's result is available; every status message lists all of them
+_MOST_GOALS = 100  # at a time; several may report on one target
 _OPTIONS = ("lost_timeout", "max_duration", "feedback_rate")
 _SEEN = (Track.TRACKING, Track.UNCERTAIN)
-_LEAVES_TARGET = (Result.NONE, Result.CANCELED, Result.LOST)  # ends after which the target is there still
+_LEAVES_TARGET = (Result.NONE, Result.CANCELED, Result.LOST)  # results after which the target still exists
 
 
 class TargetGoal:
-    """One goal, from its acceptance to its result. Safe to use from several threads.
+    """One goal, from its acceptance to its result. Thread-safe.
 
-    Times are in seconds by the node's clock. If the clock jumps back or starts, measured times stay.
+    Times are in seconds of the node's clock. If the clock jumps back or starts, elapsed times are kept.
     """
 
     def __init__(self, request: Goal, send: Callable[[Track], None] = lambda track: None) -> None:
@@ -78,7 +78,7 @@ class TargetGoal:
                 self.end.set_result((code, message))
 
     def follow(self, target_id: int, is_owner: bool, now: float) -> bool:
-        """The target is there; returns False if the goal has ended meanwhile."""
+        """Starts following a learned target; returns False if the goal has ended in the meantime."""
         with self._lock:
             if self.end.done():
                 return False
@@ -87,7 +87,7 @@ class TargetGoal:
             return True
 
     def see(self, report: Report, now: float) -> Track | None:
-        """Counts a frame's report; returns its Track if the client wants it now."""
+        """Processes a frame's report; returns its Track if feedback is due."""
         with self._lock:
             if self.end.done() or report.frame.sequence <= self._sequence:
                 return None
@@ -107,7 +107,7 @@ class TargetGoal:
             return track if self._is_due(is_new) else None
 
     def pass_time(self, now: float, is_paused: bool) -> tuple[int, str] | None:
-        """Returns why the goal ends now by the clock; None while it does not."""
+        """Returns the reason if the goal ends now by the clock, else None."""
         with self._lock:
             self._advance(now, is_paused)
             request, unseen = self.request, now - self._last_seen
@@ -163,8 +163,8 @@ class TrackAction:
         """Creates the server.
 
         Args:
-            node: the tracker's, with the parameter `max_targets`.
-            forget: called, in any thread, with the number of a target that a goal's end has removed.
+            node: the tracker's node, with the parameter `max_targets`.
+            forget: called in any thread with the number of a target that a goal's end removed.
         """
         self._node = node
         self._forget = forget
@@ -189,7 +189,7 @@ class TrackAction:
 
     @property
     def has_goals(self) -> bool:
-        """Whether a goal waits for its end."""
+        """Whether a goal is active."""
         return bool(self._goals)
 
     def start(self, worker: Worker) -> None:
@@ -218,13 +218,13 @@ class TrackAction:
                 self._see(goal, by_id[goal.target_id])
 
     def target_removed(self, target_id: int | None = None) -> None:
-        """Ends the goals of a target, or of all, that a request has removed."""
+        """Ends the goals of a target, or of all, after a request removed it."""
         for goal in self._open():
             if goal.target_id and target_id in (None, goal.target_id):
                 goal.finish(Result.REMOVED, f"target {goal.target_id} was removed")
 
     def check(self) -> None:
-        """Ends the goals whose time is over; the executor calls it from time to time."""
+        """Ends the goals whose time is over; the executor calls it periodically."""
         worker = self._worker
         if worker is None or not self._goals:
             return
@@ -271,7 +271,7 @@ class TrackAction:
         return CancelResponse.ACCEPT
 
     def _begin(self, goal: TargetGoal) -> None:
-        """Has the target learned or found, or ends the goal with the reason why not."""
+        """Requests or looks up the goal's target, or ends the goal with the reason of the failure."""
         request, worker = goal.request, self._worker
         box = (request.x, request.y, request.width, request.height)
         problem = _problem(request) or self._no_room()
@@ -291,7 +291,7 @@ class TrackAction:
             goal.finish(Result.REFUSED, f"there is no target {request.target_id}; followed now: {followed}")
 
     def _learned(self, goal: TargetGoal, worker: Worker, future: Future[int]) -> None:
-        """Called in the tracker's thread, or at once where the box is refused."""
+        """Called in the tracker's thread, or at once if the box is refused."""
         try:
             self._follow(goal, worker, future.result(), is_owner=True)
         except CancelledError:
@@ -302,7 +302,7 @@ class TrackAction:
             goal.finish(Result.REMOVED, str(error))
         except (LookupError, ValueError) as error:
             goal.finish(Result.REFUSED, str(error))
-        except Exception as error:  # the boundary: whatever the tracker's failure is, the client gets it
+        except Exception as error:  # the boundary: the client gets every failure of the tracker
             goal.finish(Result.FAILED, f"{type(error).__name__}: {error}")
 
     def _follow(self, goal: TargetGoal, worker: Worker, target_id: int, is_owner: bool) -> None:
@@ -331,7 +331,7 @@ class TrackAction:
     # All goals
 
     def _end_of_the_gone(self) -> None:
-        """Ends the goals whose targets the tracker has dropped without a request."""
+        """Ends the goals whose targets the tracker dropped without a request."""
         worker = self._worker
         if worker is None:
             return
@@ -357,7 +357,7 @@ class TrackAction:
 
 
 def _problem(request: Goal) -> str:
-    """The fault in a goal's options, "" without one."""
+    """The error in a goal's options, "" if there is none."""
     for name in _OPTIONS:
         value = getattr(request, name)
         if not (math.isfinite(value) and value >= 0):

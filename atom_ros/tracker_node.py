@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tracker as a ROS 2 lifecycle node.
 
-Three parts work side by side. The executor's one thread takes images and requests, and never computes: an image goes
-into a one-slot mailbox and into the buffer of recent images, a request becomes a command whose answer is awaited as a
-future. The worker's thread owns the tracker (see worker.py). The middleware has its own threads.
+Three parts run in parallel. The executor's single thread receives images and requests, and never computes: an image
+goes into a one-slot mailbox and into the buffer of recent images, a request becomes a command whose answer is awaited
+as a future. The worker's thread owns the tracker (see worker.py). The middleware has its own threads.
 
 A single-threaded executor suffices, since a service callback that awaits does not block the thread. At 640x480 and 30
-Hz, rclpy's multi-threaded executor took more processor time for each image.
+Hz, rclpy's multi-threaded executor used more CPU time per image.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _LOG_INTERVAL = 5.0  # s between two messages of a kind
 
 
 class TrackerNode(ManagedNode):
-    """Follows targets through a camera's images; topics, services and parameters are described in the README.
+    """Tracks targets in a camera's images; the README describes topics, services and parameters.
 
     Configuring loads the network, activating subscribes to the images, deactivating drops the targets and cleaning up
     frees the network.
@@ -72,12 +72,12 @@ class TrackerNode(ManagedNode):
         """Declares the parameters and creates the services.
 
         Args:
-            load_tracker: makes the tracker from a weights' name, a device's, a configuration, a precision's and an
-                engine's; `MultiTracker.from_pretrained` unless given.
-            node_arguments: those of rclpy's Node, without a name.
+            load_tracker: makes the tracker from weights, device, configuration, precision and engine; by default
+                `MultiTracker.from_pretrained`.
+            node_arguments: for rclpy's Node, without a name.
 
         Raises:
-            ValueError, rclpy.exceptions.ParameterException: if a parameter's value is wrong.
+            ValueError, rclpy.exceptions.ParameterException: if a parameter's value is invalid.
         """
         super().__init__("tracker", **node_arguments)
         self._load_tracker = load_tracker or MultiTracker.from_pretrained
@@ -100,9 +100,9 @@ class TrackerNode(ManagedNode):
         self._bond: ManagerBond | None = None
         self._expiry: Timer | None = None
         self._watch: InputWatch | None = None
-        self._stopping: Worker | None = None  # no longer active, and its thread may be busy
+        self._stopping: Worker | None = None  # no longer active, but its thread may be busy
 
-        # Requests wait for the worker. In a reentrant group of their own they block no other callback.
+        # Requests wait for the worker. In a separate reentrant group they do not block other callbacks.
         group = ReentrantCallbackGroup()
         serve(self, SetTarget, "~/set_target", self._on_set_target, group)
         serve(self, RemoveTarget, "~/remove_target", self._on_remove_target, group)
@@ -111,7 +111,7 @@ class TrackerNode(ManagedNode):
         serve(self, SetBool, "~/pause", self._on_pause, group)
         self._action = TrackAction(self, self._forget)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: diagnostics matter even while simulated time stands still.
+        # A steady clock: diagnostics matter even while simulated time is stopped.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=clock)
         backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
@@ -122,7 +122,7 @@ class TrackerNode(ManagedNode):
     async def start(self) -> bool:
         """Configures and activates, if the parameter autostart is set; returns False on failure.
 
-        Called by the executor, which must have the node.
+        The executor calls it, and must have the node.
         """
         if not self._settings.autostart:
             return True
@@ -136,7 +136,7 @@ class TrackerNode(ManagedNode):
         return True
 
     def long_part(self, state_id: int) -> Callable[[], None] | None:
-        """Loading when the node is configured, and waiting for the tracker's thread when it stops."""
+        """Loads the network when the node is configured, and waits for the tracker's thread when it stops."""
         if state_id == State.TRANSITION_STATE_CONFIGURING:
             settings = self._settings
             self.get_logger().info(f"Loading network {settings.weights} on device {settings.device} ...")
@@ -147,7 +147,7 @@ class TrackerNode(ManagedNode):
         return None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Takes the network that was loaded and creates the publishers."""
+        """Uses the loaded network and creates the publishers."""
         settings = self._settings
         if self._tracker is None:
             self._free()
@@ -165,7 +165,7 @@ class TrackerNode(ManagedNode):
         settings = self._settings
         outputs = self._outputs
         if self._tracker is None or outputs is None:
-            self.get_logger().error("The network went with the GPU; clean up and configure to load it again")
+            self.get_logger().error("The network was lost with the GPU; clean up and configure to load it again")
             return TransitionCallbackReturn.FAILURE
         if self._tracker.device.type != "cpu":
             self._fault = ""
@@ -185,7 +185,7 @@ class TrackerNode(ManagedNode):
         outputs.start(self.resolve_topic_name("image"))
         self._inputs = TargetInputs(self, self._worker.set_target, settings.box, settings.target_topics)
         self._action.start(self._worker)
-        # Requests for images that do not come are answered also while none comes, and goals end.
+        # Answers requests for missing images and ends goals even while no image comes.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiry = self.create_timer(_EXPIRY_PERIOD, self._check_times, clock=clock)
         self._images = ImageInput(
@@ -270,15 +270,15 @@ class TrackerNode(ManagedNode):
     # The tracker and its device
 
     def _load_ahead(self) -> None:
-        """Called in a thread of its own while the node is configured."""
+        """Runs in a separate thread while the node is configured."""
         settings = self._settings
         try:
             self._tracker = self._load()
-        except Exception as error:  # whatever is wrong with the weights or the GPU, the node stays and says so
+        except Exception as error:  # the node reports any error of the weights or the GPU and continues
             self.get_logger().error(f"Cannot use weights '{settings.weights}' on device '{settings.device}': {error}")
 
     def _load(self) -> MultiTracker:
-        """Loads the network and runs it once; on the CPU if the GPU fails in that and the parameters allow it."""
+        """Loads the network and runs it once; on the CPU if the GPU fails and the parameters allow it."""
         settings = self._settings
         try:
             return self._load_warm(settings.device, settings.precision)
@@ -286,7 +286,9 @@ class TrackerNode(ManagedNode):
             if settings.on_gpu_error != "cpu":
                 raise
             reason = describe(error)
-        return self._load_on_cpu(reason)  # outside the handler the exception is freed, and with it the loaded network
+        return self._load_on_cpu(
+            reason
+        )  # outside the handler, where the exception, and with it the loaded network, is freed
 
     def _load_on_cpu(self, reason: str) -> MultiTracker:
         self._fault = f"on the CPU, since the GPU failed: {reason}"
@@ -301,13 +303,13 @@ class TrackerNode(ManagedNode):
         return tracker
 
     def _leave_gpu(self, reason: str) -> MultiTracker | None:
-        """Called in the worker's thread when the GPU has failed: a tracker on the CPU, or the way to inactive."""
+        """Called in the worker's thread when the GPU has failed: a tracker on the CPU, or deactivates the node."""
         if self._settings.on_gpu_error == "cpu":
             self._tracker = None
             try:
                 self._tracker = self._load_on_cpu(reason)
                 return self._tracker
-            except Exception as error:  # the file of weights may be gone, or the memory used up
+            except Exception as error:  # the weights' file may be missing, or memory exhausted
                 reason = f"{reason}; nor can the CPU be used: {error}"
         self._fault = f"the GPU failed: {reason}"
         self.get_logger().error(f"The GPU failed; the node deactivates itself: {reason}")
@@ -323,7 +325,7 @@ class TrackerNode(ManagedNode):
     # Images in, reports out
 
     def _image_topic(self) -> str:
-        """The full name, which remapping has been applied to: `<image>/compressed` follows a remapped image."""
+        """The full name after remapping: `<image>/compressed` follows a remapped image."""
         topic = self.resolve_topic_name("image")
         return f"{topic}/compressed" if self._settings.image_transport == "compressed" else topic
 

@@ -1,14 +1,14 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns the tracker: targets to be learned first, then the newest frame.
+"""The thread that owns the tracker: it first learns requested targets, then tracks in the newest frame.
 
-A learned target is followed before it is learned again, so there are Tracks however often a detector sends it. Of
-several requests for one target the newest is learned, the others are answered as replaced. A request whose box agrees
-with the tracker's own is not learned.
+A learned target is tracked before it is learned again, so there are Tracks however often a detector sends it. Of
+several requests for one target the newest is learned; the others are answered as replaced. A request whose box agrees
+with the tracker's is not learned.
 
-All targets go through the images together. A target set on an older image is behind the others: it alone is followed
-through the buffered images until it has caught up, while the others wait where they are. Then all go on through the
-images that arrived meanwhile, as long as `catch_up_seconds` allows.
+All targets are tracked together. A target set on an older image is behind the others: it alone is tracked through the
+buffered images until it has caught up, while the others wait. Then all continue through the images that arrived in the
+meantime, for up to `catch_up_seconds`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from atom_ros.targets import FollowedTarget, Order, Targets
 
 T = TypeVar("T")
 
-_LOG_INTERVAL = 5.0  # s between two messages about the same trouble
+_LOG_INTERVAL = 5.0  # s between two messages about the same problem
 _MOST_WAITING = 100  # requests that wait for their images
 
 
 @dataclass(frozen=True)
 class _Request:
-    """A target whose image may still be on its way."""
+    """A target whose image may still arrive."""
 
     box: Box
     stamp: int  # ns, of the image
@@ -76,8 +76,8 @@ class _Command:
 class Worker:
     """Runs the tracker in its own thread, from construction to `stop`.
 
-    The public methods may be called from any thread and return at once. Frames are reported in the order of their
-    arrival and each at most once.
+    The public methods may be called from any thread and return at once. Frames are reported in order of arrival, each
+    at most once.
     """
 
     def __init__(
@@ -96,21 +96,21 @@ class Worker:
         """Starts the thread.
 
         Args:
-            tracker: nobody else may use it until `stop` has returned.
+            tracker: used by this worker alone until `stop` has returned.
             buffer: of the recent images.
             statistics: counts every image.
             settings: the node's parameters.
             logger: of the node.
-            publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE
-                one, and its RGB image. The image is None where nobody needed it.
+            publish: called in the worker's thread with each frame's reports, one for each target or a single IDLE one,
+                and its RGB image, which is None if it was not needed.
             wants_image: whether `publish` needs the image even while there is no target.
             leave_gpu: called in the worker's thread with the reason when the GPU has failed and its tracker is dropped;
-                returns a tracker on the CPU, or None where the worker is to be stopped.
-            last_target_id: the first target gets the next number.
+                returns a tracker on the CPU, or None if the worker must stop.
+            last_target_id: the highest number used so far.
             set_class: called in the worker's thread with the number of a target and its class, before it is reported.
         """
-        self._tracker: MultiTracker | None = tracker  # None after the GPU has failed, until the worker is stopped
-        tracker.config = settings.tracker  # it may have been changed since the tracker was loaded
+        self._tracker: MultiTracker | None = tracker  # None after the GPU has failed, until the worker stops
+        tracker.config = settings.tracker  # it may have changed since the tracker was loaded
         self._learned_ids = set(tracker.target_ids)  # the tracker's targets
         self._buffer = buffer
         self._statistics = statistics
@@ -127,15 +127,15 @@ class Worker:
         self._waiting_lock = threading.Lock()
         self._is_stopping = False
         self._is_paused = False
-        self._fresh: set[int] = set()  # targets that were learned after the last frame
-        self._processed = 0  # the highest sequence number that was dealt with
+        self._fresh: set[int] = set()  # targets learned after the last frame
+        self._processed = 0  # the highest sequence number handled
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
         self._learned = 0.0, 0.0  # time.perf_counter() when learning after a frame began, and when it ended
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._thread.start()
 
     def put_image(self, message: ImageMessage) -> bool:
-        """Offers the newest image; returns whether it is a new one, see `frame_buffer`."""
+        """Offers the newest image; returns whether it is new, see `frame_buffer`."""
         arrival, frame = self._buffer.add(message)
         self._statistics.count_received(arrival)
         if arrival is Arrival.RESTART:
@@ -149,7 +149,7 @@ class Worker:
         return True
 
     def expire(self, newest_stamp: int = 0) -> None:
-        """Continues requests whose images have arrived, or have not come in time; call it from time to time.
+        """Continues requests whose images have arrived or are overdue; call it periodically.
 
         Args:
             newest_stamp: ns, of a frame that has just arrived.
@@ -164,19 +164,20 @@ class Worker:
             self._begin(request)
 
     def set_target(self, box: Box, stamp: int, target_id: int = 0, class_id: str = "") -> Future[int]:
-        """Orders a target. Invalid requests are refused at once; learning happens in the tracker's thread.
+        """Requests a target. Invalid requests are refused at once; learning happens in the tracker's thread.
 
         Args:
             box: x, y, width, height in image px.
             stamp: nanoseconds, of the image that the box was drawn on; 0 for the newest.
             target_id: 0, or the number of the target to learn again.
-            class_id: as a detector calls the target; "" leaves its class as it is.
+            class_id: from a detector; "" keeps the target's class.
 
         Returns:
-            The future number of the target. It fails with LookupError where there is no such image or target, or
-            where another request removed or replaced the target meanwhile, with ValueError where image or box cannot be
-            used or there is no room, and with CancelledError where the worker is stopped; otherwise it goes on as
-            before. If the stamp is newer than all images, the request waits for its image for up to `stamp_wait`.
+            A future of the target's number. It fails with LookupError if there is no such image or target, or if
+            another request removed or replaced the target in the meantime, with ValueError if image or box cannot be
+            used or there is no room, and with CancelledError if the worker is stopped; after a failure the worker
+            continues as before. If the stamp is newer than all images, the request waits for its image for up to
+            `stamp_wait`.
         """
         until = time.monotonic() + self._settings.stamp_wait
         request = _Request(box, stamp, target_id, until, Future(), class_id)
@@ -197,7 +198,7 @@ class Worker:
         request.future.set_exception(LookupError(f"{error}, and {_MOST_WAITING} requests wait for theirs"))
 
     def _begin(self, request: _Request) -> None:
-        """Has the target learned, or completes the request's future with the reason why not."""
+        """Orders the target, or completes the request's future with the reason of the failure."""
         try:
             self._order(request)
         except CancelledError:
@@ -208,19 +209,19 @@ class Worker:
             self._mailbox.wake()
 
     def remove_target(self, target_id: int) -> bool:
-        """Drops a target, at once; returns whether there was one."""
+        """Drops a target at once; returns whether there was one."""
         removed = self._targets.remove(target_id)
         self._submit(self._drop_removed)
         return removed
 
     def clear_targets(self) -> int:
-        """Drops all targets, at once, those that are being learned as well; returns how many there were."""
+        """Drops all targets at once, including those being learned; returns how many there were."""
         count = self._targets.clear()
         self._submit(self._drop_removed)
         return count
 
     def pause(self, is_paused: bool) -> None:
-        """Pauses or resumes tracking. Targets are kept, and can be set and removed meanwhile."""
+        """Pauses or resumes tracking. Targets are kept, and can be set and removed during the pause."""
         self._is_paused = is_paused
         self._mailbox.wake()
 
@@ -239,13 +240,13 @@ class Worker:
         return self._targets.ids
 
     def newest_reports(self) -> list[Report]:
-        """The newest report of each target that is followed, the oldest target first."""
+        """The newest report of each tracked target, the oldest target first."""
         reports = (target.newest or target.given for target in self._targets.followed().values())
         return [report for report in reports if report is not None]
 
     @property
     def last_target_id(self) -> int:
-        """Number of the last target that was set, 0 before the first."""
+        """Number of the last target, 0 before the first."""
         return self._targets.last_id
 
     def stop(self) -> None:
@@ -269,18 +270,18 @@ class Worker:
         return command.future
 
     def _order(self, request: _Request) -> Order:
-        """Checks what can be checked without the tracker; raises LookupError or ValueError."""
+        """Checks a request without the tracker; raises LookupError or ValueError."""
         settings = self._settings
         tolerance = round(settings.stamp_tolerance * NANOSECONDS)
         frame = self._buffer.at(request.stamp, tolerance) if request.stamp else self._buffer.newest()
         check(frame.message)
-        if isinstance(frame.message, Image):  # the size of a compressed one is not known yet
+        if isinstance(frame.message, Image):  # a compressed image's size is not known yet
             check_box(request.box, frame.message.width, frame.message.height, settings.tracker.min_box_side)
         return self._targets.order(
             frame, request.box, request.target_id, settings.max_targets, request.future, request.class_id
         )
 
-    # In the thread
+    # In the worker's thread
 
     def _run(self) -> None:
         self._get_ready()
@@ -303,15 +304,15 @@ class Worker:
                 self._fresh.clear()
 
     def _get_ready(self) -> None:
-        """Records what was captured when the node was configured for this thread as well."""
+        """Records what was captured during configuration again for this thread."""
         if self._tracker is not None and not self._tracker.is_ready:
             try:
                 self._use_tracker(lambda tracker: tracker.warm_up())
-            except Exception as error:  # the boundary: tracking may work all the same, or will report the fault
+            except Exception as error:  # the boundary: tracking may still work, or will report the fault
                 self._logger.error(f"Not warmed up: {type(error).__name__}: {error}")
 
     def _next_frame(self) -> Frame | None:
-        """The next of the older frames while catching up, otherwise the newest frame."""
+        """While catching up, the next of the older frames, otherwise the newest frame."""
         if self._catch_up_until is not None:
             seen = min((target.seen for target in self._targets.followed().values()), default=self._processed)
             frame = self._buffer.after(seen)
@@ -333,7 +334,7 @@ class Worker:
             target.seen = max(target.seen, frame.sequence)
 
     def _process(self, frame: Frame) -> None:
-        """Follows the targets that have not seen this frame yet, and reports on all, if it was not reported before."""
+        """Tracks the targets not yet tracked in this frame, and reports on all, if it was not reported before."""
         self._drop_removed()
         targets = self._targets.followed()
         behind = {number: target for number, target in targets.items() if target.seen < frame.sequence}
@@ -353,7 +354,7 @@ class Worker:
         self._report(frame, reports, image)
 
     def _finish(self, frame: Frame) -> None:
-        """Runs the tracker's pending updates, now that the reports are out."""
+        """Runs the tracker's pending updates after the reports are published."""
         start = time.perf_counter()
         try:
             if self._tracker is not None:
@@ -363,7 +364,7 @@ class Worker:
         self._learned = start, time.perf_counter()
 
     def _waited_for_learning(self, frame: Frame) -> float:
-        """Milliseconds that the frame waited for the tracker to learn; they count as the tracker's time."""
+        """Time in ms that the frame waited for learning; it counts as the tracker's time."""
         begin, end = self._learned
         return 1000.0 * max(0.0, end - max(begin, frame.received))
 
@@ -373,7 +374,7 @@ class Worker:
             return (self._decode(frame) if self._wants_image() else None), {}
         image = self._decode(frame)
         start = time.perf_counter()
-        # Those that the tracker has: a move to the CPU may cost one.
+        # Those that the tracker still has: a move to the CPU may lose one.
         results = self._use_tracker(lambda t: t.track(image, [n for n in targets if n in self._learned_ids]))
         elapsed = _milliseconds_since(start) + self._waited_for_learning(frame)
         for number, result in results.items():
@@ -394,7 +395,7 @@ class Worker:
         return image
 
     def _report(self, frame: Frame, reports: dict[int, Report], image: np.ndarray | None) -> None:
-        """Publishes the reports, unless the frame had its own before a target was set on an older one."""
+        """Publishes the reports, unless the frame was reported before a target was set on an older one."""
         if frame.sequence <= self._processed or self._is_paused:
             return
         listed = self._targets.ids
@@ -405,7 +406,7 @@ class Worker:
         self._processed = frame.sequence
         try:
             self._publish(current, image)
-        except Exception as error:  # the boundary: nor can its results
+        except Exception as error:  # the boundary: its results cannot end the node either
             self._fail(frame, error)
 
     def _fail(self, frame: Frame, error: Exception) -> None:
@@ -419,7 +420,7 @@ class Worker:
             )
 
     def _take(self, order: Order) -> None:
-        """Learns an order's target, or finds that it is followed there; completes the order."""
+        """Learns an order's target, unless it is already tracked there; completes the order."""
         try:
             number = self._followed_there(order)
             if number is None:
@@ -434,7 +435,7 @@ class Worker:
             self._drop_removed()
 
     def _followed_there(self, order: Order) -> int | None:
-        """The number of the order's target if the tracker has it where the order says; None if it is to be learned."""
+        """The number of the order's target if it is already tracked at the order's box; None if it must be learned."""
         followed, least = self._targets.followed(), self._settings.relearn_overlap
         number = order.target_id or (next(iter(followed), 0) if self._settings.max_targets == 1 else 0)
         if number not in followed or least >= 1.0:
@@ -456,7 +457,7 @@ class Worker:
         target_id = self._targets.next_id(order)
         image = self._decode(order.frame)
         start = time.perf_counter()
-        self._use_tracker(lambda t: t.add(image, order.box, target_id))  # where it raises, nothing is lost
+        self._use_tracker(lambda t: t.add(image, order.box, target_id))  # if it raises, nothing is lost
         self._learned_ids.add(target_id)
         report = Report.of_given_box(order.frame, target_id, order.box, _milliseconds_since(start))
         self._targets.learned(order, target_id, report, self._settings.max_targets, self._may_move)
@@ -464,13 +465,15 @@ class Worker:
             self._set_class(target_id, order.class_id)
         self._drop_removed()
         self._fresh.add(target_id)
-        if self._targets.ids == (target_id,):  # otherwise the frame is reported when the others have seen it, too
+        if self._targets.ids == (
+            target_id,
+        ):  # otherwise the frame is reported after the other targets were tracked in it, too
             self._report(order.frame, {target_id: report}, image)
         self._catch_up_until = time.perf_counter() + self._settings.catch_up_seconds
         return target_id
 
     def _use_tracker(self, action: Callable[[MultiTracker], T]) -> T:
-        """Runs a function of the tracker; if the GPU fails, on the CPU, where that is allowed."""
+        """Calls a function with the tracker; if the GPU fails, again on the CPU, if allowed."""
         if self._tracker is None:
             raise RuntimeError("the GPU has failed; activate the node again")
         try:
@@ -479,7 +482,7 @@ class Worker:
             if self._tracker.device.type == "cpu":
                 raise
             reason = describe(error)
-        # Outside the handler the exception is freed, and with it the failed step's tensors.
+        # Outside the handler, where the exception, and with it the failed step's tensors, is freed.
         self._move_to_cpu(reason)
         return action(self._tracker)
 
@@ -487,7 +490,7 @@ class Worker:
         """Relearns all targets in their last TRACKING frame. Raises RuntimeError if the worker must stop."""
         if self._tracker is not None:
             self._tracker.clear()
-        self._tracker = None  # the memory of its networks is needed
+        self._tracker = None  # frees the memory of its networks
         self._learned_ids.clear()
         tracker = self._leave_gpu(reason)
         if tracker is None:
@@ -502,7 +505,7 @@ class Worker:
                 self._learned_ids.add(target_id)
             except Exception as error:  # the boundary: the other targets continue
                 self._targets.remove(target_id)
-                self._logger.error(f"Target {target_id} is removed, it cannot be learned again on the CPU: {error}")
+                self._logger.error(f"Target {target_id} is removed; it cannot be relearned on the CPU: {error}")
 
     @property
     def _may_move(self) -> bool:
@@ -510,7 +513,7 @@ class Worker:
         return self._tracker is not None and self._tracker.device.type != "cpu"
 
     def _drop_removed(self) -> None:
-        """Makes the tracker forget the targets that are not listed any more."""
+        """Removes targets from the tracker that are no longer listed."""
         if self._tracker is None:
             return
         for target_id in self._learned_ids.difference(self._targets.ids):

@@ -1,3 +1,3 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The programs beside the node, for `ros2 run atom_tracker ...`."""
+"""Programs other than the node, for `ros2 run atom_tracker ...`."""

@@ -22,25 +22,25 @@ from atom_ros.programs.bag_reader import BagReader
 from atom_ros.programs.bag_rows import BagMessage
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_FPS = 30.0  # of the annotated video, where the bag does not determine it
+_FPS = 30.0  # of the annotated video, if the bag does not determine it
 
 
 @dataclass(frozen=True)
 class BagFrame(SourceFrame):
     """One image of a bag."""
 
-    header: Any  # std_msgs/msg/Header; None where the message cannot be read
+    header: Any  # std_msgs/msg/Header; None if the message cannot be read
     message: BagMessage
-    others: tuple[BagMessage, ...]  # messages of other topics since the image before
+    others: tuple[BagMessage, ...]  # messages of other topics since the previous image
 
 
 class BagImages:
-    """The images of one topic, in the order of their log times; see `atom_core.offline.frames.Source`.
+    """The images of one topic, in the order of their log times; see `atom_core.offline.frames.FrameSource`.
 
     Args:
         bag: open.
         topic: of the images; None if the bag has only one such topic.
-        pixel_range: makes 8 bits of pixels that have more.
+        pixel_range: converts pixels of more than 8 bits.
 
     Raises:
         ValueError: if there is no such topic, or there are several; the message lists them.
@@ -51,7 +51,7 @@ class BagImages:
         self.pixel_range = pixel_range or PixelRange()
         self.topic = _choose_topic(bag, topic)
         self.other_topics: frozenset[str] = frozenset()
-        self.rest: tuple[BagMessage, ...] = ()  # messages of other topics behind the last image
+        self.rest: tuple[BagMessage, ...] = ()  # messages of other topics after the last image
         self.typestore: Typestore = get_typestore(Stores.ROS2_JAZZY)
         self.name = f"{bag.path}, {self.topic}"
         self._count = _count(bag, self.topic)
@@ -81,7 +81,7 @@ class BagImages:
         connection, _, data = message
         try:
             image: Any = self.typestore.deserialize_cdr(data, connection.msgtype)
-        except Exception as error:  # the boundary to a library that may trip over anything in a damaged message
+        except Exception as error:  # the boundary to a library that may fail in any way on a damaged message
             return BagFrame(index, None, _raise(f"{self.name}, image {index}: {error}"), None, message, others)
         stamp = image.header.stamp.sec * NANOSECONDS + image.header.stamp.nanosec
         decode = partial(_decode, image, f"{self.name}, image {index}", self.pixel_range)
@@ -93,7 +93,7 @@ def _decode(message: Any, name: str, pixel_range: PixelRange) -> np.ndarray:
         image = to_rgb(message, pixel_range)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    return image if image.flags.writeable else image.copy()  # PyTorch takes no array that cannot be written to
+    return image if image.flags.writeable else image.copy()  # PyTorch does not accept read-only arrays
 
 
 def _raise(text: str) -> Callable[[], np.ndarray]:
@@ -114,7 +114,7 @@ def _choose_topic(bag: BagReader, topic: str | None) -> str:
         if named not in counts:
             raise ValueError(f"{bag.path} has no images on {topic}; its image topics: {listed}")
         return named
-    filled = {name for name, count in counts.items() if count}  # a damaged bag may not state how many there are
+    filled = {name for name, count in counts.items() if count}  # a damaged bag may not state the number
     if len(filled) == 1:
         return filled.pop()
     if len(counts) != 1:
@@ -130,10 +130,10 @@ def _count(bag: BagReader, topic: str) -> int:
 
 
 def _is_image(connection: Connection) -> bool:
-    """Whether its messages are images that can be read; a topic's name may carry several types."""
+    """Whether its messages are readable images; a topic may have several types."""
     return connection.msgtype in IMAGE_TYPES and _serialization(connection) == "cdr"
 
 
 def _serialization(connection: Connection) -> str:
-    """How the messages are serialized; a bag of ROS 1 does not name it."""
+    """The messages' serialization format; a bag of ROS 1 does not name it."""
     return getattr(connection.ext, "serialization_format", "ros1")

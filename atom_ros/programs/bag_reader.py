@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of a rosbag2, also of one whose recorder was killed or whose file is damaged. No ROS is needed.
+"""Messages of a rosbag2, even if its recorder was killed or its file is damaged. ROS is not needed.
 
-`rosbags` reads the storages. It refuses a file without its proper end or with a topic of unknown encoding, and stops at
-a damaged place. From there `bag_rows` reads on, record by record.
+`rosbags` reads the storages. It refuses a file that was not closed or has a topic of unknown encoding, and stops at
+damage. From there `bag_rows` continues, record by record.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class BagReader:
     Attributes:
         path: of the bag.
         storage: "sqlite3" or "mcap".
-        connections: topics with their types; `msgcount` is 0 where the bag is damaged and does not state it.
-        damage: the first damage found, None so far without one.
+        connections: topics with their types; `msgcount` is 0 if the bag is damaged and does not state it.
+        damage: the first damage found so far, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class BagReader:
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if nothing in it can be read; the message says why.
+            ValueError: if none of it can be read; the message says why.
         """
         if not path.exists():
             raise FileNotFoundError(f"there is no bag {path}")
@@ -50,7 +50,7 @@ class BagReader:
         self._readers: list[Reader | McapRows | SqliteRows] = []
         try:
             self._readers.append(self._stack.enter_context(Reader(path)))
-        except Exception as error:  # the boundary to a library that may trip over anything in a damaged file
+        except Exception as error:  # the boundary to a library that may fail in any way on a damaged file
             self._open_parts(error)
         self.connections = [c for reader in self._readers for c in reader.connections]
         self.storage = self._storage()
@@ -64,14 +64,14 @@ class BagReader:
 
     @property
     def seconds(self) -> float:
-        """From the first message to the last; 0 where the bag is damaged and does not state it."""
+        """Duration from the first message to the last; 0 if the bag is damaged and does not state it."""
         spans = [(r.start_time, r.end_time) for r in self._readers if r.message_count]
         return (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e9 if spans else 0.0
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """The messages of some topics in the order of their log times.
 
-        Unreadable ones are skipped, and `damage` says so.
+        Unreadable ones are skipped and reported by `damage`.
         """
         for reader in self._readers:
             wanted = [c for c in reader.connections if c.topic in topics]
@@ -101,21 +101,21 @@ class BagReader:
         announced: int,
         newest: int,
     ) -> Iterator[BagMessage]:
-        """The messages that a reader has left out without an error; those from before the newest would be late."""
+        """The messages that a reader skipped without an error; those before the newest would be late."""
         earlier_damage, read = self.damage, seen.total()
         for message in self._rest(reader, topics, seen, ValueError("messages are missing")):
             if message[1] >= newest:
                 read += 1
                 yield message
         self.damage = earlier_damage or (
-            f"{printable(str(reader.path))} is damaged: it announces {announced} messages on "
+            f"{printable(str(reader.path))} is damaged: it states {announced} messages on "
             f"{', '.join(topics)}, and {read} of them could be read"
         )
 
     def _rest(
         self, reader: Reader | McapRows | SqliteRows, topics: Collection[str], seen: Counter, error: Exception
     ) -> Iterator[BagMessage]:
-        """The readable messages that a reader had not delivered before it failed."""
+        """The readable messages that a reader did not deliver before it failed."""
         files = list(self._rows_of(reader))
         for rows in files:
             for message in rows.messages([c for c in rows.connections if c.topic in topics]):
@@ -124,7 +124,7 @@ class BagReader:
                     seen[key] -= 1
                 else:
                     yield message
-        # An mcap file without an index is refused if its messages are not in the order of their times.
+        # An mcap file without an index is refused if its messages are not ordered by time.
         if not files or any(isinstance(rows, SqliteRows) or rows.damage is not None for rows in files):
             self._note(f"{printable(str(reader.path))} is damaged ({_reason(error)})")
 
@@ -133,14 +133,14 @@ class BagReader:
         self.damage = self.damage or damage
 
     def _open_parts(self, error: Exception) -> None:
-        """Opens the bag's files one by one, since the bag as a whole cannot be opened."""
+        """Opens the bag's files one by one, since the whole bag cannot be opened."""
         parts = _parts(self.path)
         for part in parts:
             try:
                 plain = self._decompressed(part)
                 self._readers.append(self._open_part(plain, printable(part)))
             except Exception as part_error:  # see above
-                self._note(f"{printable(part)} is damaged, and nothing of it can be read ({_reason(part_error)})")
+                self._note(f"{printable(part)} is damaged, and none of it can be read ({_reason(part_error)})")
         if not parts:
             raise ValueError(f"{printable(self.path)} cannot be read as a rosbag2: {_reason(error)}") from error
         if not self._readers:
@@ -173,11 +173,11 @@ class BagReader:
         except Exception as error:  # see above
             if plain.stat().st_size == 0:
                 raise
-            self._note(f"{printable(part)} is damaged ({_reason(error)})")  # what comes before the damage is read
+            self._note(f"{printable(part)} is damaged ({_reason(error)})")  # the part before the damage is read
         return plain
 
     def _rows_of(self, reader: Reader | McapRows | SqliteRows) -> Iterator[McapRows | SqliteRows]:
-        """The reader's files, to be read record by record where the reader has failed."""
+        """The reader's files, to be read record by record after the reader failed."""
         if not isinstance(reader, Reader):
             return
         for storage in getattr(reader.storage, "storages", [reader.storage]):
@@ -200,7 +200,7 @@ class BagReader:
 
 
 def _parts(path: Path) -> list[Path]:
-    """The bag's files in the order in which they were recorded; numbers count as numbers."""
+    """The bag's files in the order of recording; numbers in names are compared as numbers."""
     endings = (*STORAGES, *(f"{suffix}.zstd" for suffix in STORAGES))
     files = visible(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in files if file.name.endswith(endings)]
@@ -208,7 +208,7 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _is_closed(folder: Path, parts: list[Path]) -> bool:
-    """Whether the bag has its description, which is written last, and all the files that it lists."""
+    """Whether the bag has its metadata, which is written last, and all files that it lists."""
     try:
         description = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
         listed = {Path(name).name for name in description["relative_file_paths"]}

@@ -18,14 +18,14 @@ from rosbags.rosbag2.storage_mcap import decompress
 
 BagMessage = tuple[Connection, int, bytes]  # topic and type, log time in ns, serialized message
 
-_ZSTD = b"\x28\xb5\x2f\xfd"  # begins compressed data; a serialized message begins with 0
+_ZSTD = b"\x28\xb5\x2f\xfd"  # the beginning of compressed data; a serialized message begins with 0
 _NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 _FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
-_MAX_SKIP = 2**20  # rows that are left out at one damaged place
+_MAX_SKIP = 2**20  # rows that are skipped at one damaged place
 
 
 def open_compressed(path: Path) -> zstd.ZstdFile:
-    """A file of a bag that was compressed as a whole."""
+    """Opens a bag's file that was compressed as a whole."""
     return zstd.open(path, "rb")
 
 
@@ -34,13 +34,13 @@ def _plain(data: bytes) -> bytes:
 
 
 class SqliteRows:
-    """The rows of a sqlite3 file in the order in which they were recorded.
+    """The rows of a sqlite3 file in the order of recording.
 
     Attributes:
         path: of the file.
         connections: its topics; `msgcount` is 0, since a damaged file does not state it.
         message_count: 0, for the same reason.
-        has_foreign_encodings: whether a topic's message definition is of an encoding that `rosbags` does not know.
+        has_foreign_encodings: whether a topic's message definition has an encoding that `rosbags` does not know.
         damage: found so far.
     """
 
@@ -51,7 +51,7 @@ class SqliteRows:
         self.path = path
         self.damage: str | None = None
         self._database = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
-        self._database.execute("PRAGMA writable_schema = ON")  # else a file that is cut off is refused as a whole
+        self._database.execute("PRAGMA writable_schema = ON")  # otherwise a file that is cut off is refused as a whole
         rows = self._database.execute("SELECT id, name, type, serialization_format FROM topics").fetchall()
         self.connections = [
             Connection(number, name, kind, _NO_DEFINITION, "", 0, ConnectionExtRosbag2(form, []), self)
@@ -70,7 +70,7 @@ class SqliteRows:
         self._database.close()
 
     def messages(self, connections: Iterable[Connection]) -> Iterator[BagMessage]:
-        """The messages of some connections. Rows that cannot be read are passed over, and noted in `damage`."""
+        """The messages of some connections. Unreadable rows are skipped and noted in `damage`."""
         wanted = {connection.id: connection for connection in connections}
         last, skip = -1, 1
         while skip <= _MAX_SKIP:
@@ -79,7 +79,7 @@ class SqliteRows:
                     "SELECT id, topic_id, timestamp, data FROM messages WHERE id > ? ORDER BY id", (last,)
                 )
                 for row, topic, stamp, data in rows:
-                    if row <= last:  # a search in a damaged tree may end before the place it is for, again and again
+                    if row <= last:  # a search in a damaged tree may repeatedly end before its place
                         raise sqlite3.DatabaseError("rows are out of order")
                     last, skip = row, 1
                     if topic in wanted:
@@ -98,18 +98,18 @@ _PIECE = 4096  # bytes of a damaged chunk that are decompressed at a time
 
 
 class McapRows:
-    """The messages of an mcap file in the order in which they were recorded, those of a chunk by their log times.
+    """The messages of an mcap file in the order of recording, those within a chunk by log time.
 
     Attributes:
         path: of the file.
-        connections: its topics, with the number of messages that can be read.
-        message_count, start_time, end_time: of those messages; the times are in ns.
+        connections: its topics, with the number of readable messages.
+        message_count, start_time, end_time: of the readable messages; the times are in ns.
         has_foreign_encodings: whether a topic's message definition is of an encoding that `rosbags` does not know.
         damage: of the file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Reads the file once. Raises ValueError if it is no mcap file."""
+        """Reads the file once. Raises ValueError if it is not an mcap file."""
         self.path = path
         self.damage: str | None = None
         self.message_count = self.end_time = 0
@@ -141,7 +141,7 @@ class McapRows:
                     yield wanted[channel], stamp, _plain(content[22:])
 
     def _take(self, kind: int, content: bytes, found: dict[int, Connection]) -> None:
-        """Takes in a record of the first reading."""
+        """Processes a record in the first pass."""
         if kind == _SCHEMA:
             (number,) = struct.unpack_from("<H", content)
             name, encoding, definition = _strings(content, 2, 3)
@@ -163,7 +163,7 @@ class McapRows:
             self.start_time, self.end_time = min(self.start_time, stamp), max(self.end_time, stamp)
 
     def _records(self) -> Iterator[tuple[int, bytes]]:
-        """All records, those inside the chunks too; chunks that are damaged are passed over, and noted."""
+        """All records, including those inside chunks; damaged chunks are skipped and noted."""
         size = self.path.stat().st_size
         place = len(_MAGIC)
         while place + 9 <= size:
@@ -189,17 +189,17 @@ class McapRows:
         self._note("it has no end; the recorder was killed, or the file is cut off")
 
     def _inside(self, chunk: bytes, end: int, index: dict[int, int] | None = None) -> Iterator[tuple[int, bytes]]:
-        """The records in a chunk, or in its first part: topics first, then the messages by their log times.
+        """The records in a chunk, or in its first part: topics first, then the messages by log time.
 
         Args:
             chunk: its content.
-            end: the byte behind it, for messages.
-            index: the log times of its messages by their places, with which to read on behind a damaged record; None of
-                a chunk that is cut off.
+            end: the byte after it, for messages.
+            index: the log times of its messages by position, for continuing after a damaged record; None for a chunk
+                that is cut off.
         """
         try:
             data, complaint = _decompressed(chunk, is_whole=index is not None)
-        except Exception as error:  # the boundary to libraries that may trip over anything in a damaged file
+        except Exception as error:  # the boundary to libraries that may fail in any way on a damaged file
             self._note(f"the chunk before byte {end}: {error or type(error).__name__}")
             return
         records, damaged_at = _parse(data, index or {})
@@ -211,7 +211,7 @@ class McapRows:
             yield _MESSAGE, content
 
     def _indexed(self, place: int, size: int) -> dict[int, int]:
-        """The log times (ns) of a chunk's messages by their places in it, from the records behind the chunk."""
+        """The log times (ns) of a chunk's messages by position in it, from the records after the chunk."""
         index: dict[int, int] = {}
         while place + 9 <= size:
             self._file.seek(place)
@@ -224,7 +224,7 @@ class McapRows:
         return index
 
     def _chunk_starts(self, size: int) -> list[int]:
-        """Where the file's index says that chunks begin; nothing where it has none."""
+        """The positions of chunks from the file's index; empty if it has none."""
         self._file.seek(max(0, size - 37))
         end = self._file.read(37)
         if len(end) < 37 or not end.endswith(_MAGIC) or end[0] != _FOOTER:
@@ -245,9 +245,9 @@ class McapRows:
 
 
 def _parse(data: bytes, index: dict[int, int]) -> tuple[list[tuple[int, bytes]], int | None]:
-    """The records in a chunk's content, and the place of the first damaged one.
+    """The records in a chunk's content, and the position of the first damaged one.
 
-    Behind a damaged record it goes on with the next message of the index that is where the index says.
+    After a damaged record it continues with the next message that the index locates correctly.
     """
     records: list[tuple[int, bytes]] = []
     place, damaged_at = 0, None
@@ -269,7 +269,7 @@ def _parse(data: bytes, index: dict[int, int]) -> tuple[list[tuple[int, bytes]],
 
 
 def _decompressed(chunk: bytes, is_whole: bool) -> tuple[bytes, str]:
-    """The content of a chunk, and what is wrong with it; of its first part, or of a damaged one, what can be had."""
+    """The content of a chunk, and its fault; for a partial or damaged chunk, the content that can be decompressed."""
     uncompressed_size, checksum = struct.unpack_from("<QI", chunk, 16)
     (compression,) = _strings(chunk, 28, 1)
     content = chunk[32 + len(compression.encode()) + 8 :]
@@ -297,7 +297,7 @@ def _first_part(content: bytes) -> bytes:
 
 
 def _strings(content: bytes, place: int, count: int) -> list[str]:
-    """Strings in a row, each preceded by its length."""
+    """Consecutive strings, each preceded by its length."""
     found = []
     for _ in range(count):
         (length,) = struct.unpack_from("<I", content, place)

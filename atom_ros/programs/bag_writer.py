@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The results of a recording as a bag: a Track message for each image and target. No ROS is needed."""
+"""The results of a recording as a bag: a Track message for each image and target. ROS is not needed."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from atom_ros.programs.bag_images import BagFrame, BagImages
 from atom_ros.programs.bag_rows import BagMessage
 
 TRACK_TYPE = "atom_tracker/msg/Track"
-_VERSION: Final = 8  # of the bag; newer versions write the quality of service in a way that older readers do not know
+_VERSION: Final = 8  # of the bag; older readers cannot read the quality of service of newer versions
 _NO_BOX = (math.nan,) * 4
 
 
 class BagSink:
-    """A bag that grows beside its place and is moved there when it is complete; see `atom_core.offline.sinks.Sink`.
+    """A bag that is written beside its final place and moved there when complete; see `atom_core.offline.sinks.Sink`.
 
-    Each message has the log time of its image, and an image's header.
+    Each message has the log time and the header of its image.
     """
 
     def __init__(self, path: Path, storage: str, topic: str, images: BagImages, copied: Sequence[Connection]) -> None:
-        """Begins a bag.
+        """Starts a bag.
 
         Args:
             path: of the bag's folder.
             storage: "sqlite3" or "mcap".
             topic: of the Track messages.
-            images: the frames that will come.
+            images: the source of the frames.
             copied: topics of the input whose messages are copied.
 
         Raises:
@@ -58,14 +58,14 @@ class BagSink:
         self._last_target = 0
         shutil.rmtree(self._part, ignore_errors=True)
         with self._named_errors():
-            # The files in a bag are called after its folder, so that has its own name already.
+            # The files in a bag are named after its folder, so the folder has its final name already.
             self._writer = Writer(
                 self._part / path.name, version=_VERSION, storage_plugin=StoragePlugin[storage.upper()]
             )
             self._writer.open()
             self._tracks = self._writer.add_connection(topic, TRACK_TYPE, typestore=self._typestore)
             self._copied: dict[tuple[str, str], Connection] = {}
-            for connection in copied:  # each file of a damaged bag has its own
+            for connection in copied:  # each file of a damaged bag has its own connection
                 if _key(connection) not in self._copied:
                     self._try_to_add(connection)
 
@@ -83,7 +83,7 @@ class BagSink:
                 self._writer.write(self._tracks, frame.message[1], data)
 
     def close(self) -> None:
-        """Completes the bag and moves it to its place."""
+        """Completes the bag and moves it to its final place."""
         with self._named_errors():
             self._copy(*self._images.rest)
             self._writer.close()
@@ -100,7 +100,7 @@ class BagSink:
     def _try_to_add(self, connection: Connection) -> None:
         try:
             self._copied[_key(connection)] = self._add(connection)
-        except (TypesysError, KeyError) as error:  # the bag does not hold its definition, and it is no standard type
+        except (TypesysError, KeyError) as error:  # the bag lacks its definition, and it is not a standard type
             print(f"{connection.topic} is not copied: {connection.msgtype} is not known ({error})", file=sys.stderr)
 
     def _add(self, connection: Connection) -> Connection:
@@ -121,7 +121,7 @@ class BagSink:
     def _track(self, header: Any, target: TargetResult | None, processing_ms: float) -> Any:
         make: Mapping[str, Any] = self._typestore.types
         kind = make[TRACK_TYPE]
-        no_time = make["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)  # nothing is published here
+        no_time = make["builtin_interfaces/msg/Duration"](sec=0, nanosec=0)  # nothing is published
         if target is None:
             nan = math.nan
             return kind(header, self._last_target, kind.IDLE, *_NO_BOX, nan, nan, nan, no_time, 0.0)
@@ -144,7 +144,7 @@ def _key(connection: Connection) -> tuple[str, str]:
 
 
 def track_typestore() -> Typestore:
-    """The standard messages and Track, as this package defines it.
+    """The standard messages and this package's Track.
 
     Raises:
         FileNotFoundError: if the definition is not installed.

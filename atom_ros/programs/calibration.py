@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Camera calibrations as the ROS package camera_calibration writes them."""
+"""Reads camera calibrations written by the ROS package camera_calibration."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The main program of a node that publishes in a loop of its own, beside its callbacks."""
+"""The main program of a node that publishes in its own loop besides its callbacks."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class LoopNode(Node, ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Has `run` return; may be called from any thread."""
+        """Makes `run` return; may be called from any thread."""
 
 
 def run_program(name: str, make_node: Callable[[], LoopNode], args: list[str] | None, ending: Ending) -> int:
-    """Runs a node until its end or a signal; returns the exit status: 2 where it cannot be used.
+    """Runs a node until its end or a signal; returns the exit status: 2 if it cannot be created.
 
     Args:
         name: of the program, for messages.
-        make_node: raises ValueError, OSError or ParameterException where a parameter cannot be used.
-        args: of the command line; None for those of the process.
-        ending: made before anything else.
+        make_node: raises ValueError, OSError or ParameterException if a parameter cannot be used.
+        args: the command line; None for that of the process.
+        ending: created before anything else.
     """
     if not start(name, args, signal_handler_options=SignalHandlerOptions.NO):
         return 2

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 run atom_tracker check_setup`: checks device and engine, in the node's own Python.
 
-Loads a network, follows a target through a few images, and shows the device, the engine and what would make it faster.
-The exit status is 0 if the tracker works and uses what the machine has, 1 otherwise.
+Loads a network, tracks a target through a few images, and shows the device, the engine and what would make it faster.
+The exit status is 0 if the tracker works and uses the machine's hardware, 1 otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from atom_core.tracker import AtomTracker
 
 _FRAMES = 10
-# Where the driver of a GPU shows itself: a PC's, and a Jetson's.
+# Files of a GPU's driver: a PC's, and a Jetson's.
 _GPU_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")
 
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
         tracker = AtomTracker.from_pretrained(arguments.weights, arguments.device)
         milliseconds = _follow(tracker)
-    except Exception as error:  # the boundary: the user wants to know whatever is missing or does not fit
+    except Exception as error:  # the boundary: the user sees every error
         print(f"does not work: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     import torch
@@ -52,13 +52,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def advice(asked: str, used: str, cuda: str | None, signs: tuple[str, ...] = _GPU_SIGNS) -> list[str]:
-    """Advice where the machine could do better.
+    """Advice if the machine could be faster.
 
     Args:
-        asked: device that was asked for.
+        asked: requested device.
         used: "cuda" or "cpu", the device in use.
-        cuda: the version that PyTorch was built for, None where for none.
-        signs: files by which a GPU's driver is known.
+        cuda: the version that PyTorch was built for, or None.
+        signs: files that show a GPU's driver.
     """
     if used != "cpu":
         return []
@@ -71,14 +71,12 @@ def advice(asked: str, used: str, cuda: str | None, signs: tuple[str, ...] = _GP
         )
         lines.append(f"There is a GPU, but PyTorch {reason}")
     if find_spec("openvino") is None:
-        lines.append(
-            "OpenVINO is missing, with which the network is several times faster on the CPU: pip install openvino"
-        )
+        lines.append("OpenVINO is missing; it makes the network several times faster on the CPU: pip install openvino")
     return lines
 
 
 def _follow(tracker: AtomTracker) -> float:
-    """Follows a bright square through some images; returns the milliseconds that the last ones took, on average."""
+    """Tracks a bright square through some images; returns the mean time of the last ones in milliseconds."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -90,7 +88,7 @@ def _follow(tracker: AtomTracker) -> float:
         if index == 0:
             tracker.initialize(image, (100, 100, 40, 40))
             continue
-        if index == _FRAMES // 2:  # the first ones may still set things up
+        if index == _FRAMES // 2:  # the first ones may include set-up
             start = time.perf_counter()
         tracker.track(image)
     return 1000 * (time.perf_counter() - start) / (_FRAMES - _FRAMES // 2)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 run atom_tracker follow_target`: an example.
 
-Turns Tracks into velocities, so that a robot follows a target. Copy it and adapt it to your robot: see
+Converts Tracks to velocities, so that a robot follows a target. Copy it and adapt it to your robot: see
 docs/follower.md.
 """
 
@@ -27,8 +27,8 @@ from atom_ros.start import accept_whole_numbers, help_text, start, wants_help
 from atom_tracker.msg import Track
 
 PARAMETERS = (  # name, default, description
-    ("image_width", 640, "Of the camera's images, in px."),
-    ("target_height", 200.0, "Of the target's box at the distance to keep, in px."),
+    ("image_width", 640, "Width of the camera's images, in px."),
+    ("target_height", 200.0, "Height of the target's box at the distance to keep, in px."),
     ("max_speed", 0.4, "Forwards and backwards, in m/s."),
     ("max_turn", 1.0, "In rad/s."),
     ("timeout", 0.5, "Seconds without a Track after which the robot stops."),
@@ -36,7 +36,7 @@ PARAMETERS = (  # name, default, description
 
 
 class TargetFollower(Node):
-    """Keeps the target in the image's centre and at a fixed height, which stands for the distance."""
+    """Keeps the target in the image's centre and at a fixed height, which represents the distance."""
 
     def __init__(self) -> None:
         super().__init__("follow_target")
@@ -57,19 +57,19 @@ class TargetFollower(Node):
         if track.status != Track.TRACKING:
             self.stop()
             return
-        aside = (track.x + track.width / 2 + 0.5) / self._image_width - 0.5  # of the middle: -0.5 left, 0.5 right
-        far = 1.0 - track.height / self._height  # 0 where the distance is right, negative where it is too small
+        aside = (track.x + track.width / 2 + 0.5) / self._image_width - 0.5  # of the box's centre: -0.5 left, 0.5 right
+        far = 1.0 - track.height / self._height  # 0 at the right distance, negative if too near
         command = Twist()
         command.angular.z = -2.0 * self._max_turn * _bounded(aside, 0.5)
         command.linear.x = self._max_speed * _bounded(far, 1.0)
         self._commands.publish(command)
 
     def stop(self) -> None:
-        """Tells the robot to stand still."""
+        """Stops the robot."""
         self._commands.publish(Twist())
 
     def wait_until_heard(self) -> None:
-        """Gives the robot a second to receive the last command before this process ends."""
+        """Waits up to a second for the robot to receive the last command."""
         self._commands.wait_for_all_acked(Duration(seconds=1))
 
 
@@ -81,9 +81,9 @@ def main(args: list[str] | None = None) -> int:
     """Follows until Ctrl-C or the end of its launch file, and stops the robot; returns the exit status."""
     ending = Ending()
     if wants_help(args):
-        print(help_text("follow_target", "Turns Tracks into velocities (cmd_vel).", PARAMETERS, ["tracker/track"]))
+        print(help_text("follow_target", "Converts Tracks to velocities (cmd_vel).", PARAMETERS, ["tracker/track"]))
         return 0
-    # rclpy's own handler would shut down before the last command could be sent.
+    # rclpy's own handler would shut down before the last command is sent.
     if not start("follow_target", args, signal_handler_options=SignalHandlerOptions.NO):
         return 2
     try:

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 try:
     import tkinter
-except ImportError:  # a package of its own in many distributions
+except ImportError:  # a separate package in many distributions
     tkinter = None  # type: ignore[assignment]
 
 _REFRESH = 25  # ms
 _LOOK_AROUND = 0.2  # s
-_SCREEN_SHARE = 0.85  # of the screen's width and height that the window may take at first
+_SCREEN_SHARE = 0.85  # maximum share of the screen's width and height for the initial window
 _BACKGROUND = "#202020"
 _DRAWN_COLOR = "#40c0ff"
 _COLORS = {  # in the other states there is no box
@@ -74,8 +74,8 @@ class Phase(Enum):
 class ImageSource:
     """The newest image of a topic; the caller decodes it.
 
-    It subscribes as reliably as the publishers allow: large images are lost under best effort, and a best-effort camera
-    cannot serve a reliable subscription.
+    It subscribes as reliably as the publishers allow: best effort loses large images, and a best-effort camera cannot
+    serve a reliable subscription.
     """
 
     def __init__(self, node: Node, topic: str, compressed: bool) -> None:
@@ -85,16 +85,16 @@ class ImageSource:
         self._message: ImageMessage | None = None
         self._subscription: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
-        clock = Clock(clock_type=ClockType.STEADY_TIME)  # whatever simulated time does
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # independent of simulated time
         node.create_timer(_LOOK_AROUND, self._look_around, clock=clock)
 
     def take(self) -> ImageMessage | None:
-        """The image that has come since the last call, or None."""
+        """The image that arrived since the last call, or None."""
         message, self._message = self._message, None
         return message
 
     def _look_around(self) -> None:
-        """Subscribes as soon as there is a camera, and again where it was replaced by one of another kind."""
+        """Subscribes as soon as there is a camera, and again if a camera with another QoS replaces it."""
         reliability = offered_reliability(self._node, self.topic)
         if reliability in (None, self._reliability):
             return
@@ -126,25 +126,25 @@ class _Request:
 
 
 class SelectionWindow:
-    """The window. Its methods are called in the one thread that runs `run`."""
+    """The window. All methods are called in the thread of `run`."""
 
     def __init__(self, source: ImageSource, client: TargetClient, once: bool = False) -> None:
         """Opens the window; `once` closes it as soon as a target was accepted.
 
         Raises:
-            NoDisplay: if that is not possible.
+            NoDisplay: if no window can be opened.
         """
         self._source = source
         self._client = client
         self._once = once
         self._phase = Phase.LIVE
         self._shown: _ShownImage | None = None
-        self._photo: tkinter.PhotoImage | None = None  # Tk shows it only as long as somebody keeps it
+        self._photo: tkinter.PhotoImage | None = None  # Tk shows it only as long as it is referenced
         self._view: Viewport | None = None
         self._corners = [(0.0, 0.0), (0.0, 0.0)]  # image px: where the button was pressed, and where the pointer is
         self._box: Box | None = None
         self._request: _Request | None = None
-        self._note = ""  # the outcome of what the user did last
+        self._note = ""  # the result of the user's last action
         self._root = _open(source.topic)
         self._canvas = tkinter.Canvas(self._root, background=_BACKGROUND, highlightthickness=0, cursor="crosshair")
         self._canvas.configure(width=480, height=270)
@@ -171,10 +171,10 @@ class SelectionWindow:
         root.bind("q", lambda _: self._quit())
         root.protocol("WM_DELETE_WINDOW", self._quit)
 
-    # What the user does
+    # User actions
 
     def _on_press(self, event: tkinter.Event) -> None:
-        self._root.focus_force()  # also where no window manager hands out the keyboard
+        self._root.focus_force()  # also without a window manager
         if self._view is None or self._phase is Phase.SENDING:
             return
         self._phase, self._box, self._note = Phase.DRAWING, None, ""
@@ -211,13 +211,13 @@ class SelectionWindow:
 
     def _clear(self) -> None:
         self._cancel()
-        # In the node's thread, which may say something, but not draw.
+        # In the node's thread, which must not draw.
         self._client.clear_async().add_done_callback(lambda done: self._say(_outcome(done, "targets cleared")))
 
     def _quit(self) -> None:
         self._root.quit()
 
-    # What is shown
+    # Display
 
     def _refresh(self) -> None:
         """Runs every few milliseconds."""
@@ -263,7 +263,7 @@ class SelectionWindow:
         self._draw()
 
     def _fit_to_screen(self, width: int, height: int) -> None:
-        """The window's first size: the image's own, or less where the screen is smaller."""
+        """The window's initial size: the image's, or less if the screen is smaller."""
         room_x = self._root.winfo_screenwidth() * _SCREEN_SHARE
         room_y = self._root.winfo_screenheight() * _SCREEN_SHARE - self._status.winfo_reqheight()
         scale = min(1.0, room_x / width, room_y / height)

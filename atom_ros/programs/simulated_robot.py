@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 run atom_tracker simulated_robot`: a simulated robot with a drawn camera.
 
-It obeys cmd_vel, to try out a follower without a robot or a simulator: see docs/follower.md. There is a plane, a round
-wall with a pattern far away, and a target that walks in a circle as soon as the robot moves.
+It obeys cmd_vel, for testing a follower without a robot or a simulator: see docs/follower.md. The world has a plane, a
+distant round wall with a pattern, and a target that walks in a circle as soon as the robot moves.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ except ImportError:  # an optional package: without it there are no transforms
     TFMessage = None
 
 PARAMETERS = (  # name, default, description
-    ("fps", 10.0, "Images a second."),
-    ("walking_speed", 0.3, "Of the target, in m/s."),
-    ("lockstep", False, "Move on when a command has answered the image, however long that takes; for slow computers."),
-    ("seed", 0, "Of the patterns."),
+    ("fps", 10.0, "Images per second."),
+    ("walking_speed", 0.3, "The target's speed, in m/s."),
+    (
+        "lockstep",
+        False,
+        "Continue only after a command answers the image, however long that takes; for slow computers.",
+    ),
+    ("seed", 0, "Seed of the patterns."),
 )
 WIDTH, HEIGHT = 320, 240
 FOCAL_LENGTH = 300.0  # px
@@ -45,19 +49,19 @@ TARGET_WIDTH, TARGET_HEIGHT = 0.6, 1.0  # m
 _CENTER_X, _CENTER_Y = (WIDTH - 1) / 2, (HEIGHT - 1) / 2  # of the image, px
 _START, _RADIUS = 3.0, 5.0  # m in front of the robot; of the circle
 _WALL = 20.0  # m
-_NEAREST = 0.3  # m; the camera sees nothing that is nearer
-_PATIENCE = 1.0  # s until an image without an answer is sent again, in lockstep
-_STOP_AFTER = 0.5  # s without a command, as a motor controller's
+_NEAREST = 0.3  # m; the camera does not see anything nearer
+_PATIENCE = 1.0  # s until an unanswered image is sent again, in lockstep
+_STOP_AFTER = 0.5  # s without a command, like a motor controller
 _RELIABLE = QoSProfile(depth=1)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)  # of a camera that looks forwards (REP 103)
+_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)  # of a forward-looking camera (REP 103)
 
 
 @dataclass
 class World:
-    """Where robot and target are, and the camera's view of them.
+    """The positions of robot and target, and the camera's view.
 
-    The robot begins at the origin and looks along x; y is to its left. Lengths are in m, angles in rad.
+    The robot starts at the origin facing x; y is to its left. Lengths are in m, angles in rad.
     """
 
     walking_speed: float = 0.3  # m/s
@@ -87,20 +91,20 @@ class World:
 
     @property
     def target(self) -> tuple[float, float]:
-        """Where the target is: on a circle to the left."""
+        """The target's position, on a circle to the left."""
         angle = self.walked / _RADIUS
         return _START + _RADIUS * math.sin(angle), _RADIUS * (1.0 - math.cos(angle))
 
     @property
     def place(self) -> tuple[float, float]:
-        """Where the target is as the robot sees it: m forwards, and m to the left."""
+        """The target's position relative to the robot: m forwards, and m to the left."""
         dx, dy = self.target[0] - self.x, self.target[1] - self.y
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         return dx * cos + dy * sin, dy * cos - dx * sin
 
     @property
     def box(self) -> tuple[float, float, float, float] | None:
-        """The target's box in the image: x, y, width, height in px; None where the camera does not see it."""
+        """The target's box in the image: x, y, width, height in px; None if the camera does not see it."""
         depth, left = self.place
         if depth < _NEAREST or self.is_hidden:
             return None
@@ -117,7 +121,7 @@ class World:
             x, y, width, height = self.box
             left, right = max(0, math.ceil(x)), min(WIDTH, math.ceil(x + width))
             top, bottom = max(0, math.ceil(y)), min(HEIGHT, math.ceil(y + height))
-            # The share of each pixel that the target covers, since its box begins anywhere between two pixels.
+            # The share of each pixel that the target covers, since its edges may lie between pixels.
             columns = (np.arange(left, right, dtype=np.float32) - x) / width * self._target.shape[1] - 0.5
             rows = (np.arange(top, bottom, dtype=np.float32) - y) / height * self._target.shape[0] - 0.5
             if columns.size and rows.size:
@@ -137,7 +141,7 @@ class SimulatedRobot(LoopNode):
     """The node; `run` does the work."""
 
     def __init__(self, **node_arguments: Any) -> None:
-        """Args: those of rclpy's Node, without a name. Raises ValueError if a parameter cannot be used."""
+        """Args: as for rclpy's Node, without a name. Raises ValueError if a parameter cannot be used."""
         super().__init__("robot", **node_arguments)
         accept_whole_numbers(self, [name for name, default, _ in PARAMETERS if isinstance(default, float)])
         values = {name: self.declare_parameter(name, default).value for name, default, _ in PARAMETERS}
@@ -146,7 +150,7 @@ class SimulatedRobot(LoopNode):
         self._period, self._lockstep = 1.0 / values["fps"], values["lockstep"]
         self.world = World(values["walking_speed"], values["seed"])
         self.command = Twist()  # the newest
-        self._heard = 0.0  # time.monotonic() of it
+        self._heard = 0.0  # its time.monotonic()
         self._has_moved = False
         self._answered = threading.Event()
         self._stopped = threading.Event()

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker track_bag`: follows targets through every image of a recorded bag.
+"""`ros2 run atom_tracker track_bag`: tracks targets through every image of a recorded bag.
 
-The results are a bag with a Track message for each image and target, under the image's stamp and log time. Nothing is
-published, and no ROS is needed; Python with `rosbags` will do.
+The result is a bag with a Track message for each image and target, with the image's stamp and log time. Nothing is
+published, and ROS is not needed, only Python with `rosbags`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the program.
 
     Returns:
-        The exit status: 0, or 1 if a part of the bag could not be used, 2 after an error, 130 after Ctrl-C. In every
-        case the bag holds the results so far.
+        The exit status: 0, or 1 if a part of the bag could not be used, 2 after an error, 130 after Ctrl-C. The bag
+        always holds the results so far.
     """
     arguments = _parser().parse_args(join_negative_values(sys.argv[1:] if argv is None else argv, NUMBERS))
     status = 0
@@ -58,17 +58,23 @@ def _parser() -> argparse.ArgumentParser:
         help="rosbag2: its folder, or one .db3 or .mcap file; with several, {name} in the paths of --boxes and of the "
         "results stands for the name of each",
     )
-    parser.add_argument("--topic", help="of the images, raw or compressed; needed if there are several")
+    parser.add_argument("--topic", help="topic of the images, raw or compressed; needed if there are several")
     add_arguments(parser)
     many.add_arguments(parser)
-    parser.add_argument("--start-stamp", metavar="SECONDS", help="--box is of the first image at or after this stamp")
+    parser.add_argument("--start-stamp", metavar="SECONDS", help="--box is for the first image at or after this stamp")
     parser.add_argument("--output", type=Path, help="bag to write (default: the input's name with _tracks)")
-    parser.add_argument("--storage", choices=sorted(STORAGES.values()), help="of that bag (default: as the input)")
-    parser.add_argument("--track-topic", default="/tracker/track", help="of the results (default: /tracker/track)")
-    parser.add_argument("--copy-images", action="store_true", help="copy the images into that bag, too")
-    parser.add_argument("--copy-all", action="store_true", help="copy every topic into that bag")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="the results as a table, too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the same with every digit, a line of JSON an image")
+    parser.add_argument(
+        "--storage", choices=sorted(STORAGES.values()), help="storage of the output bag (default: as the input)"
+    )
+    parser.add_argument(
+        "--track-topic", default="/tracker/track", help="topic of the results (default: /tracker/track)"
+    )
+    parser.add_argument("--copy-images", action="store_true", help="copy the images into the output bag, too")
+    parser.add_argument("--copy-all", action="store_true", help="copy every topic into the output bag")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the results as a table")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write them with every digit, one line of JSON per image"
+    )
     parser.add_argument("--video", type=Path, metavar="FILE", help="annotated video: .webm, .avi, .mkv or .mp4")
     parser.add_argument("--fps", type=float, help="of the annotated video (default: the bag's)")
     return parser
@@ -85,7 +91,7 @@ def _output(arguments: argparse.Namespace) -> Path:
 
 
 def track(arguments: argparse.Namespace, steps: Steps | None = None) -> RunEnding:
-    """Tracks in the bag `arguments.recording`; see `follow` for what it raises."""
+    """Tracks in the bag `arguments.recording`; raises as `follow` does."""
     if arguments.start_stamp is not None and arguments.box is None:
         raise ValueError("--start-stamp goes with --box; in a --boxes file, use the column stamp")
     stamp = parse_stamp(arguments.start_stamp) if arguments.start_stamp is not None else None

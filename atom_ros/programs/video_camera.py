@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 run atom_tracker video_camera`: a webcam, a video file or a folder of images as a ROS camera.
 
-For trying the tracker out: a robot has its camera's own driver. Publishes `image_raw` (rgb8) and, with a calibration,
-`camera_info` of the same stamp.
+For trying out the tracker: a robot uses its camera's own driver. Publishes `image_raw` (rgb8) and, with a calibration,
+`camera_info` with the same stamp.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from atom_ros.start import accept_whole_numbers, help_text, wants_help
 
 PARAMETERS = (  # name, default, description
     ("source", "0", "Camera (0, /dev/video0), video file or folder of images."),
-    ("fps", 0.0, "Images a second; 0: the source's own. Not for cameras."),
+    ("fps", 0.0, "Images per second; 0: the source's own. Not for cameras."),
     ("loop", True, "Restart a file or a folder at its end; false: end there."),
-    ("frame_id", "camera_optical_frame", "In the headers (z forward, REP-103)."),
+    ("frame_id", "camera_optical_frame", "frame_id of the headers (z forward, REP-103)."),
     ("calibration", "", "YAML file of camera_calibration; empty: no camera_info."),
 )
-_QOS = QoSProfile(depth=1)  # reliable: that suits best-effort and reliable subscribers alike
-_RETRY = 1.0  # s between two attempts to open a camera that was pulled out
+_QOS = QoSProfile(depth=1)  # reliable, which suits both best-effort and reliable subscribers
+_RETRY = 1.0  # s between two attempts to open a disconnected camera
 
 
 def open_video_source(name: str) -> CameraSource | FolderSource | VideoSource:
@@ -45,7 +45,7 @@ def open_video_source(name: str) -> CameraSource | FolderSource | VideoSource:
         name: a camera's index or device (0, /dev/video0), or the path of a video file or a folder of images.
 
     Raises:
-        ValueError: if it cannot be opened, or holds no frame.
+        ValueError: if it cannot be opened or has no frames.
     """
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", name)
     if device:
@@ -78,7 +78,7 @@ class VideoCamera(LoopNode):
         self.context.on_shutdown(self._stopped.set)
 
     def stop(self) -> None:
-        """Makes `run` return after the present image; may be called from any thread."""
+        """Makes `run` return after the current image; may be called from any thread."""
         self._stopped.set()
 
     def run(self) -> None:
@@ -108,7 +108,7 @@ class VideoCamera(LoopNode):
         try:
             image = frame.decode()
         except ValueError as error:
-            self.get_logger().warning(f"Image left out: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"Image skipped: {error}", throttle_duration_sec=5.0)
             return
         self._images.publish(image_message(header, image))
         if self._infos is not None and self._info is not None:
@@ -128,14 +128,14 @@ class VideoCamera(LoopNode):
 
     def _declare(self, name: str, default: object, description: str) -> object:
         descriptor = ParameterDescriptor(description=description, read_only=True)
-        descriptor.dynamic_typing = name == "source"  # `source:=0` is a number for ROS
+        descriptor.dynamic_typing = name == "source"  # `source:=0` is an integer in ROS
         if name == "fps":
             descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=1000.0)]
         return self.declare_parameter(name, default, descriptor).value
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the camera; returns the exit status: 0 at the end of the source, 2 where it cannot be used."""
+    """Runs the camera; returns the exit status: 0 at the end of the source, 2 if it cannot be used."""
     ending = Ending()
     if wants_help(args):
         text = "Publishes a webcam, a video file or a folder of images as a ROS camera."

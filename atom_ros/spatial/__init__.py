@@ -1,3 +1,3 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the targets are in space: bearings and positions."""
+"""The targets' bearings and positions in space."""

@@ -12,11 +12,11 @@ from sensor_msgs.msg import Image
 from atom_core.boxes import Box
 from atom_ros.images import values
 
-_METRES = {"16UC1": 0.001, "mono16": 0.001, "32FC1": 1.0}  # in a unit of each encoding
+_METRES = {"16UC1": 0.001, "mono16": 0.001, "32FC1": 1.0}  # metres per unit of each encoding
 
 _SAMPLES = 96  # along a box's longer side, at most; more would not improve the median
-_WEIGHT_SIGMA = 0.25  # of the box's sides: the middle of a box is the target, its rim the background
-_BIN = math.log(1.05)  # depths within 5 % of one another share a bin: noise grows with the distance
+_WEIGHT_SIGMA = 0.25  # of the box's sides: a box's centre shows the target, its rim the background
+_BIN = math.log(1.05)  # depths within 5 % share a bin: noise grows with the distance
 _EMPTY_BIN = 0.01  # a bin with less than this share of the weight separates two surfaces
 _MIN_VALID = 0.05  # of a box's weight; with less, the depth may not be the target's
 _MIN_PIXELS = 4
@@ -24,10 +24,10 @@ _ASPECT_TOLERANCE = 0.01  # cameras' sizes are whole pixels: 848 x 480 counts as
 
 
 def depth_values(message: Image) -> tuple[np.ndarray, float]:
-    """Returns the pixels (height, width), a view in the message's own type, and the metres in a unit.
+    """Returns the pixels (height, width), a view in the message's own type, and metres per unit.
 
     Raises:
-        ValueError: if this is no depth image, or its fields contradict one another.
+        ValueError: if this is not a depth image, or its fields contradict each other.
     """
     if message.encoding not in _METRES:
         raise ValueError(
@@ -40,7 +40,7 @@ def box_in_depth_image(box: Box, image_size: tuple[int, int], depth_size: tuple[
     """Maps a box of the image to the aligned depth image; both sizes are (width, height), px.
 
     Raises:
-        ValueError: if the two images differ in aspect ratio: they cannot show the same.
+        ValueError: if the two images differ in aspect ratio: they cannot show the same view.
     """
     scale_x, scale_y = depth_size[0] / image_size[0], depth_size[1] / image_size[1]
     if abs(scale_x - scale_y) > _ASPECT_TOLERANCE * max(scale_x, scale_y):
@@ -53,15 +53,15 @@ def box_in_depth_image(box: Box, image_size: tuple[int, int], depth_size: tuple[
 
 
 def distance(depth: np.ndarray, metres: float, box: Box) -> float | None:
-    """The depth (z) in metres of the target in a box; None where too little of the box has a valid depth.
+    """The depth (z) in metres of the target in a box; None if too little of the box has a valid depth.
 
-    A plain median fails when the target fills less than half of its box, the most frequent depth when a flat wall
-    stands behind a target that is spread in depth. So the depths, the middle of the box weighted more than its rim, are
-    split into surfaces at gaps of some 5 %; the result is the median of the surface with the most weight.
+    A plain median fails if the target fills less than half of its box, the most frequent depth if a flat wall is behind
+    a target of varying depth. So the depths, weighted towards the box's centre, are split into surfaces at gaps of some
+    5 %; the result is the median of the surface with the largest weight.
 
     Args:
         depth: (height, width) in units; 0, negative and non-finite values are invalid.
-        metres: in a unit.
+        metres: per unit.
         box: in pixels of the depth image.
     """
     rows, row_weights = _samples(box[1], box[3], depth.shape[0])
@@ -94,7 +94,7 @@ def _median_of_the_weightiest_surface(depths: np.ndarray, weights: np.ndarray) -
     names, of_bin = np.unique(bins, return_inverse=True)
     bin_weights = np.bincount(of_bin, weights)
     filled = bin_weights >= _EMPTY_BIN * bin_weights.sum()
-    if filled.any():  # else every depth is alone in its bin: all are one surface
+    if filled.any():  # otherwise every depth is alone in its bin: all are one surface
         names, keep = names[filled], filled[of_bin]
         depths, weights, of_bin = depths[keep], weights[keep], (np.cumsum(filled) - 1)[of_bin[keep]]
         surface = np.concatenate(([0], np.cumsum(np.diff(names) > 1)))[of_bin]

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Positions in another frame than the camera's, by the transforms at the image's stamp."""
+"""Positions in frames other than the camera's, by the transforms at the image's stamp."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ try:
 except ImportError:  # an optional package: without it positions are in the camera's frame only
     tf2_ros = None
 
-_HISTORY = Duration(seconds=10)  # of transforms; the tracker is this late at most
+_HISTORY = Duration(seconds=10)  # of transforms: the tracker's maximum delay
 
 
 class Frames:
@@ -32,10 +32,10 @@ class Frames:
         self._listener.unregister()
 
     def place(self, position: np.ndarray, header: Header, target_frame: str) -> np.ndarray:
-        """Returns a position (3,) that is in the header's frame, at its stamp, in `target_frame`; m.
+        """Transforms a position (3,), m, from the header's frame at its stamp to `target_frame`.
 
         Raises:
-            LookupError: if there is no transform at that time, or none yet; the message has tf2's reason.
+            LookupError: if there is no transform for that time (yet); the message has tf2's reason.
         """
         if header.frame_id == target_frame:
             return position
@@ -47,7 +47,7 @@ class Frames:
 
 
 def moved(position: np.ndarray, transform: TransformStamped) -> np.ndarray:
-    """Returns a position (3,) in a transform's child frame in its parent frame."""
+    """Transforms a position (3,) from a transform's child frame to its parent frame."""
     q, t = transform.transform.rotation, transform.transform.translation
     axis = np.array([q.x, q.y, q.z])
     turned = position + 2.0 * np.cross(axis, np.cross(axis, position) + q.w * position)  # q p q*, for a unit quaternion

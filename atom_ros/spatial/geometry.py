@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a pixel to its viewing ray, by the camera's calibration in a CameraInfo.
+"""From a pixel to its viewing ray, with the calibration in a CameraInfo.
 
 Rays are unit vectors in the optical frame (REP 103): x to the right in the image, y down, z forward. Points are
 (x, y) in image px, the first pixel's centre at (0, 0), as in `atom_core.boxes`.
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-_COEFFICIENTS = {  # numbers of coefficients in `d` that each model may have; all of them are OpenCV's models
+_COEFFICIENTS = {  # valid numbers of coefficients in `d` of each model; all are OpenCV's models
     "": (0,),
     "plumb_bob": (0, 4, 5),
     "rational_polynomial": (8, 12, 14),
@@ -30,13 +30,13 @@ class CameraModel:
     """A calibrated camera.
 
     Attributes:
-        width, height: of its images, px; 0 where the calibration does not say.
-        focal: (fx, fy), px of the full sensor, as all that follows.
+        width, height: of its images, px; 0 if the calibration does not say.
+        focal: (fx, fy), px of the full sensor, like the fields below.
         center: (cx, cy), the principal point.
         distortion: OpenCV's coefficients; empty for none.
-        is_fisheye: whether they are those of the equidistant model.
-        binning: sensor pixels in an image pixel, (x, y).
-        offset: the sensor's pixel in which the image begins, (x, y).
+        is_fisheye: whether they belong to the equidistant model.
+        binning: sensor pixels per image pixel, (x, y).
+        offset: the sensor pixel at which the image begins, (x, y).
     """
 
     width: int
@@ -53,7 +53,7 @@ class CameraModel:
         """Reads the calibration of the raw image (K and D), or of the rectified one (P, free of distortion).
 
         Raises:
-            ValueError: naming the field and its value, where the camera is not calibrated or the model is unknown.
+            ValueError: naming the field and its value, if the camera is not calibrated or the model is unknown.
         """
         matrix = np.asarray(info.p, np.float64).reshape(3, 4) if rectified else np.asarray(info.k).reshape(3, 3)
         fx, fy, cx, cy = (float(matrix[cell]) for cell in ((0, 0), (1, 1), (0, 2), (1, 2)))
@@ -77,20 +77,20 @@ class CameraModel:
         )
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises ValueError where images of this size are not those of the calibration."""
+        """Raises ValueError if the calibration is not for images of this size."""
         if self.width and self.height and (width, height) != (self.width, self.height):
             raise ValueError(
-                f"camera_info is that of {self.width} x {self.height} images, but the images are {width} x {height}; "
+                f"camera_info is for {self.width} x {self.height} images, but the images are {width} x {height}; "
                 "expected the camera_info that belongs to the tracked images"
             )
 
     def rays(self, points: np.ndarray) -> np.ndarray:
-        """Unit vectors (N, 3) in the optical frame, of points (N, 2) in image px.
+        """Unit vectors (N, 3) in the optical frame through points (N, 2) in image px.
 
         Raises:
-            ValueError: if no ray is projected to one of the points, which then lies beyond what the model describes.
+            ValueError: if no ray projects to one of the points, which is then outside the model's range.
         """
-        # The sensor's pixels of an image pixel's middle; without binning and offset, the same point.
+        # Sensor px of an image pixel's centre; without binning and offset, the same point.
         sensor = (np.asarray(points, np.float64) + 0.5) * self.binning - 0.5 + self.offset
         normalized = (sensor - self.center) / self.focal
         if self.is_fisheye:
@@ -101,7 +101,7 @@ class CameraModel:
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
     def _undistort(self, sensor: np.ndarray) -> np.ndarray:
-        """Undistorted coordinates (N, 2) at depth 1, by Newton's method: OpenCV's few fixed-point steps are a start."""
+        """Undistorted coordinates (N, 2) at depth 1, by Newton's method, from OpenCV's few fixed-point steps."""
         matrix = np.array(((self.focal[0], 0, self.center[0]), (0, self.focal[1], self.center[1]), (0, 0, 1)))
         coefficients, still = np.array(self.distortion), np.zeros(3)
         points = cv2.undistortPoints(sensor[:, None], matrix, coefficients)[:, 0]
@@ -109,10 +109,11 @@ class CameraModel:
             at_depth_1 = np.column_stack((points, np.ones(len(points))))
             projected, jacobian = cv2.projectPoints(at_depth_1, still, still, matrix, coefficients)
             error = projected[:, 0] - sensor
-            # Columns 3 and 4: by the translation along x and y, which for a point at depth 1 is by its x and y.
+            # Columns 3 and 4: derivatives by translation along x and y, which at depth 1 equal those by the point's x
+            # and y.
             slope = jacobian[:, 3:5].reshape(-1, 2, 2)
             if not np.isfinite(error).all() or not (np.linalg.det(slope) > 0).all():
-                break  # past the fold, where the model maps two rays to one pixel
+                break  # beyond the fold, where the model maps two rays to one pixel
             if np.abs(error).max() < _CLOSE_ENOUGH / 100:
                 return points
             points = points - np.linalg.solve(slope, error[:, :, None])[:, :, 0]
@@ -133,7 +134,7 @@ def _distortion(info: CameraInfo) -> tuple[float, ...]:
 
 
 def _fisheye_rays(distorted: np.ndarray, coefficients: tuple[float, ...], tolerance: float) -> np.ndarray:
-    """The equidistant model inverted for the angle itself, so that rays beyond 90 degrees work, too.
+    """Inverts the equidistant model for the angle itself, so that rays beyond 90 degrees work, too.
 
     The distance from the principal point is angle * (1 + k1 angle^2 + k2 angle^4 + k3 angle^6 + k4 angle^8).
     """

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the targets are in space: bearings from `camera_info`, positions from an aligned `depth` image."""
+"""The targets in space: bearings from `camera_info`, positions from an aligned `depth` image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ except ImportError:  # an optional package: without it the node publishes no tra
 _RELIABLE = QoSProfile(depth=10)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TF = QoSProfile(depth=100)
-_DEPTH_SECONDS, _DEPTH_BYTES = 2.0, 64_000_000  # kept: the tracker is this late at most
+_DEPTH_SECONDS, _DEPTH_BYTES = 2.0, 64_000_000  # kept: the tracker's maximum delay
 _LOG_INTERVAL = 5.0  # s between two messages about the same input
 _RETRY_PERIOD = 0.02  # s; transforms come at 20 to 100 Hz
 _MOST_WAITING = 100  # positions that wait for their transforms
@@ -49,7 +49,7 @@ _MOST_WAITING = 100  # positions that wait for their transforms
 
 @dataclass(frozen=True)
 class _Result:
-    """The visible targets of a frame, from the tracker's result to the publication of their places."""
+    """The visible targets of a frame, from the tracker's result to the publication of their positions."""
 
     frame: Frame
     sightings: list[PlacedTarget]
@@ -59,7 +59,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A position (3,) in the frame of its image, and until when it waits for a transform: time.monotonic(), s."""
+    """A position (3,) in its image's frame, and the time.monotonic() (s) until which it waits for a transform."""
 
     header: Header
     position: np.ndarray
@@ -69,15 +69,15 @@ class _Waiting:
 class SpatialOutputs:
     """Publishers of bearings, positions, markers and transforms. Outputs without a subscriber are not computed.
 
-    A depth image belongs to an image when their stamps differ by no more than the tolerance. Where it comes after the
-    tracker's result, that result waits for it, until the next one. A position in another frame waits for the transform
-    of its image's time, for as long as the parameter `transform_wait` says.
+    A depth image belongs to an image if their stamps differ by no more than the tolerance. If it comes after the
+    tracker's result, the result waits for it until the next result. A position in another frame waits for the transform
+    of its image's time, for up to the parameter `transform_wait`.
     """
 
     def __init__(self, node: LifecycleNode, settings: Settings) -> None:
         self._node = node
         self._settings = settings
-        self._lock = threading.RLock()  # the executor's thread brings infos and depths, the worker's the reports
+        self._lock = threading.RLock()  # the executor's thread delivers infos and depths, the worker's the reports
         self._markers = node.create_lifecycle_publisher(MarkerArray, "~/markers", _RELIABLE)
         self._bearing = node.create_lifecycle_publisher(PointStamped, "~/bearing", _RELIABLE)
         self._position = node.create_lifecycle_publisher(PoseStamped, "~/position", _RELIABLE)
@@ -95,7 +95,7 @@ class SpatialOutputs:
         self._retry: Timer | None = None
         self._late: deque[_Waiting] = deque(maxlen=_MOST_WAITING)
         self._subscriptions: list[Subscription] = []
-        self._topics: dict[str, str] = {}  # full names, by those before remapping
+        self._topics: dict[str, str] = {}  # full names, by names before remapping
         self.received = {"camera_info": 0, "depth": 0}  # messages since the start
         self._calibration: tuple | None = None
         self._camera: CameraModel | None = None
@@ -103,13 +103,13 @@ class SpatialOutputs:
         self._waiting: _Result | None = None
         self._shown: set[int] = set()  # targets with markers
         self._header = Header()  # of the newest image
-        self._complaints: dict[str, tuple[str, float]] = {}  # by input: the newest, and its time (s)
+        self._complaints: dict[str, tuple[str, float]] = {}  # by input: the newest complaint, and its time (s)
 
     def start(self, image: str) -> None:
         """Subscribes to the calibration and to `depth`.
 
         Args:
-            image: full name of the image's topic; the calibration is searched for beside it.
+            image: full name of the image's topic; the calibration is expected beside it.
         """
         self._topics = {
             "camera_info": camera_info_topic(self._node, image),
@@ -119,8 +119,8 @@ class SpatialOutputs:
         create = self._node.create_subscription
         self._subscriptions = [
             create(CameraInfo, self._topics["camera_info"], self._on_camera_info, qos_profile_sensor_data),
-            # A latched calibration reaches only a transient-local subscription, and such a subscription
-            # gets no volatile publisher's. Where both get the same message, the second is ignored.
+            # A latched calibration reaches only a transient-local subscription, which a volatile publisher does not
+            # reach. If both get the same message, the second is ignored.
             create(CameraInfo, self._topics["camera_info"], self._on_camera_info, _LATCHED),
             create(Image, self._topics["depth"], self._on_depth, qos_profile_sensor_data),
         ]
@@ -130,7 +130,7 @@ class SpatialOutputs:
             self._retry = self._node.create_timer(_RETRY_PERIOD, self._publish_late, clock=clock)
 
     def inputs(self) -> list[Input]:
-        """The inputs, to be watched while they are subscribed to."""
+        """The inputs to watch while subscribed."""
         return [
             Input(
                 "camera_info",
@@ -143,7 +143,7 @@ class SpatialOutputs:
         ]
 
     def condition(self, missing: Mapping[str, str]) -> dict[str, str]:
-        """The state of calibration and depth, in words. Args: `missing` describes inputs that do not come."""
+        """The state of calibration and depth, in words. Args: `missing` describes missing inputs."""
         with self._lock:
             words = {}
             for name, title, is_there in (
@@ -189,11 +189,11 @@ class SpatialOutputs:
                 self._node.destroy_lifecycle_publisher(publisher)
 
     def publish(self, reports: Sequence[Report], image_size: tuple[int, int] | None) -> None:
-        """Publishes where the targets of one frame are.
+        """Publishes the bearings and positions of one frame's targets.
 
         Args:
-            reports: one for each target that is followed, or a single one of status IDLE.
-            image_size: (width, height), px; needed where a report has a box.
+            reports: one for each target, or a single one of status IDLE.
+            image_size: (width, height), px; needed if a report has a box.
         """
         with self._lock:
             frame = reports[0].frame
@@ -245,10 +245,10 @@ class SpatialOutputs:
             self._depths.add(message)
             self._locate(wait=True)
 
-    # Places
+    # Positions
 
     def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
-        """The bearings of the visible targets; none without a calibration that fits."""
+        """The bearings of the visible targets; none without a matching calibration."""
         camera = self._camera
         if camera is None:
             return []
@@ -266,7 +266,7 @@ class SpatialOutputs:
         return sightings
 
     def _locate(self, wait: bool) -> None:
-        """Publishes the waiting result, with positions if its depth image is there; without one it may `wait` on."""
+        """Publishes the waiting result, with positions if its depth image is there; else it may `wait`."""
         if self._waiting is None:
             return
         result = self._waiting
@@ -284,7 +284,7 @@ class SpatialOutputs:
         self._show(header, sightings)
 
     def _show(self, header: Header, sightings: list[PlacedTarget]) -> None:
-        """Publishes the markers; those of a target whose bearing is unknown now are deleted."""
+        """Publishes the markers; deletes those of targets without a bearing."""
         if self._markers.get_subscription_count() == 0:
             return
         ids = {sighting.report.target_id for sighting in sightings}
@@ -305,7 +305,7 @@ class SpatialOutputs:
             self._complain("depth", error)
             return sightings
         return [
-            # A depth is the distance along the optical axis; behind the camera it has no meaning.
+            # A depth is the distance along the optical axis; it is meaningless behind the camera.
             s if z is None or s.ray[2] <= 0 else dataclasses.replace(s, position=s.ray * (z / s.ray[2]))
             for s, z in zip(sightings, depths, strict=True)
         ]
@@ -318,7 +318,7 @@ class SpatialOutputs:
             self._publish_late()
 
     def _publish_late(self) -> None:
-        """Publishes the positions whose transforms have come, in their order; gives up those that waited too long."""
+        """Publishes the positions whose transforms have come, in order; drops those that waited too long."""
         with self._lock:
             while self._late and self._frames is not None:
                 waiting, frame = self._late[0], self._settings.target_frame
@@ -350,7 +350,7 @@ class SpatialOutputs:
         self._transforms.publish(TFMessage(transforms=[transform]))
 
     def _depth_of(self, frame: Frame) -> Image | None:
-        if frame.stamp == 0:  # cameras that send no stamps: depth and image cannot be matched
+        if frame.stamp == 0:  # no stamps: depth and image cannot be matched
             return None
         try:
             return self._depths.at(frame.stamp, round(self._settings.depth_tolerance * NANOSECONDS)).message
@@ -358,7 +358,7 @@ class SpatialOutputs:
             return None
 
     def _expects_depth(self, frame: Frame) -> bool:
-        """Whether depth images come, so that this frame's may be on its way."""
+        """Whether depth images arrive, so that this frame's may follow."""
         try:
             newest = self._depths.newest().stamp
         except LookupError:
@@ -375,12 +375,12 @@ class SpatialOutputs:
         return self._transforms is not None or self._position.get_subscription_count() > 0
 
     def _delete(self, target_ids: set[int]) -> None:
-        if target_ids and self._node.context.ok():  # after Ctrl-C nothing can be published
+        if target_ids and self._node.context.ok():  # nothing can be published after Ctrl-C
             self._markers.publish(marker_array(self._header, (), sorted(target_ids)))
         self._shown -= target_ids
 
     def _complain(self, subject: str, trouble: ValueError | cv2.error | str) -> None:
-        """Logs an input's fault: once, and at a limited rate if the reason changes."""
+        """Logs an input's fault once, and at a limited rate if the reason changes."""
         now = time.monotonic()
         text, since = self._complaints.get(subject, ("", -_LOG_INTERVAL))
         if text != str(trouble) and now - since >= _LOG_INTERVAL:
@@ -389,11 +389,11 @@ class SpatialOutputs:
 
 
 def _corners(camera: CameraModel, box: Box, image_size: tuple[int, int]) -> np.ndarray | None:
-    """Rays (4, 3) to the corners of the box's part inside the image; None where they have none."""
+    """Rays (4, 3) to the corners of the box's part inside the image; None if they have none."""
     x, y, width, height = box
     left, right = np.clip((x, x + width), 0, image_size[0] - 1)
     top, bottom = np.clip((y, y + height), 0, image_size[1] - 1)
     try:
         return camera.rays(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
     except (ValueError, cv2.error):
-        return None  # in the image's corner, where the distortion model may end; the outline is only for the eye
+        return None  # the distortion model may not cover the image's corners; the outline is only for display

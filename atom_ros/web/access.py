@@ -15,7 +15,7 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 def is_local(address: str) -> bool:
-    """Whether a server that listens on this address is reached from the same machine only."""
+    """Whether a server that listens on this address can be reached only from the same machine."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -28,13 +28,13 @@ def new_token() -> str:
 
 
 class Access:
-    """Decides by a request's headers and by the token."""
+    """Decides access by a request's headers and the token."""
 
     def __init__(self, address: str, token: str = "") -> None:
-        """Args: `address`: that the server listens on; `token`: empty for none, which only a local server may have.
+        """Args: `address`: of the server's socket; `token`: empty for none, which is allowed only for a local server.
 
         Raises:
-            ValueError: if the server could be reached from elsewhere without a token.
+            ValueError: if the server could be reached from other machines without a token.
         """
         if not token and not is_local(address):
             raise ValueError(f"the server would listen on {address} without a token; give one, or listen on 127.0.0.1")
@@ -43,14 +43,14 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether the first message must bring the token."""
+        """Whether the first message must contain the token."""
         return bool(self._token)
 
     def obstacle(self, host: str, origin: str | None) -> str:
-        """Why a WebSocket of these headers is refused; empty where it is not.
+        """Why a WebSocket with these headers is refused; empty if it is accepted.
 
-        Another site's page in the same browser may open WebSockets to this server; Origin reveals it. Its owner may
-        also give its name this machine's address (DNS rebinding); Host reveals that.
+        Another site's page in the same browser may open WebSockets to this server; Origin reveals it. That site's name
+        may also resolve to this machine's address (DNS rebinding); Host reveals that.
         """
         if self._is_local and _host_name(host) not in _LOCAL_NAMES:
             return f"Host is {host!r}; this server is for its own machine only: open http://localhost:<port>"
@@ -71,7 +71,7 @@ def _host_name(host: str) -> str:
 
 
 class RateLimit:
-    """Limits events to a number a second, with a burst of as many at once."""
+    """Limits events to a number per second, with a burst of the same number."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -81,13 +81,13 @@ class RateLimit:
         self._since = clock()
 
     def delay(self) -> float:
-        """Counts an event; returns the seconds to wait until it fits: 0.0 where it does."""
+        """Counts an event; returns the seconds to wait until it is within the limit, or 0.0."""
         self._refill()
         self._left -= 1.0
         return max(0.0, -self._left / self._rate)
 
     def allows(self) -> bool:
-        """Whether an event fits; it counts only where it does."""
+        """Whether an event is within the limit; it is counted only then."""
         self._refill()
         if self._left < 1.0:
             return False

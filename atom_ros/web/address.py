@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page's address, as its server logs it for people and for programs that started it."""
+"""The page's address in the server's log, for people and for programs that started it."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from atom_ros.images import ImageMessage
 from atom_ros.input.image_input import offered_reliability
 
-_PERIOD = 1.0  # s between two looks at the cameras
+_PERIOD = 1.0  # s between two checks of the cameras
 _TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
-_Key: TypeAlias = tuple[str, type, ReliabilityPolicy]  # what a subscription is to
+_Key: TypeAlias = tuple[str, type, ReliabilityPolicy]  # what a subscription depends on
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Surroundings:
     """The network's cameras and the shown topic."""
 
     camera: str = ""  # the shown topic
-    cameras: tuple[str, ...] = ()  # topics on which somebody publishes images
+    cameras: tuple[str, ...] = ()  # topics with a publisher of images
 
 
 class Camera:
@@ -52,12 +52,12 @@ class Camera:
         self._is_taking = False
         self._subscription: Subscription | None = None
         self._key: _Key | None = None
-        # A steady clock: cameras come and go also while simulated time stands still.
+        # A steady clock: cameras also come and go while simulated time is stopped.
         node.create_timer(_PERIOD, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
     def topic(self) -> str:
-        """Of the images that are shown."""
+        """Topic of the images that are shown."""
         return self._chosen or self._followed
 
     def choose(self, topic: str) -> None:
@@ -66,7 +66,7 @@ class Camera:
         self._executor.create_task(self._look_around)
 
     def follow(self, topic: str) -> None:
-        """The tracker listens to this topic; it is shown unless another one was chosen."""
+        """Sets the topic that the tracker listens to; it is shown unless another one was chosen."""
         if topic and topic != self._followed:
             self._followed = topic
             self._executor.create_task(self._look_around)
@@ -86,7 +86,7 @@ class Camera:
         """The topic to subscribe to; None without a camera, or if it is subscribed already."""
         found = [_TYPES[name] for name in types if name in _TYPES]
         reliability = offered_reliability(self._node, self.topic)
-        if not found or reliability is None:  # it may come back: the subscription that there is stays
+        if not found or reliability is None:  # it may come back: the existing subscription stays
             return self._key if self._key is not None and self._key[0] == self.topic else None
         return self.topic, found[0], reliability
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 run atom_tracker web`: a page with the tracker's live picture, in which to point at targets.
+"""`ros2 run atom_tracker web`: a page with the tracker's live image, for selecting targets.
 
 Open http://localhost:8080. Other computers can reach it only with --host, for instance --host 0.0.0.0; then the page
-asks for a token, which is in the log or comes from the environment variable ATOM_TRACKER_WEB_TOKEN.
+asks for a token, which is in the log or in the environment variable ATOM_TRACKER_WEB_TOKEN.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from atom_ros.web.address import announcement
 from atom_ros.web.server import Server, ServerLimits
 from atom_ros.web.tracker_link import TrackerLink
 
-TOKEN = "ATOM_TRACKER_WEB_TOKEN"  # of the environment: arguments can be read by every user of the machine
+TOKEN = "ATOM_TRACKER_WEB_TOKEN"  # environment variable: every user of the machine can read arguments
 _SHORTEST_TOKEN = 12
 _RANGES = {
     "port": (0, 65535),
@@ -52,12 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tracker", default="tracker", help="the tracker node's name (default: tracker)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0: any free one (default: 8080)")
-    parser.add_argument("--rate", type=float, default=limits.pictures, help="pictures a second (default: 30)")
+    parser.add_argument("--rate", type=float, default=limits.pictures, help="pictures per second (default: 30)")
     parser.add_argument("--quality", type=int, default=limits.quality, help="of the jpegs, 1 to 100 (default: 80)")
-    parser.add_argument("--width", type=int, default=limits.width, help="px; wider images shrink (default: 1280)")
-    parser.add_argument("--clients", type=int, default=limits.clients, help="pages at the same time (default: 8)")
     parser.add_argument(
-        "--nice", type=int, default=10, help="how far the page gives way to the tracker, 0 to 19 (default: 10)"
+        "--width", type=int, default=limits.width, help="maximum width in px; wider images are shrunk (default: 1280)"
+    )
+    parser.add_argument("--clients", type=int, default=limits.clients, help="maximum number of open pages (default: 8)")
+    parser.add_argument(
+        "--nice", type=int, default=10, help="niceness, 0 to 19, so that the tracker has priority (default: 10)"
     )
     return parser
 
@@ -110,7 +112,7 @@ async def _serve(node: Node, arguments: argparse.Namespace, limits: ServerLimits
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the page until Ctrl-C; returns the exit status: 2 where it cannot begin."""
+    """Runs the page until Ctrl-C; returns the exit status: 2 if it cannot start."""
     arguments = _parser().parse_args(own_words(args))
     ending = Ending()
     try:
@@ -120,14 +122,14 @@ def main(args: list[str] | None = None) -> int:
         return 2
     if not start("web", args, signal_handler_options=SignalHandlerOptions.NO):
         return 2
-    os.nice(arguments.nice)  # where tracker and page compete for a core, the tracker goes first
-    cv2.setNumThreads(1)  # a jpeg needs one, and threads that wait for work take time from the tracker's
+    os.nice(arguments.nice)  # if tracker and page compete for a core, the tracker has priority
+    cv2.setNumThreads(1)  # a jpeg needs one, and idle threads take time from the tracker's
     node = Node("web")
     answer_always(node)
     try:
         asyncio.run(_serve(node, arguments, limits, token, ending))
         return 0
-    except OSError as error:  # the port is taken, or the address is none of this machine's
+    except OSError as error:  # the port is in use, or the address is not this machine's
         print(f"web: {error}; choose another with --host and --port", file=sys.stderr)
         return 2
     finally:

@@ -14,7 +14,7 @@ from atom_tracker.msg import Track
 SECONDS = 60.0
 _INTERVAL = 0.1  # s between two samples of a target, unless its state changes
 _MOST = 20_000  # samples of all targets together
-# The number of the sample; s, of the clock; the target's number, its status and confidence.
+# Number of the sample; s of the clock; the target's number, status and confidence.
 HistorySample = tuple[int, float, int, int, float | None]
 
 
@@ -28,7 +28,7 @@ class History:
         self._count = 0
 
     def add(self, tracks: Iterable[Track]) -> None:
-        """Takes the Tracks of one image."""
+        """Adds the Tracks of one image."""
         now = self._clock()
         for track in tracks:
             last = self._newest.get(track.target_id)
@@ -44,7 +44,7 @@ class History:
                 del self._newest[oldest[2]]
 
     def after(self, number: int) -> Sequence[HistorySample]:
-        """The samples of the last minute after the one of this number."""
+        """The samples of the last minute after sample `number`."""
         since = self._clock() - SECONDS
         found = []
         for sample in reversed(self._samples):

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tracker's parameters that can be changed at any time, with their ranges, by the services that each node has."""
+"""The tracker's live parameters and their ranges, through every node's parameter services."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LiveParameters:
         self.are_stale = True
 
     async def refresh(self) -> bool:
-        """Reads them where they may have changed; returns whether it did. Raises as `ask` does."""
+        """Reads them if they may have changed; returns whether it did. Raises as `ask` does."""
         if not self.are_stale or not self._list.service_is_ready():
             return False
         self.are_stale = False
@@ -52,15 +52,15 @@ class LiveParameters:
         return True
 
     async def set(self, name: str, value: bool | int | float | str) -> None:
-        """Changes one.
+        """Changes a parameter.
 
         Raises:
-            LookupError: if there is none of this name.
-            ValueError: if the value is of another type, or the tracker refuses it; the message is the tracker's.
+            LookupError: if there is no live parameter of this name.
+            ValueError: if the value has another type, or the tracker refuses it; the message is the tracker's.
         """
         known = next((row for row in self.rows if row["name"] == name), None)
         if known is None:
-            raise LookupError(f"{name} is no parameter of the tracker that can be changed while it runs")
+            raise LookupError(f"{name} is not a parameter of the tracker that can be changed while it runs")
         parameter = Parameter(name=name, value=parameter_value(known["kind"], value))
         (result,) = (await self._ask(self._set, SetParameters.Request(parameters=[parameter]))).results
         if not result.successful:
@@ -75,7 +75,7 @@ def is_live(descriptor: ParameterDescriptor) -> bool:
 
 
 def row(descriptor: ParameterDescriptor, value: ParameterValue) -> Json:
-    """What the page needs to show a parameter: low and high are None where there is no range."""
+    """The data that the page shows of a parameter; low and high are None if there is no range."""
     ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
     choices = _CHOICES.search(descriptor.additional_constraints)
     return {
@@ -90,7 +90,7 @@ def row(descriptor: ParameterDescriptor, value: ParameterValue) -> Json:
 
 
 def parameter_value(kind: str, value: bool | int | float | str) -> ParameterValue:
-    """The value in the type of its kind; raises ValueError where it has another."""
+    """The value as a message; raises ValueError if its type is not `kind`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "bool" and isinstance(value, bool):
         return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)

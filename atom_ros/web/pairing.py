@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairs each shown image with the Tracks of its stamp.
 
-The tracker publishes after computing, and skips images meanwhile. So an image waits for its Tracks, and images that the
-tracker skips are not shown. Where no Tracks come for a while (no tracker, a pause, a target that is being learned),
-images are shown as they come, without boxes. The page never goes back to an earlier image.
+The tracker publishes after computing, and skips images in the meantime. So an image waits for its Tracks, and images
+that the tracker skips are not shown. If no Tracks come for a while (no tracker, a pause, a target being learned),
+images are shown as they come, without boxes. The page never returns to an earlier image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from atom_ros.images import ImageMessage
 from atom_tracker.msg import Track, TrackArray
 
-_PATIENCE = (0.5, 3.0)  # s without Tracks after which images are shown without; twice the Tracks' interval between
+_PATIENCE = (
+    0.5,
+    3.0,
+)  # minimum and maximum s without Tracks, after which images are shown alone; between them, twice the Tracks' interval
 _KEPT_SECONDS = 2.0  # that an image waits for its Tracks
 _KEPT_BYTES = 64_000_000
 _KEPT_ARRAYS = 32  # Tracks that came before their image
@@ -31,12 +34,12 @@ class Shown:
 
     image: ImageMessage
     tracks: Sequence[Track] | None
-    received: float  # s, of the clock: when the image came
+    received: float  # s of the clock: arrival of the image
     topic: str  # of the image
 
 
 class Pairing:
-    """Brings images and TrackArrays together; single-threaded."""
+    """Pairs images and TrackArrays; single-threaded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.topic = ""  # of the images
@@ -44,12 +47,12 @@ class Pairing:
         self._images: OrderedDict[_Stamp, tuple[float, ImageMessage]] = OrderedDict()
         self._bytes = 0
         self._arrays: OrderedDict[_Stamp, TrackArray] = OrderedDict()
-        self._tracks_at = -float("inf")  # when the newest TrackArray came
+        self._tracks_at = -float("inf")  # arrival of the newest TrackArray
         self._patience = _PATIENCE[0]
         self._bare: _Stamp | None = None  # the image shown last, if its Tracks are still missing
 
     def add_image(self, image: ImageMessage) -> Shown | None:
-        """Takes an image; returns what to show now, if anything."""
+        """Adds an image; returns what to show now, if anything."""
         now, stamp = self._clock(), _stamp(image)
         array = self._arrays.pop(stamp, None) if stamp != (0, 0) else None
         if array is not None:
@@ -60,11 +63,11 @@ class Pairing:
         return None
 
     def add_tracks(self, array: TrackArray) -> Shown | TrackArray | None:
-        """Takes the Tracks of an image.
+        """Adds the Tracks of an image.
 
         Returns:
-            The image with its Tracks, if that is to be shown now; the Tracks alone, if they are those of the image that
-            was shown last; otherwise None.
+            The image with its Tracks, if it should be shown now; the Tracks alone, if they belong to the image shown
+            last; otherwise None.
         """
         now, stamp = self._clock(), _stamp(array)
         least, most = _PATIENCE
@@ -82,17 +85,17 @@ class Pairing:
         return None
 
     def begin(self, topic: str) -> None:
-        """Forgets the images: those of this topic follow."""
+        """Forgets the images and starts with those of this topic."""
         self.topic = topic
         self._images.clear()
         self._arrays.clear()
         self._bytes, self._bare = 0, None
 
     def _show(self, stamp: _Stamp, received: float, image: ImageMessage, tracks: Sequence[Track] | None) -> Shown:
-        if stamp not in self._images:  # it has just come
+        if stamp not in self._images:  # a new image
             self._images.clear()
             self._bytes = 0
-        while stamp in self._images:  # those that came before it would be older
+        while stamp in self._images:  # those before it would be older
             self._drop_oldest()
         self._bare = stamp if tracks is None else None
         return Shown(image, None if tracks is None else list(tracks), received, self.topic)

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to the jpegs that a browser shows."""
+"""Converts image messages to jpegs for the browser."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import cv2
 from atom_core.data.picture_size import picture_size
 from atom_ros.images import ImageMessage, to_rgb
 
-_PASSED_ON = 1_500_000  # bytes; a larger jpeg is made again
-_EXIF = b"Exif\x00\x00"  # may hold an orientation, by which browsers turn the picture, and the tracker does not
+_PASSED_ON = 1_500_000  # bytes; a larger jpeg is re-encoded
+_EXIF = b"Exif\x00\x00"  # may hold an orientation, which browsers apply and the tracker does not
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Jpeg:
 
 
 def encode(message: ImageMessage, quality: int = 80, max_width: int = 1280) -> Jpeg:
-    """Makes a jpeg. A CompressedImage that holds a fitting one is passed on as it is.
+    """Makes a jpeg. A CompressedImage with a suitable jpeg is passed on unchanged.
 
     Args:
         message: an Image or CompressedImage.
         quality: of the jpeg, 1 to 100.
-        max_width: px; a wider image is made smaller.
+        max_width: px; a wider image is shrunk.
 
     Raises:
-        ValueError: if the message cannot be decoded; it names the fields.
+        ValueError: if the message cannot be decoded; the error names the fields.
     """
     passed = None if hasattr(message, "encoding") else _as_it_is(bytes(message.data), max_width)
     if passed is not None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages between page and server over the WebSocket: docs/web.md lists them.
 
-The page sends JSON objects. The server sends JSON objects too, and each picture as one binary message.
+The page sends JSON objects. The server sends JSON objects, and each picture as one binary message.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _HEADER = struct.Struct("<I")  # bytes of the JSON before a picture's jpeg
 
 
 class ProtocolError(ValueError):
-    """An invalid message; its sender gets the reason, and nothing else happens."""
+    """An invalid message; the sender gets the reason, and the message has no other effect."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One message of the page, with valid fields."""
+    """One message from the page, with valid fields."""
 
     type: str
-    id: int  # of the answer; 0 where none is wanted
+    id: int  # of the answer; 0 if none is wanted
     fields: Json
 
 
 def parse(text: str) -> Command:
-    """Reads a message of the page.
+    """Parses a message from the page.
 
     Raises:
-        ProtocolError: naming the field, its value and the expected ones.
+        ProtocolError: naming the field, its value and the expected values.
     """
     if len(text.encode()) > MAX_COMMAND:
         raise ProtocolError(f"message has {len(text.encode())} bytes; expected at most {MAX_COMMAND}")
@@ -82,7 +82,7 @@ def split_picture(message: bytes) -> tuple[Json, bytes]:
 
 
 def track_fields(track: Track) -> Json:
-    """A Track as the page gets it; the box is None where the target is not seen."""
+    """A Track for the page; the box is None if the target is not visible."""
     box = [track.x, track.y, track.width, track.height]
     is_seen = all(map(math.isfinite, box)) and track.width > 0
     return {
@@ -94,7 +94,7 @@ def track_fields(track: Track) -> Json:
 
 
 def finite(value: float) -> float | None:
-    """A number as JSON can say it: None for NaN and infinities."""
+    """A number for JSON: None for NaN and infinities."""
     return value if math.isfinite(value) else None
 
 
@@ -150,7 +150,7 @@ def _token(name: str, value: object) -> str:
 def _value(name: str, value: object) -> bool | int | float | str:
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and abs(value) < 2**63:  # false for NaN too, and never overflows
+    if isinstance(value, int | float) and abs(value) < 2**63:  # false for NaN, and never overflows
         return value
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
         return value

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page's HTTP server: static files and one WebSocket for each browser.
 
-It does not know ROS: it reaches the tracker through a `TrackerLink` (tracker_link.py), or a test's stand-in.
+It is independent of ROS: it reaches the tracker through a `TrackerLink` (tracker_link.py), or a test's substitute.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
-WRONG_TOKEN = 4401  # the WebSocket's close code; codes from 4000 on are free to use
+WRONG_TOKEN = 4401  # the WebSocket's close code; codes from 4000 are free for applications
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -48,9 +48,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_LARGEST = 16 * MAX_COMMAND  # bytes; a larger message ends its own connection, a smaller one gets an error
+_LARGEST = 16 * MAX_COMMAND  # bytes; a larger message closes its connection, a smaller one gets an error
 HELLO_TIMEOUT = 5.0  # s for the first message
-REFUSAL_DELAY = 1.0  # s that a wrong token waits for its answer
+REFUSAL_DELAY = 1.0  # s before the answer to a wrong token
 _STATE_PERIOD = 0.2  # s between two reports of the state
 _HEARTBEAT = 15.0  # s
 
@@ -60,16 +60,16 @@ class ServerLimits:
     """Limits on clients."""
 
     clients: int = 8
-    messages: float = 100.0  # a second from each client; more have to wait
-    commands: float = 10.0  # a second from each client; more are refused
+    messages: float = 100.0  # per second from each client; more have to wait
+    commands: float = 10.0  # per second from each client; more are refused
     pending: int = 8  # commands of a client that wait for the tracker
-    pictures: float = 30.0  # a second
+    pictures: float = 30.0  # per second
     quality: int = 80  # of the jpegs
-    width: int = 1280  # px; wider images are made smaller
+    width: int = 1280  # px; wider images are shrunk
 
 
 class Server:
-    """Serves the page; all of it runs in one event loop."""
+    """Serves the page, in one event loop."""
 
     def __init__(
         self, link: TrackerLink, access: Access, limits: ServerLimits | None = None, log: logging.Logger | None = None
@@ -80,9 +80,9 @@ class Server:
         self._limits = limits or ServerLimits()
         self._log = log or logging.getLogger(__name__)
         self._sessions: dict[Session, web.WebSocketResponse] = {}
-        self._strangers = 0  # connections that have not said hello
+        self._strangers = 0  # connections that have not sent hello
         self._sequence = 0  # of images that could be shown
-        self._next: tuple[int, Shown] | None = None  # to be encoded, with its number
+        self._next: tuple[int, Shown] | None = None  # the next image to encode, with its number
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         link.on_shown = self._offer
@@ -104,7 +104,7 @@ class Server:
 
     @property
     def clients(self) -> int:
-        """Pages that are open."""
+        """Number of open pages."""
         return len(self._sessions)
 
     async def stop(self, _: web.Application | None = None) -> None:
@@ -149,7 +149,7 @@ class Server:
             await socket.close(code=code)
 
     async def _greet(self, socket: web.WebSocketResponse, remote: str | None) -> bool:
-        """Whether the first message is a hello with the token; a connection without is ended."""
+        """Whether the first message is a hello with the token; otherwise closes the connection."""
         token = None
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError, TypeError, ProtocolError):
             command = parse(await socket.receive_str(timeout=HELLO_TIMEOUT))
@@ -166,7 +166,7 @@ class Server:
         return False
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
-        """One client, from its hello to its end."""
+        """Serves one client, from its hello to its end."""
         session = Session(socket)
         self._sessions[session] = socket
         session.say({"type": "welcome", "tracker": self._link.name})
@@ -195,7 +195,8 @@ class Server:
         messages = RateLimit(self._limits.messages, round(self._limits.messages))
         commands = RateLimit(self._limits.commands, round(2 * self._limits.commands))
         async for message in socket:
-            # Messages beyond the rate stay unread: a client that sends too many waits, and costs no more than others.
+            # Messages beyond the rate stay unread: a client that sends too many waits, and costs no more than other
+            # clients.
             await asyncio.sleep(messages.delay())
             if message.type != WSMsgType.TEXT:
                 session.say({"type": "error", "message": "a binary message; expected text"})
@@ -217,7 +218,7 @@ class Server:
     # Commands
 
     def _at_once(self, session: Session, command: Command) -> bool:
-        """Handles a command that needs no answer; returns whether it is of that kind."""
+        """Handles a command that needs no answer; returns whether it was one."""
         if command.type == "ack":
             session.confirm(command.fields["sequence"])
             self._wake.set()
@@ -260,7 +261,7 @@ class Server:
         self._wake.set()
 
     async def _encode_forever(self) -> None:
-        """Encodes the newest image as soon as a client can take it, once for all clients."""
+        """Encodes the newest image as soon as a client can receive it, once for all clients."""
         loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()

@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One browser at the page: its waiting messages, and flow control.
+"""One browser's connection: its waiting messages, and flow control.
 
-A picture is sent only while fewer than two are on their way, unconfirmed; of those that come meanwhile the newest
-waits and takes the place of the one before. So a slow client gets fewer pictures, and never an old one. It delays
-nobody: each session sends in a task of its own.
+A picture is sent only while fewer than two are unconfirmed; otherwise the newest one waits and replaces an older one.
+So a slow client gets fewer pictures, but never an old one. It does not delay others: each session sends in its own
+task.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 from atom_ros.web.protocol import Json
 
-_WINDOW = 2  # pictures on their way: one that is shown, and one that travels meanwhile
-_TEXTS = 100  # answers that wait; requests are bounded, so only a client that reads nothing reaches this number
-PATIENCE = 20.0  # s for one message to leave
+_WINDOW = 2  # unconfirmed pictures: one being shown and one in transit
+_TEXTS = 100  # waiting answers; requests are bounded, so only a client that reads nothing reaches this number
+PATIENCE = 20.0  # s for sending one message
 
 
 class Socket(Protocol):
@@ -32,20 +32,20 @@ class Socket(Protocol):
         """Sends a text; returns when the network has room for more."""
 
     async def send_bytes(self, data: bytes) -> None:
-        """Sends bytes, likewise."""
+        """Sends bytes; returns when the network has room for more."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as it is sent."""
+    """An encoded picture."""
 
-    sequence: int  # 1 for the first image that could be shown; one more for each
+    sequence: int  # 1 for the first image that could be shown, increasing
     message: bytes
-    received: float  # s, time.monotonic(): when its image came from the camera
+    received: float  # s, time.monotonic(): arrival of its image from the camera
 
 
 class Session:
-    """To be used in the event loop's thread."""
+    """A session. Use it in the event loop's thread."""
 
     def __init__(self, socket: Socket, clock: Callable[[], float] = time.monotonic) -> None:
         self._socket = socket
@@ -57,8 +57,8 @@ class Session:
         self._delays: deque[float] = deque(maxlen=30)
         self._wake = asyncio.Event()
         self.is_watching = True
-        self._last = 0  # number of the last picture sent; 0 at the beginning
-        self.skipped = 0  # pictures that this client had to skip
+        self._last = 0  # number of the last picture sent; 0 at first
+        self.skipped = 0  # pictures that this client skipped
         self.samples = 0  # number of the last sample of the history that was sent
 
     @property
@@ -68,17 +68,17 @@ class Session:
 
     @property
     def delay(self) -> float | None:
-        """Median of the seconds from an image's arrival at the server until the page has confirmed its picture."""
+        """Median time in s from an image's arrival at the server to the page's confirmation of its picture."""
         return statistics.median(self._delays) if self._delays else None
 
     def offer(self, picture: Picture) -> None:
-        """Sends a picture as soon as the client can take it, unless a newer one comes first."""
+        """Sends a picture as soon as the client can receive it, unless a newer one comes first."""
         if self.is_watching:
             self._waiting = picture
             self._wake.set()
 
     def confirm(self, sequence: int) -> None:
-        """Confirms the picture of this number and all before it."""
+        """Confirms this picture and all before it."""
         while self._on_the_way and self._on_the_way[0].sequence <= sequence:
             picture = self._on_the_way.popleft()
             if picture.sequence == sequence:
@@ -86,27 +86,27 @@ class Session:
         self._wake.set()
 
     def watch(self, on: bool) -> None:
-        """Whether the page is seen; one in the background gets no pictures."""
+        """Sets whether the page is visible; a page in the background gets no pictures."""
         self.is_watching = on
         self._last = 0
         if not on:
             self._waiting = None
 
     def say(self, message: Mapping[str, Any]) -> None:
-        """Has a message sent after those that wait."""
+        """Queues a message."""
         self._texts.append(json.dumps(message, allow_nan=False))
         self._wake.set()
 
     def report(self, state: Callable[[], Json]) -> None:
-        """Has the state sent, as it is when there is room for it: one that waits is replaced."""
+        """Queues the state, which is read when it is sent; it replaces a waiting one."""
         self._state = state
         self._wake.set()
 
     async def send_forever(self) -> None:
-        """Sends what waits, until it is cancelled.
+        """Sends queued messages until cancelled.
 
         Raises:
-            TimeoutError: if a message does not leave within 20 s.
+            TimeoutError: if a message cannot be sent within 20 s.
             ConnectionError: if the client is gone.
         """
         while True:

@@ -1,8 +1,8 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page's side towards ROS: camera, Tracks, services and parameters of one tracker.
+"""The page's connection to ROS: camera, Tracks, services and parameters of one tracker.
 
-Two threads meet here. The executor's thread runs the node: it subscribes, and hands each message over. Everything else
+Two threads are involved. The executor's thread runs the node: it receives messages and passes them on. Everything else
 runs in the server's event loop; call the public methods there.
 """
 
@@ -31,12 +31,12 @@ from atom_ros.web.protocol import Json, Stamp, track_fields
 from atom_tracker.msg import Track, TrackArray
 from atom_tracker.srv import ListTargets, RemoveTarget, SetTarget
 
-TIMEOUT = 15.0  # s for an answer; learning a target takes less than one, on a slow CPU a few
-_POLL = 1.0  # s between two looks at the targets, which also change without an image
-_RECENT = 2.0  # s over which rate and delay are taken
-_LATE = 2.0  # s in which Tracks of a removed target may still be on their way
-_OLD = 3.5  # s after which diagnostics, which come once a second, no longer count
-_FIGURES = {  # keys of /diagnostics, and what the page calls them
+TIMEOUT = 15.0  # s for an answer; learning a target takes less than 1 s, on a slow CPU a few
+_POLL = 1.0  # s between two polls of the targets, which also change without an image
+_RECENT = 2.0  # s over which rate and delay are computed
+_LATE = 2.0  # s in which Tracks of a removed target may still arrive
+_OLD = 3.5  # s after which diagnostics, published once a second, are outdated
+_FIGURES = {  # keys of /diagnostics -> the page's names
     "input rate (Hz)": "input_rate",
     "dropped": "dropped",
     "lost": "lost",
@@ -51,11 +51,10 @@ class TrackerLink:
     """The server's connection to a tracker."""
 
     def __init__(self, node: Node, executor: Executor, tracker: str = "tracker", camera: str = "") -> None:
-        """Connects to a tracker, which need not be there yet; to be called while the event loop runs.
+        """Connects to a tracker, which may start later; call it while the event loop runs.
 
         Args:
-            node: of the page.
-            executor: that spins it, in a thread of its own.
+            node: of the page. executor: that spins it, in a separate thread.
             tracker: the tracker node's name, relative or absolute.
             camera: topic of the images; empty for the one that the tracker listens to.
         """
@@ -78,11 +77,13 @@ class TrackerLink:
         self._is_present = False
         self._is_paused = False
         self._targets: list[Track] = []
-        self._removed: dict[int, float] = {}  # targets that were removed here, and time.monotonic() then
+        self._removed: dict[int, float] = {}  # targets removed here -> time.monotonic() of the removal
         self._image_at: float | None = None  # time.monotonic() of the newest image
         self._image_error = ""
-        self._recent: deque[tuple[float, float, float]] = deque(maxlen=1000)  # of Tracks: when, delay and computing, s
-        self._diagnosis: tuple[float, str, Json] = (0.0, "", {})  # when it came, its message, its values
+        self._recent: deque[tuple[float, float, float]] = deque(
+            maxlen=1000
+        )  # of Tracks: time, delay and computing time, s
+        self._diagnosis: tuple[float, str, Json] = (0.0, "", {})  # arrival, message, values
         self._watched = False
         self._poll_now = asyncio.Event()
         self._is_closed = False
@@ -94,17 +95,17 @@ class TrackerLink:
         node.create_subscription(ParameterEvent, "/parameter_events", self._hand_over(self._on_parameter_event), others)
 
     async def close(self) -> None:
-        """Ends what runs in the event loop."""
+        """Ends the tasks in the event loop."""
         self._is_closed = True  # before Python 3.12, `wait_for` may swallow the cancellation
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # What the server asks
+    # Requests of the server
 
     @property
     def parameters(self) -> list[Json]:
-        """Those of the tracker that can be changed at any time."""
+        """The tracker's live parameters."""
         return self._parameters.rows
 
     def watch(self, on: bool) -> None:
@@ -115,7 +116,7 @@ class TrackerLink:
             self._poll_now.set()
 
     async def choose_camera(self, topic: str) -> str:
-        """Shows another camera, to all; raises LookupError where there is none of this topic."""
+        """Shows another camera on all pages; raises LookupError if the topic has no publisher."""
         if topic not in self._surroundings.cameras:
             known = ", ".join(self._surroundings.cameras) or "none"
             raise LookupError(f"nobody publishes images on {topic}; there are: {known}")
@@ -123,11 +124,11 @@ class TrackerLink:
         return f"showing {topic}"
 
     async def set_target(self, box: Sequence[float], stamp: Stamp, target: int, topic: str) -> str:
-        """Points the tracker at a box on the image of this stamp; returns what it answered.
+        """Sets a target by its box on the image of this stamp; returns the tracker's answer.
 
         Raises:
-            RuntimeError: if it refuses; the message is the tracker's.
-            ValueError: if the image is not of the camera that the tracker listens to.
+            RuntimeError: if the tracker refuses; the message is the tracker's.
+            ValueError: if the image is not from the tracker's camera.
             ConnectionError, TimeoutError: if there is no tracker, or no answer.
         """
         listens = self._diagnosis[2].get("image topic", "")
@@ -139,7 +140,7 @@ class TrackerLink:
         return _message(await self._then_poll(self._set, request))
 
     async def remove_target(self, target: int) -> str:
-        """Has the tracker forget a target; raises as `set_target` does."""
+        """Removes a target; raises as `set_target` does."""
         answer = _message(await self._then_poll(self._remove, RemoveTarget.Request(target_id=target)))
         self._removed[target] = time.monotonic()
         self._set_targets(self._targets)
@@ -150,13 +151,13 @@ class TrackerLink:
         return _message(await self._then_poll(self._pause, SetBool.Request(data=on)))
 
     async def set_parameter(self, name: str, value: bool | int | float | str) -> str:
-        """Changes a live parameter; raises ValueError where the tracker refuses, and as `set_target` does."""
+        """Changes a live parameter; raises ValueError if the tracker refuses, and as `set_target` does."""
         await self._parameters.set(name, value)
         self.on_parameters()
         return f"{name} is {value}"
 
     def note_image_error(self, reason: str) -> None:
-        """Has the page say why an image cannot be shown."""
+        """Makes the page show why an image cannot be displayed."""
         self._image_error = reason
 
     def state(self) -> Json:
@@ -188,7 +189,7 @@ class TrackerLink:
         """Calls a service.
 
         Raises:
-            ConnectionError: if it is not there.
+            ConnectionError: if it is not available.
             TimeoutError: if there is no answer in time.
         """
         if not client.service_is_ready():
@@ -203,7 +204,7 @@ class TrackerLink:
         finally:
             client.remove_pending_request(pending)
 
-    # What comes
+    # Messages
 
     def _on_image(self, topic: str, image: Any) -> None:
         if topic != self._pairing.topic:
@@ -221,7 +222,7 @@ class TrackerLink:
         self._show(self._pairing.add_tracks(array))
 
     def _set_targets(self, tracks: Sequence[Track]) -> None:
-        """The page's list. Tracks that were sent before a removal do not bring the target back for a moment."""
+        """Sets the page's list of targets. Tracks sent before a removal do not bring the target back."""
         now = time.monotonic()
         self._removed = {target: at for target, at in self._removed.items() if now - at < _LATE}
         self._targets = [track for track in tracks if track.target_id not in self._removed]
@@ -274,7 +275,7 @@ class TrackerLink:
                 self._is_paused = answer.paused
             if await self._parameters.refresh():
                 self.on_parameters()
-        except (ConnectionError, TimeoutError) as error:  # it is gone, or busy with loading
+        except (ConnectionError, TimeoutError) as error:  # it is gone, or busy loading
             self._node.get_logger().debug(str(error))
 
     async def _then_poll(self, client: Client, request: Any) -> Any:
@@ -287,7 +288,7 @@ class TrackerLink:
         return node.create_client(service_type, f"{tracker}/{name}")
 
     def _hand_over(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """A callback for the executor, which calls `callback` in the event loop."""
+        """A callback for the executor that calls `callback` in the event loop."""
 
         def hand_over(*arguments: Any) -> None:
             self._loop.call_soon_threadsafe(callback, *arguments)

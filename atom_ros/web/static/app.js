@@ -1,12 +1,12 @@
 // Copyright 2026 The atom_tracker Authors
 // SPDX-License-Identifier: Apache-2.0
-// The page: shows pictures with the Tracks of the same stamp, and sends what the person points at. See docs/web.md.
+// The page: shows pictures with the Tracks of the same stamp, and sends the user's selections. See docs/web.md.
 
 const STATES = ["IDLE", "TRACKING", "UNCERTAIN", "LOST", "SEARCHING"];
 const COLORS = { IDLE: "#bebebe", TRACKING: "#3cdc3c", UNCERTAIN: "#ffbe00", LOST: "#ff3c3c", SEARCHING: "#e66ee6" };
 const DRAWN = "#56b4e9";
-const MIN_SIDE = 4; // px of the image; a shorter side is a slip
-const CLICK = { mouse: 4, pen: 6, touch: 10 }; // px of the screen that a click may move
+const MIN_SIDE = 4; // px of the image; a shorter side is an accidental drag
+const CLICK = { mouse: 4, pen: 6, touch: 10 }; // px of the screen that the pointer may move during a click
 const HISTORY = 60; // s
 const STALE = 1.5; // s without a picture
 const ANSWER = 20; // s
@@ -19,21 +19,21 @@ const el = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) 
 
 let socket = null;
 let retry = 0.5; // s until the next attempt
-let refused = ""; // why the server does not serve this page; empty where it does
+let refused = ""; // why the server refuses this page; empty if it does not
 let server = null; // the newest state message
-let serverAt = 0; // s, performance.now(), when it came
+let serverAt = 0; // s, performance.now() of its arrival
 let shown = null; // {bitmap, header}: the picture on the canvas
-let held = null; // the picture that stands still while a person draws on it
+let held = null; // the frozen picture while the user draws on it
 let decoding = false;
-let next = null; // the newest picture that waits to be decoded
+let next = null; // the newest picture waiting to be decoded
 let drawing = null; // {from: [x, y], to: [x, y], keyboard: bool} in px of the image
-let cross = null; // [x, y] px of the image: the keyboard's place
-let relearn = 0; // number of the target that the next box is for
+let cross = null; // [x, y] px of the image: position of the keyboard's cross
+let relearn = 0; // number of the target that the next box relearns
 let menuTarget = 0;
-let pictureTimes = []; // s, when the last pictures were shown
+let pictureTimes = []; // s, times at which the last pictures were shown
 const samples = new Map(); // target -> [{t, status, confidence}]
 const pending = new Map(); // id -> {label, since, resolve, timer}
-const cards = new Map(); // target -> the elements of its card
+const cards = new Map(); // target -> elements of its card
 let lastId = 0;
 
 const seconds = () => performance.now() / 1000;
@@ -54,7 +54,7 @@ function connect() {
     server = null;
     for (const id of [...pending.keys()]) settle(id, false, "the connection was lost");
     refresh();
-    if (event.code === 4401) return; // the token: the person is asked
+    if (event.code === 4401) return; // wrong token: the user is asked for it
     setTimeout(connect, retry * 1000);
     retry = Math.min(5, retry * 1.5);
   };
@@ -172,7 +172,7 @@ function receiveLateTracks({ stamp, tracks }) {
   }
 }
 
-/** Lets the picture stand still; what comes meanwhile is not shown. */
+/** Freezes the picture; newer pictures are not shown. */
 function hold() {
   held = shown;
   el.held.hidden = false;
@@ -192,7 +192,7 @@ function release() {
 const canvas = el.picture;
 const pen = canvas.getContext("2d");
 
-/** Makes the canvas as large as the picture fits into the stage. */
+/** Makes the canvas as large as the stage allows for the picture. */
 function fit() {
   if (!shown) return;
   const { width, height } = shown.header;
@@ -233,19 +233,19 @@ function draw() {
   const picture = held ?? shown;
   if (!picture) return;
   const { header, bitmap } = picture;
-  canvas.dataset.stamp = header.stamp.join("."); // tells tests, and people who wonder, which image this is
+  canvas.dataset.stamp = header.stamp.join("."); // identifies the image, for tests and debugging
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   for (const track of header.tracks ?? []) if (track.box) drawTrack(track, header);
   if (drawing) outline(boxBetween(drawing.from, drawing.to), header, DRAWN, [], 2.5);
   if (cross) drawCross(cross, header);
 }
 
-const unit = () => canvas.width / (parseFloat(canvas.style.width) || canvas.width); // px of the canvas in one of CSS
+const unit = () => canvas.width / (parseFloat(canvas.style.width) || canvas.width); // px of the canvas per CSS px
 
 function outline([x, y, width, height], header, color, dash, thickness) {
   const [left, top] = toCanvas([x, y], header);
   const [right, bottom] = toCanvas([x + width, y + height], header);
-  for (const [stroke, extra] of [["rgb(0 0 0 / 65%)", 2], [color, 0]]) { // the dark line below is seen on bright pictures
+  for (const [stroke, extra] of [["rgb(0 0 0 / 65%)", 2], [color, 0]]) { // the dark line below is visible on bright pictures
     pen.strokeStyle = stroke;
     pen.lineWidth = (thickness + extra) * unit();
     pen.setLineDash(dash.map((value) => value * unit()));
@@ -331,7 +331,7 @@ function cancel() {
   release();
 }
 
-/** The box that was drawn becomes the target, on the picture that stood still. */
+/** The drawn box becomes the target, on the frozen picture. */
 function finish() {
   const picture = held;
   const box = boxBetween(drawing.from, drawing.to);
@@ -351,9 +351,9 @@ function click(point) {
   const { tracks } = held.header;
   release();
   const hit = (tracks ?? []).filter(({ box }) => box && contains(box, point));
-  hit.sort((a, b) => a.box[2] * a.box[3] - b.box[2] * b.box[3]); // the smallest lies on top
+  hit.sort((a, b) => a.box[2] * a.box[3] - b.box[2] * b.box[3]); // the smallest is on top
   if (hit.length) openMenu(hit[0].id, point);
-  else say("Nothing is followed there. To follow something, drag a box around it.");
+  else say("There is no target here. To track something, drag a box around it.");
 }
 
 const contains = ([x, y, width, height], [u, v]) => u >= x && u <= x + width && v >= y && v <= y + height;
@@ -377,7 +377,7 @@ canvas.addEventListener("keydown", (event) => {
   } else if (!drawing) {
     if (!held) hold();
     drawing = { from: cross, to: cross };
-    announce("Corner set; the picture is held. Move to the opposite corner.");
+    announce("Corner set; the picture is frozen. Move to the opposite corner.");
   } else {
     finish();
   }
@@ -417,7 +417,7 @@ el.menu.addEventListener("keydown", (event) => event.key === "Escape" && closeMe
 
 function setRelearn(target) {
   relearn = target;
-  el.hint.textContent = target ? `Drag a box: target ${target} is learned again from it. Escape cancels.` : HINT;
+  el.hint.textContent = target ? `Drag a box to learn target ${target} again. Escape cancels.` : HINT;
   el.hint.classList.toggle("active", Boolean(target));
   if (target) {
     canvas.focus({ preventScroll: true });
@@ -457,20 +457,20 @@ function refresh() {
   const isPaused = Boolean(server?.tracker.paused);
   el.pause.disabled = !server?.tracker.present;
   el.pause.setAttribute("aria-pressed", String(isPaused));
-  el.pause.textContent = isPaused ? "Go on" : "Pause";
+  el.pause.textContent = isPaused ? "Resume" : "Pause";
   el.camera.disabled = !server;
   showCameraNote();
 }
 
-/** The state of everything in one word, for the frame and the banner: [kind, word, detail]. */
+/** The overall state for the frame and the banner: [kind, word, detail]. */
 function condition() {
   if (!server) return ["problem", refused ? "NO ACCESS" : "NO CONNECTION", refused || "The page's server does not answer; trying again."];
   const { camera, tracker, targets } = server;
   if (camera.error) return ["problem", "NO PICTURE", camera.error];
   if (camera.age === null) return ["problem", "NO PICTURE", `Waiting for images on ${camera.topic}`];
   if (camera.age > STALE) return ["problem", "NO PICTURE", `The last image on ${camera.topic} came ${Math.round(camera.age)} s ago`];
-  if (!tracker.present) return ["problem", "NO TRACKER", "The picture is live, and nothing is followed."];
-  if (tracker.paused) return ["paused", "PAUSED", "The tracker lets images go by and keeps the targets."];
+  if (!tracker.present) return ["problem", "NO TRACKER", "The picture is live, but nothing is tracked."];
+  if (tracker.paused) return ["paused", "PAUSED", "The tracker skips images and keeps the targets."];
   for (const state of ["LOST", "SEARCHING"]) {
     const found = targets.filter(({ status }) => STATES[status] === state).map(({ id }) => id);
     if (found.length) return [state.toLowerCase(), targets.length > 1 ? `${state} ${found.join(", ")}` : state, ""];
@@ -564,10 +564,10 @@ function plot(surface, id) {
   ink.lineWidth = 2 * ratio;
   for (const [index, sample] of list.entries()) {
     const end = list[index + 1] ?? { t: sample.t + 0.3, confidence: sample.confidence };
-    const until = Math.min(end.t, sample.t + 1); // longer gaps, as in a pause, stay empty
+    const until = Math.min(end.t, sample.t + 1); // longer gaps, such as a pause, stay empty
     const state = STATES[sample.status].toLowerCase();
     ink.fillStyle = ink.strokeStyle = color(state);
-    // Lost and searching are also told apart by the height of the band.
+    // Lost and searching also have a taller band.
     const tall = state === "lost" || state === "searching" ? band : band * 0.55;
     ink.fillRect(x(sample.t), height - tall, Math.max(1, x(until) - x(sample.t)), tall);
     if (sample.confidence === null || end.t > sample.t + 1) continue;
@@ -598,11 +598,11 @@ function showFigures() {
   const ms = (value) => (value === null || value === undefined ? "-" : `${value} ms`);
   const plain = (value) => value ?? "-";
   const rows = {
-    "Pictures here": `${(pictureTimes.length / 2).toFixed(0)} a second`,
+    "Pictures here": `${(pictureTimes.length / 2).toFixed(0)} per second`,
     "Delay to this page": ms(server?.page.delay_ms),
     "Skipped here": plain(server?.page.skipped),
-    "Camera": tracker.input_rate === undefined ? "-" : `${tracker.input_rate} a second`,
-    "Tracker": server ? `${tracker.rate} a second` : "-",
+    "Camera": tracker.input_rate === undefined ? "-" : `${tracker.input_rate} per second`,
+    "Tracker": server ? `${tracker.rate} per second` : "-",
     "Tracker's delay": ms(tracker.delay_ms),
     "Computing": ms(tracker.computing_ms),
     "Dropped, lost, failed": tracker.dropped === undefined ? "-" : `${tracker.dropped}, ${tracker.lost}, ${tracker.failed}`,
@@ -642,7 +642,7 @@ function showCameraNote() {
   const note = differs
     ? `The tracker listens to ${tracker.topic}, another camera: no boxes are shown on this picture, and none can be drawn.`
     : "";
-  // A screen reader would read it again at each change.
+  // A screen reader would repeat it at each change.
   if (el["camera-note"].textContent !== note) el["camera-note"].textContent = note;
 }
 
@@ -653,7 +653,7 @@ el.camera.addEventListener("change", async () => {
 
 el.pause.addEventListener("click", () => {
   const on = !server?.tracker.paused;
-  request(on ? "Pausing" : "Going on", { type: "pause", on });
+  request(on ? "Pausing" : "Resuming", { type: "pause", on });
 });
 
 // ---------------------------------------------------------------- parameters
@@ -717,7 +717,7 @@ function fieldOf(row) {
   return field;
 }
 
-/** A slider; logarithmic where the range spans three powers of ten. */
+/** A slider, logarithmic if the range spans three powers of ten. */
 function sliderOf(row, field) {
   const { low, high } = row;
   const isLog = low > 0 && high / low >= 1000;
@@ -787,7 +787,7 @@ function announce(text) {
 
 setInterval(() => {
   showBusy();
-  if (server && seconds() - serverAt > 3 && socket.readyState === WebSocket.OPEN) socket.close(); // no word for 3 s
+  if (server && seconds() - serverAt > 3 && socket.readyState === WebSocket.OPEN) socket.close(); // silent for 3 s
 }, 500);
 
 connect();

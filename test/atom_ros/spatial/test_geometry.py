@@ -102,7 +102,7 @@ def test_an_uncalibrated_projection_is_refused_by_name() -> None:
 
 def test_images_of_another_size_are_refused() -> None:
     camera = CameraModel.from_info(_info())
-    with pytest.raises(ValueError, match="that of 640 x 480 images, but the images are 1280 x 960"):
+    with pytest.raises(ValueError, match="for 640 x 480 images, but the images are 1280 x 960"):
         camera.check_size(1280, 960)
     CameraModel.from_info(_info(width=0, height=0)).check_size(1280, 960)  # some drivers leave them at 0
 

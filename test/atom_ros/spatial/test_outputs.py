@@ -273,7 +273,7 @@ def test_nothing_is_computed_while_nobody_subscribes(monkeypatch: pytest.MonkeyP
     ("info", "expected"),
     [
         (CameraInfo(width=WIDTH, height=HEIGHT), "No camera_info: camera_info's k has fx = 0"),
-        (CameraInfo(width=80, height=40, k=INFO.k), "No bearing: camera_info is that of 80 x 40 images"),
+        (CameraInfo(width=80, height=40, k=INFO.k), "No bearing: camera_info is for 80 x 40 images"),
     ],
 )
 def test_a_wrong_calibration_is_named_once(info: CameraInfo, expected: str) -> None:

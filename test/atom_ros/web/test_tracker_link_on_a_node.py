@@ -123,7 +123,7 @@ def test_the_tracker_s_reason_is_passed_on(rig: Rig) -> None:
         await until(lambda: link.parameters)
         with pytest.raises(ValueError, match=r"out of range Min: -1\.0, Max: 1\.0, value: 5\.0"):
             await link.set_parameter("tracker.not_found_threshold", 5)
-        with pytest.raises(LookupError, match="weights is no parameter"):
+        with pytest.raises(LookupError, match="weights is not a parameter"):
             await link.set_parameter("weights", "other")
         with pytest.raises(LookupError, match="nobody publishes images on /nowhere; there are: "):
             await link.choose_camera("/nowhere")
