@@ -8,6 +8,7 @@ read per frame. `AtomTracker` is a `MultiTracker` with one target.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -189,7 +190,9 @@ class MultiTracker:
         """
         image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         self._model.execution.renew()
-        target = self._learn_first_frame(image, (140, 100, 40, 40))
+        # One iteration runs the same code as sixty.
+        config = dataclasses.replace(self.config, first_frame_gn_steps=1, first_frame_cg_iterations=1)
+        target = self._learn_first_frame(image, (140, 100, 40, 40), config)
         with torch.no_grad():
             follow(upload(image, self.device), [target], self._model, self.config)
 
@@ -202,14 +205,16 @@ class MultiTracker:
         self._targets = dict(state["targets"])
         self._last_id = state["last_id"]
 
-    def _learn_first_frame(self, image: np.ndarray, box: Sequence[float]) -> Target:
+    def _learn_first_frame(
+        self, image: np.ndarray, box: Sequence[float], config: TrackerConfig | None = None
+    ) -> Target:
         check_image(image)
         check_box(box, image.shape[1], image.shape[0], self.config.min_box_side)
         x, y, width, height = (float(v) for v in box)
         with torch.no_grad():
             self._model.networks.prepare(self.config.proposals)
             uploaded = upload(image, self.device)
-            target = learn_first_frame(uploaded, (x, y, width, height), self._model.networks, self.config)
+            target = learn_first_frame(uploaded, (x, y, width, height), self._model.networks, config or self.config)
             if not self._model.execution.is_settled:
                 capture(uploaded, target, self._model, self.config)
         return_free_memory()
