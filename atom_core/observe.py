@@ -117,7 +117,7 @@ class Observation:
         region = self._queries[number].region
         square = _squares(self._queries).index(region.square)
         in_crop = boxes.image_to_crop(np.array(box), np.array(region.square), region.config.crop_size)
-        return TemplatePatch.of(self._features.stride8[square : square + 1], tuple(in_crop.tolist()))
+        return TemplatePatch.of(Features(*(f[square : square + 1] for f in self._features)), tuple(in_crop.tolist()))
 
 
 def observe(image: Tensor, queries: Sequence[Query], model: Model) -> Observation:

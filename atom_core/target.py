@@ -86,7 +86,7 @@ def learn_first_frame(image: Tensor, box: Box, networks: Networks, config: Track
     crop_box = boxes.image_to_crop(torch.tensor([kept]), torch.tensor(region), size)
     reference = networks.modulation(identity, crop_box.to(image.device))
     modulation = fit_to_image(reference, image, kept, networks, config) if config.reference_damping else reference
-    long_term = Redetection(Appearance.of_first_frame(identity.stride8, tuple(crop_box[0].tolist())))
+    long_term = Redetection(Appearance.of_first_frame(identity, tuple(crop_box[0].tolist())))
 
     samples = normalize_features(features.stride16)
     samples = torch.cat((samples, dropout_samples(samples[:1], config, generator)))

@@ -3,14 +3,18 @@
 """Appearance of a target: compares candidates with it.
 
 The classifier learns to tell the target from its surroundings, and the IoU predictor what an object is. Neither says
-that an object in another place is the same one. Here the backbone's features at stride 8 are pooled in a grid over the
-box, so that a description says which part looks how. Each channel is normalised by its mean and deviation over the
-first frame's search region: what target and surroundings have in common identifies neither.
+that an object in another place is the same one. Here the backbone's features are pooled in a grid over the box, so that
+a description says which part looks how. Each channel is normalised by its mean and deviation over the first frame's
+search region: what target and surroundings have in common identifies neither.
+
+There are two descriptions. The coarse one, of the features at stride 16, changes little when the target turns, and
+tells it from its surroundings; the fine one, at stride 8, tells it from others of its kind (docs/long_term.md has
+figures).
 
 The similarity of two descriptions is their cosine, as a share of the target's similarity to itself in the frames in
-which it was surely seen (`Appearance.similarity`).
+which it was surely seen (`Looks.similarity`).
 
-A frame that is kept costs one copy of a few cells on the device. All else is computed when it is first needed, on the
+A frame that is kept costs a copy of a few cells on the device. All else is computed when it is first needed, on the
 host: for so few numbers a launch would cost more.
 """
 
@@ -25,9 +29,8 @@ import torch
 from torch import Tensor
 
 from atom_core.boxes import Box
+from atom_core.networks.backbones import Features
 
-STRIDE = 8  # of the features, crop px a cell
-BINS = 5  # a side
 KEPT = 16  # descriptions beside the first frame's; the oldest is dropped for a new one
 INTERVAL = 5  # frames from one that is kept to the next
 _USUAL = 0.85  # a target's similarity to itself while only one frame of it is known
@@ -38,20 +41,45 @@ _SHORTEST = 1e-12  # a description's length, not to divide by 0
 _MIN_DEVIATION = 0.1
 
 
-class TemplatePatch(NamedTuple):
-    """The backbone's features of a box in a crop."""
+class Grid(NamedTuple):
+    """What a description is made of."""
 
-    cells: Tensor  # (1, C, h, w), those at stride 8 that the box lies on
+    stride: int  # of the features, crop px a cell
+    bins: int  # a side
+
+
+COARSE, FINE = Grid(16, 3), Grid(8, 5)
+
+
+class Cells(NamedTuple):
+    """The features of a box at one stride."""
+
+    values: Tensor  # (1, C, h, w), the cells that the box lies on
     origin: tuple[int, int]  # (x, y) of the first cell in the crop's map
     box: Box  # crop px
 
     @classmethod
-    def of(cls, features: Tensor, box: Box) -> TemplatePatch:
-        """A copy of the cells of features (1, C, h, w) of one crop that the box, in crop px, lies on."""
+    def of(cls, features: Tensor, box: Box, stride: int) -> Cells:
+        """A copy of those of features (1, C, h, w) of one crop; the box in crop px."""
         x, y, width, height = box
-        top, bottom = _span(y, height, features.shape[2])
-        left, right = _span(x, width, features.shape[3])
+        top, bottom = _span(y, height, features.shape[2], stride)
+        left, right = _span(x, width, features.shape[3], stride)
         return cls(features[:, :, top:bottom, left:right].clone(), (left, top), box)
+
+
+class TemplatePatch(NamedTuple):
+    """The backbone's features of a box in a crop."""
+
+    coarse: Cells
+    fine: Cells
+
+    @classmethod
+    def of(cls, features: Features, box: Box) -> TemplatePatch:
+        """A copy of the cells of one crop's features that the box, in crop px, lies on."""
+        return cls(
+            Cells.of(features.stride16, box, COARSE.stride),
+            Cells.of(features.stride8, box, FINE.stride),
+        )
 
 
 @dataclass
@@ -59,6 +87,45 @@ class Appearance:
     """Appearance of one target.
 
     Attributes:
+        coarse: what it looks like as a whole.
+        fine: what it looks like in detail.
+    """
+
+    coarse: Looks
+    fine: Looks
+
+    @classmethod
+    def of_first_frame(cls, features: Features, box: Box) -> Appearance:
+        """Of the first frame's crop, and the box in crop px."""
+        return cls(
+            Looks.of_first_frame(features.stride16, box, COARSE),
+            Looks.of_first_frame(features.stride8, box, FINE),
+        )
+
+    def keep(self, patch: TemplatePatch) -> None:
+        """Keeps a sure frame of the target for comparison."""
+        self.coarse.keep(patch.coarse)
+        self.fine.keep(patch.fine)
+
+    def similarity(self, patch: TemplatePatch, in_detail: bool) -> float:
+        """Similarity of a patch to the target, as a share of the target's similarity to itself; can be negative.
+
+        One host read for each description, and one more for each frame that was kept since the last call.
+
+        Args:
+            patch: of a candidate.
+            in_detail: both descriptions have to match: the lower similarity counts.
+        """
+        similarity = self.coarse.similarity(patch.coarse)
+        return min(similarity, self.fine.similarity(patch.fine)) if in_detail else similarity
+
+
+@dataclass
+class Looks:
+    """One description of the target, and how it varied.
+
+    Attributes:
+        grid: that descriptions are made of.
         mean: (C, 1, 1), of each channel in the first frame's search region; on the device, like the features.
         deviation: (C, 1, 1), likewise.
         unread: frames that were kept and not described yet, the latest last.
@@ -66,46 +133,45 @@ class Appearance:
         steady: similarity of each of them but the first to those before it.
     """
 
+    grid: Grid
     mean: Tensor
     deviation: Tensor
-    unread: list[TemplatePatch] = field(default_factory=list)
+    unread: list[Cells] = field(default_factory=list)
     known: list[np.ndarray] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
 
     @classmethod
-    def of_first_frame(cls, features: Tensor, box: Box) -> Appearance:
-        """Of the first frame's crop: features (1, C, h, w) at stride 8, box in crop px."""
+    def of_first_frame(cls, features: Tensor, box: Box, grid: Grid) -> Looks:
+        """Of the first frame's crop: features (1, C, h, w) at the grid's stride, box in crop px."""
         deviation, mean = torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)
         deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny
-        return cls(mean, deviation, [TemplatePatch.of(features, box)])
+        return cls(grid, mean, deviation, [Cells.of(features, box, grid.stride)])
 
     @property
     def own_similarity(self) -> float:
         """Similarity of the target to itself, from one kept frame to the next; 0.83 or more."""
         return max(_LEAST, sum(self.steady) / len(self.steady) if self.steady else _USUAL)
 
-    def keep(self, patch: TemplatePatch) -> None:
-        """Keeps a sure frame of the target for comparison."""
+    def keep(self, cells: Cells) -> None:
+        """Keeps a sure frame's cells for comparison."""
         first = [] if self.known else self.unread[:1]
-        self.unread = first + [*self.unread[len(first) :], patch][-KEPT:]
+        self.unread = first + [*self.unread[len(first) :], cells][-KEPT:]
 
-    def similarity(self, patch: TemplatePatch) -> float:
-        """Similarity of a patch to the target, as a share of the target's similarity to itself; can be negative.
-
-        One host read, and one more for each frame that was kept since the last call.
-        """
+    def similarity(self, cells: Cells) -> float:
+        """Similarity of a box to the target, as a share of the target's similarity to itself; can be negative."""
         for kept in self.unread:
             self._learn(self.describe(kept))
         self.unread = []
-        return self._best(self.describe(patch)) / self.own_similarity
+        return self._best(self.describe(cells)) / self.own_similarity
 
-    def describe(self, patch: TemplatePatch) -> np.ndarray:
-        """The description (D,) of a patch, of length 1, or 0 where the box is empty."""
-        normal = ((patch.cells[0].float() - self.mean) / self.deviation).cpu().numpy()
+    def describe(self, cells: Cells) -> np.ndarray:
+        """The description (D,) of a box, of length 1, or 0 where the box is empty."""
+        stride, bins = self.grid
+        normal = ((cells.values[0].float() - self.mean) / self.deviation).cpu().numpy()
         along_x, along_y = (
-            _bin_weights(start / STRIDE - first, length / STRIDE, cells)
-            for start, length, first, cells in zip(
-                patch.box[:2], patch.box[2:], patch.origin, normal.shape[:0:-1], strict=True
+            _bin_weights(start / stride - first, length / stride, count, bins)
+            for start, length, first, count in zip(
+                cells.box[:2], cells.box[2:], cells.origin, normal.shape[:0:-1], strict=True
             )
         )
         pooled = (along_y @ normal @ along_x.T).ravel()  # precise RoI pooling, but for the area: only directions count
@@ -125,14 +191,14 @@ class Appearance:
         return float((np.stack(self.known) @ description).max())
 
 
-def _bin_weights(start: float, extent: float, cells: int) -> np.ndarray:
-    """(BINS, cells): the integral of each cell's hat function over each bin, see `atom_core.networks.prroi_pool`."""
-    edges = start + max(extent, 0.0) / BINS * np.arange(BINS + 1)
+def _bin_weights(start: float, extent: float, cells: int, bins: int) -> np.ndarray:
+    """(bins, cells): the integral of each cell's hat function over each bin, see `atom_core.networks.prroi_pool`."""
+    edges = start + max(extent, 0.0) / bins * np.arange(bins + 1)
     distance = np.clip(edges[:, None] - np.arange(cells), -1, 1)
     return np.diff(distance - 0.5 * distance * np.abs(distance), axis=0).astype(np.float32)
 
 
-def _span(start: float, length: float, cells: int) -> tuple[int, int]:
+def _span(start: float, length: float, cells: int, stride: int) -> tuple[int, int]:
     """First cell and the one after the last, along an axis, that pooling reaches from; at least one, within the map."""
-    first = min(max(math.floor(start / STRIDE), 0), cells - 1)
-    return first, min(max(math.ceil((start + length) / STRIDE) + 1, first + 1), cells)
+    first = min(max(math.floor(start / stride), 0), cells - 1)
+    return first, min(max(math.ceil((start + length) / stride) + 1, first + 1), cells)

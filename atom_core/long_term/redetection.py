@@ -83,7 +83,8 @@ class Redetection:
         """Compares candidates with the target's appearance.
 
         One whose score alone says that it is the target is compared now and then, so that the baseline follows how the
-        target changes: a comparison reads from the device.
+        target changes: a comparison reads from the device. After a loss a candidate has to match in detail as well: it
+        may be another of the target's kind.
         """
         return [
             self._recognise(region, candidate, size, partial(cut_patch, i))
@@ -101,7 +102,7 @@ class Redetection:
         if is_sure_score and self.frames_uncompared < INTERVAL - 1:
             self.frames_uncompared += 1
             return candidate._replace(similarity=self.last_similarity)
-        similarity = self.appearance.similarity(cut_patch(candidate.box))
+        similarity = self.appearance.similarity(cut_patch(candidate.box), in_detail=is_lost)
         if not is_lost:
             self.frames_uncompared, self.last_similarity = 0, similarity
         candidate = candidate._replace(similarity=similarity)

@@ -25,7 +25,7 @@ SIZE = (320, 240)
 class GivenSimilarity:
     """An appearance that answers with what was cut out, which is a number here."""
 
-    def similarity(self, patch: TemplatePatch) -> float:
+    def similarity(self, patch: TemplatePatch, in_detail: bool) -> float:
         return cast(float, patch)
 
 
