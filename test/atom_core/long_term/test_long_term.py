@@ -71,28 +71,29 @@ def test_a_camera_that_looks_away_and_back(network, street) -> None:
 
 
 OTHER_PICTURES = {
-    "upside down": lambda image: np.ascontiguousarray(image[::-1]),
     "a part of it, enlarged": lambda image: cv2.resize(image[200:392, 400:656], (768, 576)),
+    "another part of it": lambda image: cv2.resize(image[100:292, 100:356], (768, 576)),
 }
 
 
 @pytest.mark.parametrize("other", OTHER_PICTURES.values(), ids=OTHER_PICTURES)
 def test_another_picture_in_which_the_classifier_finds_something(network, street, other) -> None:
-    """It is followed there where nobody asks what it looks like. In her own picture she is taken up at once."""
+    """Without recognition it is followed there. With it she is found again as soon as her own picture is back."""
     images, boxes = street
     for recognition in (0.0, 0.6):
         tracker = followed(network, images[:7], boxes[0])
         tracker.config = TrackerConfig(recognition=recognition)
         shown = [tracker.track(other(image)) for image in images[7:11]]
         if recognition:
-            claimed = [result for result in shown if result.state not in UNSEEN]
-            assert len(claimed) <= 2  # the street upside down looks much like itself
-            assert has_no_box(shown[-1], (claimed or shown)[-1])
+            assert all(has_no_box(result, shown[0]) for result in shown)
         else:
             assert {result.state for result in shown} == {TrackState.TRACKING}
-    back = [tracker.track(image) for image in images[11:13]]
-    assert {result.state for result in back} == {TrackState.TRACKING}
-    assert all(iou(torch.tensor(r.box), torch.tensor(b)) > 0.5 for r, b in zip(back, boxes[11:13], strict=True))
+    back = [tracker.track(image) for image in images[11:14]]
+    assert back[1].state is back[2].state is TrackState.TRACKING
+    assert all(
+        has_no_box(r, shown[0]) or iou(torch.tensor(r.box), torch.tensor(b)) > 0.5
+        for r, b in zip(back, boxes[11:14], strict=True)
+    )
 
 
 def test_people_who_walk_by_are_not_taken_for_the_one_who_left(network, street) -> None:
