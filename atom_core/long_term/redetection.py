@@ -19,6 +19,7 @@ from atom_core.long_term.appearance import INTERVAL, Appearance, TemplatePatch
 from atom_core.long_term.search import (
     Hypothesis,
     Search,
+    is_near,
     is_recognised,
     is_same,
     is_surely_found,
@@ -83,8 +84,8 @@ class Redetection:
         """Compares candidates with the target's appearance.
 
         One whose score alone says that it is the target is compared now and then, so that the baseline follows how the
-        target changes: a comparison reads from the device. After a loss a candidate has to match in detail as well: it
-        may be another of the target's kind.
+        target changes: a comparison reads from the device. Elsewhere than near the last place a candidate has to match
+        in detail as well: it may be another of the target's kind.
         """
         return [
             self._recognise(region, candidate, size, partial(cut_patch, i))
@@ -102,7 +103,8 @@ class Redetection:
         if is_sure_score and self.frames_uncompared < INTERVAL - 1:
             self.frames_uncompared += 1
             return candidate._replace(similarity=self.last_similarity)
-        similarity = self.appearance.similarity(cut_patch(candidate.box), in_detail=is_lost)
+        is_elsewhere = is_lost and self.search is not None and not is_near(self.search.place, candidate.box, config)
+        similarity = self.appearance.similarity(cut_patch(candidate.box), in_detail=is_elsewhere)
         if not is_lost:
             self.frames_uncompared, self.last_similarity = 0, similarity
         candidate = candidate._replace(similarity=similarity)

@@ -253,7 +253,7 @@ def judge_search(search: Search, candidates: Sequence[Candidate], config: Tracke
     if (
         search.is_recent_loss
         and is_found
-        and _is_near(search.place, first.box, config)
+        and is_near(search.place, first.box, config)
         and match_score(first) >= _RECENT_MATCH
         and is_recognised(first, search.baseline, config, margin)
     ):
@@ -342,7 +342,7 @@ def reaches_thresholds(score: float, iou: float, config: TrackerConfig) -> bool:
     return score >= config.redetection_score and iou >= config.redetection_iou
 
 
-def _is_near(place: Box, box: Box, config: TrackerConfig) -> bool:
+def is_near(place: Box, box: Box, config: TrackerConfig) -> bool:
     """Whether the middle of a box lies in the search region about the last known place."""
     reach = config.search_area_factor * math.sqrt(place[2] * place[3]) / 2
     return bool(np.abs(boxes.center(np.array(box)) - boxes.center(np.array(place))).max() <= reach)
