@@ -1,11 +1,12 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares command-line arguments for argparse."""
+"""Command-line arguments: the options that several programs share, and preparation for argparse."""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _NEGATIVE = re.compile(r"-[\d.]")
 
@@ -24,3 +25,24 @@ def join_negative_values(words: Sequence[str], options: Sequence[str]) -> list[s
         else:
             joined.append(word)
     return joined
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The `type` of an option that takes whole numbers from `least`, 0 or more."""
+
+    def parse(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, {least} or more")
+        return int(text)
+
+    return parse
+
+
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """Adds the option `--weights`."""
+    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+
+
+def add_set(parser: argparse._ActionsContainer) -> None:
+    """Adds the option `--set`; for `atom_core.evaluation.contenders.change_config`."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")

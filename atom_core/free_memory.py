@@ -14,13 +14,14 @@ def return_free_memory() -> None:
 
     Learning a target briefly needs some 70 MB, which glibc would keep.
     """
-    trim = _find_trim()
+    trim = find_trim()
     if trim is not None:
         trim(0)
 
 
 @functools.cache
-def _find_trim() -> Callable[[int], int] | None:
+def find_trim() -> Callable[[int], int] | None:
+    """Glibc's `malloc_trim`; None with other C libraries."""
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # macOS and musl have none; Windows has no such library

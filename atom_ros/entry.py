@@ -10,52 +10,13 @@ from __future__ import annotations
 
 import importlib
 import signal
+from functools import partial
 
 from atom_core.interrupts import INTERRUPTED
 from atom_ros.ending import exit_now, ignore_signals
 
 
-def tracker_node() -> int:
-    """Runs the tracker's node."""
-    return _run("atom_ros.run_tracker")
-
-
-def video_camera() -> int:
-    """Runs the camera."""
-    return _run("atom_ros.programs.video_camera")
-
-
-def simulated_robot() -> int:
-    """Runs the simulated robot."""
-    return _run("atom_ros.programs.simulated_robot")
-
-
-def follow_target() -> int:
-    """Runs the example that follows a target."""
-    return _run("atom_ros.programs.follow_target")
-
-
-def web() -> int:
-    """Runs the web page."""
-    return _run("atom_ros.web.command")
-
-
-def select_target() -> int:
-    """Runs the window for drawing a target."""
-    return _run_command("atom_ros.programs.select_target")
-
-
-def check_setup() -> int:
-    """Runs the check of the installation."""
-    return _run("atom_ros.programs.check_setup", INTERRUPTED)
-
-
-def track_bag() -> int:
-    """Runs the tracker over a bag."""
-    return _run_command("atom_ros.programs.track_bag")
-
-
-def _run(module: str, status: int = 0) -> int:
+def run(module: str, status: int = 0) -> int:
     """Runs `main` of a module. Until that installs its own handlers, signals end the process with this status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: exit_now(status))
@@ -64,7 +25,7 @@ def _run(module: str, status: int = 0) -> int:
     return ending_status
 
 
-def _run_command(module: str) -> int:
+def run_command(module: str) -> int:
     """Runs `main` of a module that handles KeyboardInterrupt itself."""
     before = signal.signal(signal.SIGINT, lambda *_: exit_now(INTERRUPTED))
     main = importlib.import_module(module).main
@@ -75,3 +36,13 @@ def _run_command(module: str) -> int:
         return INTERRUPTED
     finally:
         ignore_signals()
+
+
+tracker_node = partial(run, "atom_ros.run_tracker")
+video_camera = partial(run, "atom_ros.programs.video_camera")
+simulated_robot = partial(run, "atom_ros.programs.simulated_robot")
+follow_target = partial(run, "atom_ros.programs.follow_target")
+web = partial(run, "atom_ros.web.command")
+select_target = partial(run_command, "atom_ros.programs.select_target")
+check_setup = partial(run, "atom_ros.programs.check_setup", INTERRUPTED)
+track_bag = partial(run_command, "atom_ros.programs.track_bag")

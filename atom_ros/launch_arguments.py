@@ -8,8 +8,11 @@ Without these checks it only warns about a missing file, or names the value but 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+_LAST_IMAGES = 3.0  # s
 
 
 def check_path(name: str, value: str, expected: str) -> None:
@@ -55,7 +58,19 @@ def check_program(name: str, why: str) -> None:
         raise RuntimeError(f"there is no program {name} on the PATH: {why}")
 
 
-def check_end(program: str, status: int) -> None:
-    """Raises RuntimeError, so that launch fails, if a program that the others depend on has failed."""
-    if status != 0:
-        raise RuntimeError(f"{program} ended with status {status}")
+def end_with(program: str) -> Callable[[Any, Any], list[Any]]:
+    """The `on_exit` of a program that supplies the images: it ends everything, and launch fails if the program failed.
+
+    The tracker may still have the last images to process. Types are those of the package launch, which pip lacks.
+    """
+
+    def end(event: Any, context: Any) -> list[Any]:
+        if context.is_shutdown:
+            return []
+        if event.returncode != 0:
+            raise RuntimeError(f"{program} ended with status {event.returncode}")
+        from launch.actions import Shutdown, TimerAction
+
+        return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason=f"{program} has ended")])]
+
+    return end

@@ -16,16 +16,11 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
-    Shutdown,
-    TimerAction,
 )
-from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from atom_ros.launch_arguments import check_end, check_path, check_program, check_types
-
-_LAST_IMAGES = 3.0  # s
+from atom_ros.launch_arguments import check_path, check_program, check_types, end_with
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
@@ -65,12 +60,4 @@ def _player(context: LaunchContext) -> list[ExecuteProcess]:
     bag, rate, delay = (LaunchConfiguration(name) for name in ("bag", "rate", "delay"))
     loop = ["--loop"] if context.launch_configurations["loop"] == "true" else []
     command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *loop]
-    return [ExecuteProcess(cmd=command, output="screen", on_exit=_end)]
-
-
-def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction]:
-    """Without its player there is no clock and no image; the tracker may still have the last ones to look at."""
-    if context.is_shutdown:
-        return []
-    check_end("the bag's player", event.returncode)
-    return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason="the bag has ended")])]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=end_with("the bag's player"))]

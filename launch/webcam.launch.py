@@ -11,17 +11,14 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown, TimerAction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.conditions import IfCondition
-from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from atom_ros.launch_arguments import check_end, check_types
-
-_LAST_IMAGES = 3.0  # s
+from atom_ros.launch_arguments import check_types, end_with
 
 SHARE = Path(get_package_share_directory("atom_tracker"))
 
@@ -96,14 +93,6 @@ def _camera(context: LaunchContext) -> list[Node]:
         ],
         additional_env={} if _OWN_FAST_DDS & os.environ.keys() else _FAST_DDS,
         output="screen",
-        on_exit=_end,
+        on_exit=end_with("the camera"),
     )
     return [node]
-
-
-def _end(event: ProcessExited, context: LaunchContext) -> list[TimerAction]:
-    """Without the camera there is no image; the tracker may still have the last ones to look at."""
-    if context.is_shutdown:
-        return []
-    check_end("the camera", event.returncode)
-    return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason="the camera has ended")])]

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import cv2
 import torch
 
+from atom_core.arguments import add_set, add_weights, at_least
 from atom_core.benchmark import compare, contest, report
 from atom_core.benchmark.acceptance import command as acceptance
 from atom_core.benchmark.measure import Plan, TrackerSettings, build_two, frames_to_fill, measure, measure_baseline
@@ -109,25 +109,31 @@ def _parser() -> argparse.ArgumentParser:
         epilog="atom-bench compare A.json B.json: the change of each figure; atom-bench contest: beside other "
         "precisions and OpenCV's trackers; atom-bench accept: the acceptance test of a GPU. See docs/benchmarks.md.",
     )
-    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    add_weights(parser)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
     parser.add_argument("--precision", default="float32", help="float32 (default), bfloat16, float16 or auto")
     parser.add_argument("--engine", default="auto", help="auto (default), openvino, torch or an .onnx file")
     parser.add_argument("--capture", default="auto", help="of the frame step: auto, graph (CUDA), inductor or off")
-    parser.add_argument("--threads", type=count(1), metavar="N", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: all)")
     parser.add_argument(
         "--sizes", type=_sizes, default=[(480, 360)], metavar="WxH,...", help="of the images (default: 480x360)"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    add_set(parser)
     parser.add_argument(
-        "--frames", type=count(1), default=100, metavar="N", help="of the video tracked as it comes (default: 100)"
-    )
-    parser.add_argument("--samples", type=count(1), default=30, metavar="N", help="frames of each kind (default: 30)")
-    parser.add_argument(
-        "--initializations", type=count(1), default=5, metavar="N", help="times to learn the first frame (default: 5)"
+        "--frames", type=at_least(1), default=100, metavar="N", help="of the video tracked as it comes (default: 100)"
     )
     parser.add_argument(
-        "--warm-up", type=count(0), metavar="N", help="frames before (default: until the sample memory is full)"
+        "--samples", type=at_least(1), default=30, metavar="N", help="frames of each kind (default: 30)"
+    )
+    parser.add_argument(
+        "--initializations",
+        type=at_least(1),
+        default=5,
+        metavar="N",
+        help="times to learn the first frame (%(default)s)",
+    )
+    parser.add_argument(
+        "--warm-up", type=at_least(0), metavar="N", help="frames before (default: until the sample memory is full)"
     )
     parser.add_argument(
         "--baselines",
@@ -138,17 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
     return parser
-
-
-def count(least: int) -> Callable[[str], int]:
-    """Reads a whole number of an argument, at least so high."""
-
-    def parse(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, {least} or more")
-        return int(text)
-
-    return parse
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

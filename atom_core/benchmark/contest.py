@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 
+from atom_core.arguments import at_least
 from atom_core.benchmark.report import grid
 from atom_core.benchmark.scene import DrawnScene
 from atom_core.benchmark.session import TrackedScene
@@ -154,7 +155,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    from atom_core.benchmark.command import count, image_size
+    from atom_core.benchmark.command import image_size
 
     parser = argparse.ArgumentParser(
         prog="atom-bench contest",
@@ -168,10 +169,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "first (default: float32,auto,kcf,csrt)",
     )
     parser.add_argument("--weights", default="default", help="of ours: shipped network or .safetensors file")
-    parser.add_argument("--threads", type=count(1), metavar="N", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--size", type=image_size, default=(640, 480), metavar="WxH", help="default: 640x480")
-    parser.add_argument("--rounds", type=count(1), default=10, metavar="N", help="default: 10")
-    parser.add_argument("--frames", type=count(1), default=20, metavar="N", help="of a round (default: 20)")
-    parser.add_argument("--warm-up", type=count(0), default=20, metavar="N", help="frames before (default: 20)")
+    parser.add_argument("--rounds", type=at_least(1), default=10, metavar="N", help="default: 10")
+    parser.add_argument("--frames", type=at_least(1), default=20, metavar="N", help="of a round (default: 20)")
+    parser.add_argument("--warm-up", type=at_least(0), default=20, metavar="N", help="frames before (default: 20)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
     return parser.parse_args(argv)

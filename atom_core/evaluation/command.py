@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from atom_core.arguments import add_set, at_least
 from atom_core.cluster import DaskCluster, add_scheduler
 from atom_core.config import TrackerConfig
 from atom_core.data.sequences import LAYOUT_CHOICES, Sequence, read_sequences
@@ -213,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clips", choices=CLIPS, help="make clips with ground truth from the folders' still images and sequences"
     )
-    parser.add_argument("--count", type=_count, default=40, metavar="N", help="how many clips (default: 40)")
+    parser.add_argument("--count", type=at_least(1), default=40, metavar="N", help="how many clips (default: 40)")
     parser.add_argument("--put-aside", action="store_true", help="clips that are held back for a final measurement")
     parser.add_argument("--sequences", metavar="PATTERN", help="only sequences whose name matches, e.g. 'uav*'")
     parser.add_argument(
@@ -227,21 +228,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", default="default", help="network that 'ours' stands for (default: default)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
     parser.add_argument("--vot", action="store_true", help="start from the settings for the VOT challenge")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    add_set(parser)
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seeds", type=_seeds, metavar="N,...", help="run once with each seed (default: the seed set)")
     seeds.add_argument(
         "--runs",
         dest="seeds",
-        type=lambda text: tuple(range(_count(text))),
+        type=lambda text: tuple(range(at_least(1)(text))),
         metavar="N",
         help="run with seeds 0 .. N-1",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_count, default=1, metavar="N", help="parallel runs, each in a process")
+    where.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="parallel runs, each in a process")
     add_scheduler(where)
     parser.add_argument(
-        "--threads", type=_count, metavar="N", help="CPU threads of each (default: all, divided; on a cluster 1)"
+        "--threads", type=at_least(1), metavar="N", help="CPU threads of each (default: all, divided; on a cluster 1)"
     )
     parser.add_argument("--lost-is-miss", action="store_true", help="frames reported LOST count as overlap 0")
     parser.add_argument(
@@ -249,12 +250,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--restart", action="store_true", help="do not use the runs that --output holds")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, 1 or more")
-    return int(text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from atom_core.arguments import add_set
 from atom_core.config import TrackerConfig
 from atom_core.data.held_back import held_back
 from atom_core.evaluation.contenders import change_config
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--all-images", action="store_true", help="also images that networks were trained on")
     parser.add_argument("--device", default="cpu", help="auto, cpu (default), cuda or cuda:<index>")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    add_set(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the figures as JSON")
     return parser
 

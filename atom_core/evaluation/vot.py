@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from atom_core.arguments import add_set, add_weights
 from atom_core.config import TrackerConfig
 from atom_core.data.images import decode_image, read_image
 from atom_core.evaluation.contenders import change_config
@@ -39,10 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Tracks for a TraX client, such as the VOT toolkit, over the standard input; "
         "the client starts it. See docs/vot.md.",
     )
-    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    add_weights(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--settings", choices=_SETTINGS, default="vot", help="to start from (default: vot)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
+    add_set(parser)
     return parser
 
 

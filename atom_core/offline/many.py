@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from atom_core.arguments import at_least
 from atom_core.cluster import DaskCluster, add_scheduler
 from atom_core.jobs import Failure, LocalProcesses, Runner, Steps
 from atom_core.offline.run import RunEnding
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options for several recordings."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--jobs", type=_count, default=1, metavar="N", help="recordings processed in parallel, each in a process"
+        "--jobs", type=at_least(1), default=1, metavar="N", help="recordings processed in parallel, each in a process"
     )
     add_scheduler(where)
 
@@ -152,9 +153,3 @@ def track_recording(job: RecordingJob, steps: Steps) -> tuple[RunEnding, str]:
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         ending = module.track(job.arguments, steps)
     return ending, told.getvalue()
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, 1 or more")
-    return int(text)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from atom_core.arguments import add_weights
 from atom_core.benchmark.memory import memory
 from atom_core.jobs import Steps
 from atom_core.offline.events import TargetEvent, parse_box, read_events
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--box", help="x,y,width,height of the target in the first frame, in pixels")
     target.add_argument("--boxes", type=Path, help="CSV file of targets and of the frames in which they are set")
-    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    add_weights(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
         "--pixel-range",

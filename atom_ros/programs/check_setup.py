@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from atom_core.arguments import add_weights
+
 if TYPE_CHECKING:
     from atom_core.tracker import AtomTracker
 
@@ -26,7 +28,7 @@ _GPU_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvhost-gpu", 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program and returns the exit status."""
     parser = argparse.ArgumentParser(prog="check_setup", description=__doc__.partition("\n")[0])
-    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
+    add_weights(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     arguments = parser.parse_args(argv)
     print(f"Python   {sys.executable} ({sys.version.split()[0]})")

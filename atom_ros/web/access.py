@@ -41,11 +41,6 @@ class Access:
         self._is_local = is_local(address)
         self._token = token
 
-    @property
-    def needs_token(self) -> bool:
-        """Whether the first message must contain the token."""
-        return bool(self._token)
-
     def obstacle(self, host: str, origin: str | None) -> str:
         """Why a WebSocket with these headers is refused; empty if it is accepted.
 

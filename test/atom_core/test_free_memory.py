@@ -26,7 +26,7 @@ def test_what_was_freed_below_what_is_used_is_returned() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch) -> None:
-    free_memory._find_trim.cache_clear()
+    free_memory.find_trim.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     return_free_memory()
-    free_memory._find_trim.cache_clear()
+    free_memory.find_trim.cache_clear()

@@ -38,7 +38,7 @@ class Rig:
         self.load_gate.set()
         self._name = name
         self.robot = Robot("/operations", tracker=name)
-        self._camera = self.robot.camera(Image, "image")
+        self.camera = self.robot.camera(Image, "image")
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = TrackerNode(
@@ -59,8 +59,8 @@ class Rig:
 
     def start(self) -> Rig:
         assert self.begin()
-        wait_until(lambda: self._camera.get_subscription_count() > 0, "the node's subscription")
-        wait_until(self._connects, "the first Track")
+        wait_until(lambda: self.camera.get_subscription_count() > 0, "the node's subscription")
+        wait_until(self.connects, "the first Track")
         return self
 
     def begin(self) -> bool:
@@ -70,7 +70,7 @@ class Rig:
         wait_until(started.done, "the start")
         return started.result()
 
-    def _connects(self) -> bool:
+    def connects(self) -> bool:
         """Whether an image comes through and its Track comes back: each writer and reader has found the other."""
         with contextlib.suppress(AssertionError):
             return bool(self.robot.track_of(self.publish(), timeout=1.0))
@@ -100,14 +100,14 @@ class Rig:
         self._count += 1
         message = Image(height=2, width=2, step=2, encoding="mono8", data=array.array("B", [self._count] * 4))
         message.header.stamp.sec = self._count
-        self._camera.publish(message)
+        self.camera.publish(message)
         return message
 
     def jump(self, seconds: int) -> None:
         """Publishes an image whose stamp is far from the others'."""
         message = Image(height=2, width=2, step=2, encoding="mono8", data=array.array("B", [1] * 4))
         message.header.stamp.sec = 10_000 + seconds
-        self._camera.publish(message)
+        self.camera.publish(message)
         time.sleep(0.01)  # for it to arrive
 
     def show(self) -> Track:

@@ -56,7 +56,7 @@ sys.exit(status)
 """
 
 
-@pytest.mark.parametrize("run", ["_run", "_run_command"])
+@pytest.mark.parametrize("run", ["run", "run_command"])
 def test_a_signal_after_the_end_changes_nothing(run: str) -> None:
     """`ros2 launch` signals to a node that has just ended by itself; the interpreter may take a second for its end."""
     result = subprocess.run([sys.executable, "-c", ENDS.format(run=run)], capture_output=True, text=True)

@@ -17,6 +17,7 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from robot import TIMEOUT, Robot, wait_until
 
+from atom_ros.launch_arguments import end_with
 from atom_tracker.msg import Track
 
 launch = pytest.importorskip("launch", reason="the package launch is not installed")
@@ -74,18 +75,18 @@ def test_the_bag_is_played_with_its_clock(
     context.launch_configurations.update(bag=str(tmp_path), rate="0.5", delay="3", loop=loop)
     (tmp_path / "ros2").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    (player,) = _module("bag")._player(context)
+    last = _module("bag").generate_launch_description().entities[-1]
+    (player,) = last.execute(context)
     words = ["".join(part.perform(context) for part in word) for word in player.cmd]
     start = ["ros2", "bag", "play", str(tmp_path), "--clock", "--rate", "0.5", "--delay", "3"]
     assert words == start + expected
 
 
-@pytest.mark.parametrize("name", ["bag", "webcam"])
-def test_everything_ends_with_the_source_of_the_images(name: str) -> None:
-    end, context = _module(name)._end, LaunchContext()
+def test_everything_ends_with_the_source_of_the_images() -> None:
+    end, context = end_with("the camera"), LaunchContext()
     (action,) = end(SimpleNamespace(returncode=0), context)
     assert action.period == 3.0 and isinstance(action.actions[0], launch.actions.Shutdown)
-    with pytest.raises(RuntimeError, match="ended with status -9"):
+    with pytest.raises(RuntimeError, match="the camera ended with status -9"):
         end(SimpleNamespace(returncode=-9), context)
     context._set_is_shutdown(True)
     assert end(SimpleNamespace(returncode=-9), context) == []

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from atom_ros.launch_arguments import check_end, check_file, check_path, check_program, check_types
+from atom_ros.launch_arguments import check_file, check_path, check_program, check_types, end_with
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -65,5 +66,5 @@ def test_a_program_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_failed_program_fails_the_launch() -> None:
     with pytest.raises(RuntimeError, match=r"^the camera ended with status -9$"):
-        check_end("the camera", -9)
-    check_end("the camera", 0)
+        end_with("the camera")(SimpleNamespace(returncode=-9), SimpleNamespace(is_shutdown=False))
+    assert end_with("the camera")(SimpleNamespace(returncode=-9), SimpleNamespace(is_shutdown=True)) == []

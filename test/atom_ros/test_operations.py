@@ -325,7 +325,7 @@ def test_the_diagnostics_know_of_a_removal_before_the_next_image(make_rig: Calla
 
 def test_a_renamed_node_takes_its_names_along(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig("eye", "-r", "__node:=eye", "-r", "image:=cameras/left", "-r", "~/track:=found")
-    rig._camera = rig.robot.camera(Image, "cameras/left")
+    rig.camera = rig.robot.camera(Image, "cameras/left")
     rig.robot.node.create_subscription(Track, "found", rig.robot.tracks.append, 100)
     rig.robot.track_topic = "/operations/found"
     rig.start()

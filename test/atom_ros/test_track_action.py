@@ -393,7 +393,7 @@ def test_goals_end_with_the_node_s_activity(rig: GoalRig) -> None:
     wait_until(deactivating.done, "the transition")
     assert "not active" in rig.send().aborted(Result.INACTIVE).error_msg
     assert rig.change_state(Transition.TRANSITION_ACTIVATE)
-    wait_until(rig._connects, "the next Track")
+    wait_until(rig.connects, "the next Track")
     rig.send().is_following().canceled()
 
 

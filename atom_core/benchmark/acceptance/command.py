@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from atom_core.arguments import add_set, add_weights, at_least
 from atom_core.benchmark.acceptance.marked_tests import run_marked_tests
 from atom_core.benchmark.acceptance.modes import PRECISIONS, Settings
 from atom_core.benchmark.acceptance.report import JSON_FILE, PAGE_FILE, count, has_passed, write_report
@@ -114,13 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, default=Path("accept_output"), metavar="DIR", help="(default: %(default)s)"
     )
-    parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a TrackerConfig field")
-    parser.add_argument("--frames", type=_count, metavar="N", help="of each sequence (default: all)")
+    add_weights(parser)
+    add_set(parser)
+    parser.add_argument("--frames", type=at_least(1), metavar="N", help="of each sequence (default: all)")
     parser.add_argument(
-        "--samples", type=_count, default=100, metavar="N", help="frames timed of each kind (%(default)s)"
+        "--samples", type=at_least(1), default=100, metavar="N", help="frames timed of each kind (%(default)s)"
     )
-    parser.add_argument("--minutes", type=_count, default=30, metavar="N", help="for each part (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=at_least(1), default=30, metavar="N", help="for each part (default: %(default)s)"
+    )
     _add_choice(parser, "--parts", PARTS, "what to do")
     _add_choice(parser, "--precisions", PRECISIONS, "of the networks")
     parser.add_argument(
@@ -139,12 +142,6 @@ def _add_choice(parser: argparse.ArgumentParser, option: str, choices: Sequence[
     parser.add_argument(
         option, type=parse, default=list(choices), metavar="NAME,...", help=f"{text} (default: {','.join(choices)})"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number, 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def track_modes(
         with sheet.attempt(mode.name):
             tracker = _warm(mode, settings)
             runs = [run_sequence(mode.name, tracker, sequence) for sequence in sequences]
-            _judge(sheet, mode, agree(runs, expected, sequences))
+            judge(sheet, mode, agree(runs, expected, sequences))
 
 
 def _warm(mode: Mode, settings: Settings) -> AtomTracker:
@@ -129,7 +129,8 @@ def agree(runs: Listed[Run], expected: Listed[Run], sequences: Listed[Sequence])
     )
 
 
-def _judge(sheet: Sheet, mode: Mode, found: Agreement) -> None:
+def judge(sheet: Sheet, mode: Mode, found: Agreement) -> None:
+    """Adds the line of a mode: passed if overlap and AUC are within their bounds."""
     difference, least = found.auc - found.cpu_auc, LEAST_OVERLAP[mode.precision]
     known = not np.isnan(difference)
     is_right = found.overlap >= least and (not known or abs(difference) <= AUC_DIFFERENCE)

@@ -19,6 +19,7 @@ from atom_ros.frame_buffer import Frame, to_nanoseconds
 from atom_ros.parameters import TABLE, Settings
 from atom_ros.report import Report, Status
 from atom_ros.spatial import frames, outputs
+from atom_ros.spatial.geometry import CameraModel
 from atom_ros.spatial.outputs import SpatialOutputs
 
 WIDTH, HEIGHT = 40, 20
@@ -132,14 +133,14 @@ class Rig:
     def depth(self, milliseconds: int, metres: float = 2.0, **fields: object) -> None:
         message = Image(width=WIDTH, height=HEIGHT, step=4 * WIDTH, encoding="32FC1", **fields)
         message.data = array.array("B", np.full((HEIGHT, WIDTH), metres, np.float32).tobytes())
-        self._stamp(message, milliseconds)
+        self.stamp(message, milliseconds)
         self.node.callbacks["/depth"](message)
 
     def see(self, milliseconds: int, *target_ids: int, frame_id: str = "camera", lost: tuple[int, ...] = ()) -> None:
         """Reports the targets of an image, those in `lost` as not seen."""
         message = Image(width=WIDTH, height=HEIGHT)
         message.header.frame_id = frame_id
-        self._stamp(message, milliseconds)
+        self.stamp(message, milliseconds)
         frame = Frame(1, message)
         reports = [Report(frame, number, Status.TRACKING, BOX, 0.9, 0.8) for number in target_ids or (1,)]
         reports = [dataclasses.replace(r, status=Status.LOST, box=None) if r.target_id in lost else r for r in reports]
@@ -156,7 +157,7 @@ class Rig:
         return {marker.id: marker.action for marker in arrows}
 
     @staticmethod
-    def _stamp(message: Image, milliseconds: int) -> None:
+    def stamp(message: Image, milliseconds: int) -> None:
         message.header.stamp.sec, rest = divmod(milliseconds, 1000)
         message.header.stamp.nanosec = rest * MILLISECOND
 
@@ -263,7 +264,7 @@ def test_nothing_is_computed_while_nobody_subscribes(monkeypatch: pytest.MonkeyP
     rig = Rig()
     for publisher in rig.node.publishers.values():
         publisher.subscribers = 0
-    monkeypatch.setattr(rig.outputs, "_sight", None)  # calling it raises
+    monkeypatch.setattr(CameraModel, "rays", None)  # calling it raises
     rig.depth(1000)
     rig.see(1000)
     assert rig.sent("~/bearing") == rig.sent("~/markers") == rig.positions() == []
@@ -293,7 +294,7 @@ def test_a_wrong_depth_image_is_named_once_and_the_bearing_stays() -> None:
     rig = Rig()
     for milliseconds in (1000, 1100):
         message = Image(width=2, height=1, encoding="rgb8", step=6, data=bytes(6))
-        rig._stamp(message, milliseconds)
+        rig.stamp(message, milliseconds)
         rig.node.callbacks["/depth"](message)
         rig.see(milliseconds)
     assert len(rig.node.warnings) == 1 and "No depth: depth image has encoding 'rgb8'" in rig.node.warnings[0]

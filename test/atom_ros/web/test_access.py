@@ -15,7 +15,7 @@ def test_which_addresses_are_this_machine_s_own() -> None:
 def test_no_server_for_others_without_a_token() -> None:
     with pytest.raises(ValueError, match=r"0\.0\.0\.0 without a token"):
         Access("0.0.0.0")
-    assert not Access("127.0.0.1").needs_token and Access("0.0.0.0", TOKEN).needs_token
+    assert Access("127.0.0.1").accepts("") and not Access("0.0.0.0", TOKEN).accepts("")
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:9000", "[::1]:8080", "localhost", "LocalHost:8080"])

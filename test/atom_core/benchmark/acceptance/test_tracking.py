@@ -53,7 +53,7 @@ def test_runs_of_other_sequences_are_not_compared() -> None:
 )
 def test_verdicts(tmp_path, auc, overlap, status) -> None:
     sheet = Sheet("tracking", tmp_path / "lines")
-    tracking._judge(sheet, Mode("float32", "graph"), Agreement(auc, 0.7 + 0 * auc, overlap, 1.0, 2.0))
+    tracking.judge(sheet, Mode("float32", "graph"), Agreement(auc, 0.7 + 0 * auc, overlap, 1.0, 2.0))
     (line,) = sheet.lines()
     assert (line.name, line.status) == ("float32 captured", status)
 
