@@ -147,6 +147,7 @@ class Request:
 
 
 Shapes = tuple[tuple[int, ...], ...]
+_KEPT_SHAPES = 64  # operators compiled for a shape that OpenVINO keeps, the newest ones; 5000 by its default
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names
 
 
@@ -168,6 +169,8 @@ def compile_module(
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "ENABLE_CPU_PINNING": False,  # else each process of one thread computes on processor 0
     }
+    if shapes is not None:  # else it keeps the code for each new shape, 2 MB for one of the refinement's windows
+        options["CPU_RUNTIME_CACHE_CAPACITY"] = _KEPT_SHAPES
     core = import_openvino().Core()
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     name = model_cache.key(module, shapes or example, options, openvino_version(), processor)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenVINO's window and its compiled networks. `test_torch_refiner` tests the boxes of both refiners."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import torch
@@ -42,3 +44,37 @@ def test_one_compiled_network_serves_all():
         before = compile_ascent.cache_info().misses
         refine()
     assert compile_ascent.cache_info().misses == before
+
+
+def _malloc_in_use() -> int:
+    """Bytes that the C library has given out."""
+
+    class Info(ctypes.Structure):
+        _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO2)
+
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Info
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd
+
+
+_MALLINFO2 = ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc 2.33 or later")
+def test_windows_of_ever_new_sizes_take_no_more_memory() -> None:
+    """OpenVINO compiles operators for each size, 2 MB together; without a limit, 120 of them take some 330 MB."""
+    network = weights.load("default")
+    refiner = OpenVinoRefiner(network.iou_net, network.backbone.channels, SIZE)
+    generator = np.random.default_rng(0)
+    crops = 255 * torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = network.backbone(crops)
+        modulation = network.iou_net.modulation(features, PROPOSALS[:1])
+        refiner.prepare(len(PROPOSALS))
+        before = _malloc_in_use()
+        for _ in range(120):
+            (x, y), (width, height) = generator.uniform(20, 120, 2), generator.uniform(15, 160, 2)
+            boxes = torch.tensor([[x, y, width, height]], dtype=torch.float32).repeat(len(PROPOSALS), 1)
+            refiner(features, modulation, boxes, Ascent(1, 0.0, whole=False))
+    assert (_malloc_in_use() - before) / 1e6 < 220
