@@ -7,6 +7,7 @@ Without these checks it only warns about a missing file, or names the value but 
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,8 +70,8 @@ def end_with(program: str) -> Callable[[Any, Any], list[Any]]:
             return []
         if event.returncode != 0:
             raise RuntimeError(f"{program} ended with status {event.returncode}")
-        from launch.actions import Shutdown, TimerAction
-
-        return [TimerAction(period=_LAST_IMAGES, actions=[Shutdown(reason=f"{program} has ended")])]
+        actions = importlib.import_module("launch.actions")
+        shutdown = actions.Shutdown(reason=f"{program} has ended")
+        return [actions.TimerAction(period=_LAST_IMAGES, actions=[shutdown])]
 
     return end

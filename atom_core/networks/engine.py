@@ -147,7 +147,7 @@ class Request:
 
 
 Shapes = tuple[tuple[int, ...], ...]
-_KEPT_SHAPES = 64  # operators compiled for a shape that OpenVINO keeps, the newest ones; 5000 by its default
+_KEPT_SHAPES = 256  # operators compiled for a shape that OpenVINO keeps, the newest ones; 5000 by its default
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names
 
 

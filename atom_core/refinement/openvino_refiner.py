@@ -50,7 +50,7 @@ class Window(NamedTuple):
             last = round(crop_size * scale) - 1
             first_cells = np.clip(np.floor(low * scale), 0, last)
             last_cells = np.clip(np.ceil(high * scale), first_cells, last)
-            spans += [range(int(a), int(b) + 1) for a, b in zip(first_cells, last_cells, strict=True)]
+            spans += [_even(int(a), int(b), last) for a, b in zip(first_cells, last_cells, strict=True)]
         return cls(*spans)
 
     @classmethod
@@ -68,6 +68,16 @@ class Window(NamedTuple):
     def cells(self) -> list[Tensor]:
         """Numbers of the columns and rows, as `AscentStep` takes them."""
         return [torch.from_numpy(np.array(span, np.float32)) for span in self]
+
+
+def _even(first: int, last: int, end: int) -> range:
+    """The cells from first to last, and one more where their number is odd and the map, up to `end`, has one.
+
+    The engine compiles operators for each size of a window: so there are fewer of them.
+    """
+    if (last - first) % 2 == 0:
+        return range(first, last + 2) if last < end else range(max(0, first - 1), last + 1)
+    return range(first, last + 1)
 
 
 def _cut(features: np.ndarray, columns: range, rows: range) -> list[np.ndarray]:
