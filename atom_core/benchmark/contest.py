@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -176,3 +177,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=at_least(0), default=20, metavar="N", help="frames before (default: 20)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
     return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

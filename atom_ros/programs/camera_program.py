@@ -8,6 +8,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -24,9 +25,9 @@ from atom_ros.start import start
 class LoopNode(Node, ABC):
     """A node whose `run` publishes until `stop` is called or its source ends. It answers every request."""
 
-    def __init__(self, name: str) -> None:
-        """Creates the node, which may be renamed on the command line."""
-        super().__init__(name)
+    def __init__(self, name: str, **node_arguments: Any) -> None:
+        """Creates the node, which may be renamed on the command line. Args: as for rclpy's Node."""
+        super().__init__(name, **node_arguments)
         answer_always(self)
 
     @abstractmethod

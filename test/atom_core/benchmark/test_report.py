@@ -29,7 +29,7 @@ def test_the_table_shows_times_counts_stages_and_memory() -> None:
     assert ["kcf", "video", "10", "10.00", "12.00", "11.00", "-", "-", "-"] in lines
     assert ["backbone", "8.00"] in lines
     text = table(results())
-    assert "plain: 3 of 10 frames became so" in text
+    assert "plain: 3 of 10 frames are of this kind through changed thresholds" in text
     assert "warm-up: no frames" in text and "video: 9 tracking, 1 lost" in text
     assert "video, host_mb: 100.0 at frame 5, 101.5 at frame 10" in text and "gpu_mb" not in text
     assert "first_tracker: host_mb 100.0" in text

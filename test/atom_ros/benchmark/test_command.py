@@ -14,7 +14,10 @@ from robot import TIMEOUT
 
 from atom_ros.benchmark.command import main, scene, target_box
 
-SERVICES = {"set_target", "get_parameters", "set_parameters", "get_state", "remove_target", "clear_target"}
+SERVICES = {"set_target", "get_parameters", "set_parameters", "get_state", "remove_target", "clear_target"} | {
+    "list_targets",
+    "pause",
+}
 
 
 @pytest.mark.parametrize("index", [0, 15, 30])

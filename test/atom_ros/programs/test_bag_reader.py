@@ -129,7 +129,7 @@ def test_fewer_messages_than_announced_are_damage(tmp_path: Path) -> None:
     with sqlite3.connect(file_of(bag)) as database:
         database.execute("DELETE FROM messages WHERE id > 15")
     found, damage = read(bag)
-    assert len(found) == 15 and "announces 20 messages on /image, and 15 of them could be read" in damage
+    assert len(found) == 15 and "states 20 messages on /image, and 15 of them could be read" in damage
 
 
 def test_messages_in_a_write_ahead_log_are_named(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_the_topic_must_be_chosen_where_there_are_several(tmp_path: Path, capsys
 def test_what_is_no_bag_is_named(tmp_path: Path, capsys) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.db3").write_text("no database")
-    for path, words in (("missing", "there is no bag"), ("empty", "cannot be read"), ("text.db3", "nothing of it")):
+    for path, words in (("missing", "there is no bag"), ("empty", "cannot be read"), ("text.db3", "none of it")):
         assert run(tmp_path / path, "--box", BOX_TEXT) == 2
         assert words in (errors := capsys.readouterr().err) and path in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.db3"]

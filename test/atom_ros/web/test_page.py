@@ -194,7 +194,7 @@ def test_a_click_removes_a_target_or_learns_it_anew(rig: WebRig, browser: Browse
     wait_until(open_menu, "the menu")
     before = len(rig.tracker.boxes)
     browser.click("#menu-relearn")
-    assert f"target {number} is learned again" in browser.text("#hint")
+    assert f"learn target {number} again" in browser.text("#hint")
     _drag(browser, "mouse")
     wait_until(lambda: len(rig.tracker.boxes) > before, "the second box")
     assert rig.tracker.target_ids == (number,), "it keeps its number"
