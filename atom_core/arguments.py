@@ -38,6 +38,14 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT, for argparse."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT such as 640x480")
+    return int(found[1]), int(found[2])
+
+
 def add_weights(parser: argparse._ActionsContainer) -> None:
     """Adds the option `--weights`."""
     parser.add_argument("--weights", default="default", help="shipped network or .safetensors file (default: default)")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from typing import Any
 import cv2
 import torch
 
-from atom_core.arguments import add_set, add_weights, at_least
+from atom_core.arguments import add_set, add_weights, at_least, image_size
 from atom_core.benchmark import compare, contest, report
 from atom_core.benchmark.acceptance import command as acceptance
 from atom_core.benchmark.measure import Plan, TrackerSettings, build_two, frames_to_fill, measure, measure_baseline
@@ -148,14 +147,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sizes(text: str) -> list[tuple[int, int]]:
     return [image_size(size) for size in text.split(",")]
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Reads WIDTHxHEIGHT."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT, such as 640x480")
-    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from atom_core.arguments import at_least
+from atom_core.arguments import at_least, image_size
 from atom_core.benchmark.report import grid
 from atom_core.benchmark.scene import DrawnScene
 from atom_core.benchmark.session import TrackedScene
@@ -156,8 +156,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    from atom_core.benchmark.command import image_size
-
     parser = argparse.ArgumentParser(
         prog="atom-bench contest",
         description="Times trackers on the same drawn video in one run: in each round, every one has its turn.",

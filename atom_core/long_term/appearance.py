@@ -4,7 +4,7 @@
 
 The classifier learns to tell the target from its surroundings, and the IoU predictor what an object is. Neither says
 that an object in another place is the same one. Here the backbone's features are pooled in a grid over the box, so that
-a description says which part looks how. Each channel is normalised by its mean and deviation over the first frame's
+a description keeps where each part is. Each channel is normalised by its mean and deviation over the first frame's
 search region: what target and surroundings have in common identifies neither.
 
 There are two descriptions. The coarse one, of the features at stride 16, changes little when the target turns, and
@@ -12,7 +12,7 @@ tells it from its surroundings; the fine one, at stride 8, tells it from others 
 figures).
 
 The similarity of two descriptions is their cosine, as a share of the target's similarity to itself in the frames in
-which it was surely seen (`Looks.similarity`).
+which it was surely seen (`StrideAppearance.similarity`).
 
 A frame that is kept costs a copy of a few cells on the device. All else is computed when it is first needed, on the
 host: for so few numbers a launch would cost more.
@@ -91,15 +91,15 @@ class Appearance:
         fine: what it looks like in detail.
     """
 
-    coarse: Looks
-    fine: Looks
+    coarse: StrideAppearance
+    fine: StrideAppearance
 
     @classmethod
     def of_first_frame(cls, features: Features, box: Box) -> Appearance:
         """Of the first frame's crop, and the box in crop px."""
         return cls(
-            Looks.of_first_frame(features.stride16, box, COARSE),
-            Looks.of_first_frame(features.stride8, box, FINE),
+            StrideAppearance.of_first_frame(features.stride16, box, COARSE),
+            StrideAppearance.of_first_frame(features.stride8, box, FINE),
         )
 
     def keep(self, patch: TemplatePatch) -> None:
@@ -121,7 +121,7 @@ class Appearance:
 
 
 @dataclass
-class Looks:
+class StrideAppearance:
     """One description of the target, and how it varied.
 
     Attributes:
@@ -141,7 +141,7 @@ class Looks:
     steady: list[float] = field(default_factory=list)
 
     @classmethod
-    def of_first_frame(cls, features: Tensor, box: Box, grid: Grid) -> Looks:
+    def of_first_frame(cls, features: Tensor, box: Box, grid: Grid) -> StrideAppearance:
         """Of the first frame's crop: features (1, C, h, w) at the grid's stride, box in crop px."""
         deviation, mean = torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)
         deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny

@@ -96,14 +96,15 @@ class Redetection:
         self, region: SearchRegion, candidate: Candidate, size: Size, cut_patch: Callable[[Box], TemplatePatch]
     ) -> Candidate:
         config = region.config
-        is_lost = self.search is not None and config.redetection
+        search = self.search if config.redetection else None
+        is_lost = search is not None
         if not candidate.state.is_visible or not (is_lost or config.recognition > 0):
             return candidate
         is_sure_score = not is_lost and is_surely_found(candidate)
         if is_sure_score and self.frames_uncompared < INTERVAL - 1:
             self.frames_uncompared += 1
             return candidate._replace(similarity=self.last_similarity)
-        is_elsewhere = is_lost and self.search is not None and not is_near(self.search.place, candidate.box, config)
+        is_elsewhere = search is not None and not is_near(search.place, candidate.box, config)
         similarity = self.appearance.similarity(cut_patch(candidate.box), in_detail=is_elsewhere)
         if not is_lost:
             self.frames_uncompared, self.last_similarity = 0, similarity

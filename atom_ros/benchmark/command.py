@@ -18,7 +18,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -46,6 +45,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
+from atom_core.arguments import image_size
 from atom_ros.benchmark.figures import Sample, Spread, delay_figures, overhead_figures
 from atom_ros.frame_buffer import NANOSECONDS, to_nanoseconds
 from atom_ros.images import image_message
@@ -439,14 +439,6 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {_TIMEOUT:g} s in vain for {what}")
         time.sleep(0.02)
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """(width, height) of WIDTHxHEIGHT, for argparse."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"'{text}'; expected WIDTHxHEIGHT such as 640x480")
-    return int(found[1]), int(found[2])
 
 
 def add_node_arguments(parser: argparse.ArgumentParser) -> None:

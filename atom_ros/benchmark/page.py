@@ -26,10 +26,10 @@ from pathlib import Path
 
 import aiohttp
 
+from atom_core.arguments import image_size
 from atom_ros.benchmark.command import (
     Listener,
     add_node_arguments,
-    image_size,
     running_camera,
     running_node,
     target_box,

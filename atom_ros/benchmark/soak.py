@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from atom_core.arguments import image_size
 from atom_ros.benchmark.command import (
     Listener,
     add_node_arguments,
     call_services,
-    image_size,
     running_camera,
     running_node,
     target_box,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from atom_ros.report import Report, Status
 
-_LINES, _SECONDS = 10, 10.0  # at most this many lines within so many s
+_LINES, _SECONDS = 10, 10.0  # at most 10 lines in 10 s
 
 
 class StateLog:

@@ -14,7 +14,7 @@ ROWS = [  # overlap with the reference, whether claimed, confidence
     (0.6, True, 0.85),
     (ABSENT, True, 0.25),  # silently
     (ABSENT, False, 0.1),
-    (ABSENT, True, 0.25),  # another thing is taken up
+    (ABSENT, True, 0.25),  # another thing is re-detected
     (0.0, False, 0.1),  # the target is back
     (0.7, True, 0.9),
 ]

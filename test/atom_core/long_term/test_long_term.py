@@ -59,7 +59,7 @@ def has_no_box(result: TrackResult, last: TrackResult) -> bool:
 
 
 def test_a_camera_that_looks_away_and_back(network, street) -> None:
-    """Away is a house wall. She stands on a street with others in it, and is taken up where she is."""
+    """Away is a house wall. She stands on a street with others in it, and is re-detected where she is."""
     images, boxes = street
     tracker = followed(network, images[:7], boxes[0])
     away = cv2.resize(images[0][:192, :256], (768, 576))
@@ -127,11 +127,11 @@ def drawn_target(network: weights.Network) -> AtomTracker:
 def test_another_thing_is_not_taken_for_the_target_but_for_its_looks(network, look_alike: int) -> None:
     """The same scene with the looks not asked for shows that all else speaks for the other thing."""
     states = {}
-    for likeness in (0.0, 0.9):
+    for similarity in (0.0, 0.9):
         tracker = drawn_target(network)
-        tracker.config = TrackerConfig(redetection_regions=6, redetection_similarity=likeness)
+        tracker.config = TrackerConfig(redetection_regions=6, redetection_similarity=similarity)
         gone = [tracker.track(drawn()) for _ in range(2)]
-        states[likeness] = [tracker.track(drawn((look_alike, 220, 150))).state for _ in range(12)]
+        states[similarity] = [tracker.track(drawn((look_alike, 220, 150))).state for _ in range(12)]
         assert {result.state for result in gone} <= UNSEEN
     assert TrackState.TRACKING in states[0.0]
     assert set(states[0.9]) <= UNSEEN
