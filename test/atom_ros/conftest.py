@@ -50,6 +50,22 @@ def domain() -> Iterator[int]:
     raise RuntimeError("all ROS domains from 1 to 100 are taken")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _contexts_talk_as_processes_do(domain: int) -> None:
+    """Fast DDS reads `one_process.xml` with the process's first context; programs started by tests do not."""
+    if not HAS_ROS:
+        return
+    import rclpy
+    from rclpy.context import Context
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).with_name("one_process.xml")))
+        context = Context()
+        rclpy.init(context=context)
+        rclpy.create_node("first", context=context).destroy_node()
+        rclpy.shutdown(context=context)
+
+
 @pytest.fixture
 def make_rig() -> Iterator[Callable[..., Rig]]:
     """Makes nodes in the test's process, see `node_rig`."""
