@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from atom_core.free_memory import share_arenas
 from atom_ros.ending import Ending, exit_now
 
 if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C must end the process, too
@@ -47,6 +48,7 @@ def main(args: list[str] | None = None) -> int:
 
     It is 0 after a signal, 1 if the node could not start by itself, 2 if its arguments cannot be used.
     """
+    share_arenas()
     ending = Ending()
     from atom_ros.start import start, wants_help
 

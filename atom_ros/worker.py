@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 _LOG_INTERVAL = 5.0  # s between two messages about the same problem
 _MOST_WAITING = 100  # requests that wait for their images
+_COMPRESSION_PERIOD = 0.1  # s
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,11 @@ class Worker:
         self._processed = 0  # the highest sequence number handled
         self._catch_up_until: float | None = None  # time.perf_counter(); None while not catching up
         self._learned = 0.0, 0.0  # time.perf_counter() when learning after a frame began, and when it ended
+        self._has_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+        self._compressor = threading.Thread(target=self._compress_old_images, name="compressor", daemon=True)
         self._thread.start()
+        self._compressor.start()
 
     def put_image(self, message: ImageMessage) -> bool:
         """Offers the newest image; returns whether it is new, see `frame_buffer`."""
@@ -259,7 +263,15 @@ class Worker:
         self._targets.close()
         for command in self._mailbox.close():
             command.future.cancel()
+        self._has_stopped.set()
         self._thread.join()
+        self._compressor.join()
+
+    def _compress_old_images(self) -> None:
+        """The compressor's thread: neither the images' callback nor the tracker waits for it."""
+        while not self._has_stopped.wait(_COMPRESSION_PERIOD):
+            while not self._has_stopped.is_set() and self._buffer.compress_next():
+                pass
 
     def _submit(self, action: Callable[[], object]) -> Future:
         command = _Command(action, Future())

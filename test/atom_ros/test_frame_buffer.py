@@ -4,9 +4,11 @@
 import array
 
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
+from atom_ros import frame_buffer
 from atom_ros.frame_buffer import NANOSECONDS, Arrival, Frame, FrameBuffer, NotArrivedError
+from atom_ros.images import to_jpeg, to_rgb
 
 TENTH = NANOSECONDS // 10
 
@@ -143,3 +145,48 @@ def test_images_without_a_stamp_are_all_new() -> None:
     buffer = FrameBuffer(1.0, 10**6)
     assert [buffer.add(_image(0))[0] for _ in range(3)] == [Arrival.NEXT] * 3
     assert len(buffer) == 3
+
+
+def _picture(seconds: float) -> Image:
+    """A smooth grey image of 64x48, 3072 bytes."""
+    message = _image(round(seconds * NANOSECONDS), 64 * 48)
+    message.width, message.height, message.step, message.encoding = 64, 48, 64, "mono8"
+    return message
+
+
+def test_images_older_than_a_second_become_jpegs_and_free_their_bytes() -> None:
+    buffer = FrameBuffer(60.0, 8 * 3072)
+    for i in range(8):
+        buffer.add(_picture(100.0 + 0.25 * i))
+    assert [buffer.compress_next() for _ in range(4)] == [True, True, True, False], (
+        "100.0, 100.25, 100.5; newest 101.75"
+    )
+    old, recent = buffer.at(100_500_000_000, 0), buffer.at(100_750_000_000, 0)
+    assert isinstance(old.message, CompressedImage) and isinstance(recent.message, Image)
+    assert (old.sequence, old.stamp) == (3, 100_500_000_000)
+    assert to_rgb(old.message).shape == (48, 64, 3)
+    buffer.add(_picture(101.9))
+    buffer.add(_picture(101.95))
+    assert len(buffer) == 10, "three small images left room for two more"
+    assert [frame.sequence for frame in map(buffer.after, range(10))] == list(range(1, 11))
+
+
+def test_an_image_that_cannot_become_a_jpeg_is_tried_once() -> None:
+    buffer = _buffer(12)  # their encoding is not known
+    assert [buffer.compress_next() for _ in range(2)] == [True, False], "100.1 alone is more than 1 s behind 101.2"
+    assert isinstance(buffer.after(0).message, Image)
+
+
+def test_an_image_that_is_dropped_while_it_is_compressed_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = FrameBuffer(60.0, 10**6)
+    for seconds in (100.0, 102.0):
+        buffer.add(_picture(seconds))
+
+    def clear_and_encode(message: Image) -> CompressedImage | None:
+        buffer.clear()
+        buffer.add(_picture(103.0))
+        return to_jpeg(message)
+
+    monkeypatch.setattr(frame_buffer, "to_jpeg", clear_and_encode)
+    assert buffer.compress_next()
+    assert len(buffer) == 1 and isinstance(buffer.newest().message, Image)

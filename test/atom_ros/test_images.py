@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from atom_core.data.images import PixelRange, read_image
-from atom_ros.images import ENCODINGS, check, image_message, to_rgb
+from atom_ros.images import ENCODINGS, ImageMessage, check, image_message, to_jpeg, to_rgb
 
 HEIGHT, WIDTH = 6, 8
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -225,6 +225,33 @@ def test_a_broken_compressed_image_is_refused(data: bytes) -> None:
     message = CompressedImage(format="jpeg", data=array.array("B", data))
     with pytest.raises(ValueError, match="format 'jpeg'"):
         to_rgb(message)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8"])
+def test_a_jpeg_shows_the_same_colours_under_the_same_header(encoding: str) -> None:
+    pixels = np.full((48, 64, 3), (200, 120, 40), np.uint8)
+    message = _message(pixels[:, :, 0] if encoding == "mono8" else pixels, encoding, padding=5)
+    message.header.stamp.sec = 7
+    jpeg = to_jpeg(message)
+    assert jpeg is not None and (jpeg.header, jpeg.format) == (message.header, "jpeg")
+    assert len(jpeg.data) < len(message.data) / 2
+    assert np.abs(to_rgb(jpeg).astype(int) - to_rgb(message)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Image(encoding="mono8", width=2, height=2, step=2, data=array.array("B", bytes(4))),  # a jpeg is larger
+        Image(encoding="yuyv", width=64, height=48, step=128, data=array.array("B", bytes(64 * 48 * 2))),
+        Image(encoding="rgb8", width=64, height=48, step=64, data=array.array("B", bytes(64 * 48))),  # contradiction
+        Image(encoding="mono8", width=1500, height=1001, step=1500, data=array.array("B", bytes(1500 * 1001))),
+        Image(encoding="mono8", width=70_000, height=1, step=70_000, data=array.array("B", bytes(70_000))),
+        CompressedImage(format="jpeg", data=array.array("B", bytes(4000))),
+    ],
+    ids=["tiny", "other encoding", "contradiction", "large", "wide", "compressed"],
+)
+def test_images_that_stay_as_they_are(message: ImageMessage) -> None:
+    assert to_jpeg(message) is None
 
 
 def test_image_message() -> None:

@@ -15,7 +15,7 @@ import torch
 from number_tracker import BOX, OUT_OF_MEMORY, NumberTracker
 from rclpy.logging import get_logger
 from robot import wait_until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from atom_core import TrackState
 from atom_ros.frame_buffer import NANOSECONDS, FrameBuffer
@@ -191,6 +191,20 @@ def test_a_target_on_an_older_image_is_caught_up_with(rig: Rig) -> None:
     rig.show()
     assert rig.reported() == list(range(1, 14)), "one report for each image"
     assert rig.reports[-1].score == 13.0 and rig.reports[-1].target_id == 1
+
+
+def test_a_target_on_an_image_that_was_compressed_since_is_caught_up_with(rig: Rig) -> None:
+    for number in range(1, 6):  # of one grey value each, which a JPEG keeps exactly
+        message = Image(height=48, width=64, step=64, encoding="mono8", data=array.array("B", [number] * 64 * 48))
+        message.header.stamp.sec = number
+        rig.worker.put_image(message)
+        wait_until(lambda number=number: rig.reported()[-1:] == [number], f"report {number}")
+    wait_until(lambda: isinstance(rig.buffer.at(3 * NANOSECONDS, 0).message, CompressedImage), "the compression")
+    assert _result(rig.worker.set_target(BOX, 2 * NANOSECONDS)) == 1
+    wait_until(lambda: rig.tracker.tracked[-1:] == [5], "the newest image")
+    assert (rig.tracker.added_on, rig.tracker.tracked) == ([2], [3, 4, 5])
+    rig.worker.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "compressor" and thread.is_alive()]
 
 
 def test_images_that_arrive_while_a_target_is_learned_are_followed_and_reported(rig: Rig) -> None:
