@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C must end the 
     from atom_ros.tracker_node import TrackerNode
 
 _LAST_ANSWERS = 0.3  # s for answers in transit at the end
-_PATIENCE = 10.0  # s for the tracker's current step when the process ends
+_PATIENCE = 3.0  # s for the tracker's current step when the process ends; `ros2 launch` grants it 5 s in all
+_BUSY_STATES = ("configuring", "deactivating", "shuttingdown")  # whose long part may not have ended
 
 
 def spin(node: Node, executor: Executor, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -93,12 +94,12 @@ def _end(node: TrackerNode, executor: Executor) -> None:
         with contextlib.suppress(Exception):  # the process ends whatever the transition does
             executor.spin_until_future_complete(executor.create_task(node.shut_down), timeout_sec=_PATIENCE)
             _send_what_is_left(executor)
-    is_loading = node.lifecycle_state == "configuring"
+    is_busy = node.lifecycle_state in _BUSY_STATES
     executor.shutdown()
     node.destroy_node()
     rclpy.try_shutdown()
-    if is_loading:
-        exit_now(0)  # the thread that loads the network would delay the end, or be stopped inside a library
+    if is_busy:
+        exit_now(0)  # the thread that loads or tracks would delay the end, or be stopped inside a library
 
 
 def _send_what_is_left(executor: Executor) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from atom_ros import ending, run_tracker
 
-SECONDS = 1.5  # for loading, and for learning a target
+SECONDS = {"--slow": 1.5, "--stuck": 300.0}  # for learning a target
+LOADING = 1.5  # s
 
 
 class AnnouncedEnding(ending.Ending):
@@ -22,17 +23,17 @@ class AnnouncedEnding(ending.Ending):
         print("signals are heard", flush=True)
 
 
-def use_slow_tracker() -> None:
+def use_slow_tracker(seconds: float) -> None:
     from number_tracker import NumberTracker
 
     from atom_core.tracker import MultiTracker
 
     class SlowTracker(NumberTracker):
         def warm_up(self) -> None:
-            time.sleep(SECONDS)
+            time.sleep(LOADING)
 
         def add(self, image: np.ndarray, box: tuple[float, ...], target_id: int) -> int:
-            time.sleep(SECONDS)
+            time.sleep(seconds)
             return super().add(image, box, target_id)
 
     MultiTracker.from_pretrained = lambda *_: SlowTracker()
@@ -40,7 +41,7 @@ def use_slow_tracker() -> None:
 
 if __name__ == "__main__":
     run_tracker.Ending = AnnouncedEnding
-    if "--slow" in sys.argv:
-        sys.argv.remove("--slow")
-        use_slow_tracker()
+    for option in SECONDS.keys() & set(sys.argv):
+        sys.argv.remove(option)
+        use_slow_tracker(SECONDS[option])
     sys.exit(run_tracker.main())

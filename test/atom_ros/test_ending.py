@@ -199,3 +199,28 @@ def test_a_second_signal_at_once_is_the_same_request(tmp_path: Path) -> None:
 def test_a_second_signal_later_ends_at_once(tmp_path: Path) -> None:
     result = _run(tmp_path, TWICE.format(pause=1.2))
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
+
+
+HELD_UP = """
+import os, signal, time
+from atom_ros.ending import Ending
+ending = Ending()
+ending.call_on_signal(lambda: None)
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+def test_an_end_that_is_held_up_comes_before_launch_escalates(tmp_path: Path) -> None:
+    """By a camera's driver, for instance, that waits ten seconds for an image."""
+    begun = time.monotonic()
+    result = _run(tmp_path, HELD_UP)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert time.monotonic() - begun < 30
+
+
+def test_a_long_step_of_the_tracker_does_not_delay_the_end(start: Callable[..., Process], tmp_path: Path) -> None:
+    process = start("--stuck")
+    process.connect()
+    process.learn()
+    _expect_clean_end(process, signal.SIGINT, tmp_path)

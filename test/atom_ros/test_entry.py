@@ -43,21 +43,32 @@ def test_a_command_says_by_its_status_that_it_was_not_done(name: str) -> None:
         assert status == 130 and "Traceback" not in errors, (moment, errors)
 
 
-ENDS = """
-import os, signal, sys, types
+MODULE = """
+import atexit, os, signal, sys, types
 from atom_ros import entry
-program = types.ModuleType("program")
-program.main = lambda: 3
-sys.modules["program"] = program
-status = entry.{run}("program")
+program = types.ModuleType("{module}")
+program.main = lambda: print("last words") or atexit.register(print, "taken apart") and 3
+sys.modules["{module}"] = program
+"""
+
+
+def _run(code: str, module: str = "program") -> tuple[int, str, str]:
+    result = subprocess.run([sys.executable, "-c", MODULE.format(module=module) + code], capture_output=True, text=True)
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_a_signal_after_the_end_of_a_command_changes_nothing() -> None:
+    """`ros2 launch` signals to a program that has just ended by itself; the interpreter takes a second to end."""
+    code = """
+status = entry.run_command("program")
 os.kill(os.getpid(), signal.SIGINT)
 os.kill(os.getpid(), signal.SIGTERM)
 sys.exit(status)
 """
+    assert _run(code) == (3, "last words\ntaken apart\n", "")
 
 
-@pytest.mark.parametrize("run", ["run", "run_command"])
-def test_a_signal_after_the_end_changes_nothing(run: str) -> None:
-    """`ros2 launch` signals to a node that has just ended by itself; the interpreter may take a second for its end."""
-    result = subprocess.run([sys.executable, "-c", ENDS.format(run=run)], capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (3, "")
+def test_a_launched_program_does_not_wait_for_the_interpreter_to_be_taken_apart() -> None:
+    """On a loaded machine that takes longer than `ros2 launch` waits before it kills the program."""
+    assert _run("sys.exit(entry.run('program'))") == (3, "last words\n", "")
+    assert _run("sys.exit(entry.select_target())", "atom_ros.programs.select_target") == (3, "last words\n", "")
