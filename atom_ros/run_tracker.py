@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from atom_core.free_memory import share_arenas
@@ -42,6 +43,21 @@ def spin(node: Node, executor: Executor, is_over: Callable[[], bool] = lambda: F
             node.get_logger().error(
                 f"Message or request dropped: {type(error).__name__}: {error}", throttle_duration_sec=5.0
             )
+
+
+@contextlib.contextmanager
+def spinning(node: Node, executor: Executor) -> Iterator[None]:
+    """Serves the node in a thread of its own while the block runs; shuts the executor down at the end."""
+    ended = threading.Event()
+    executor.add_node(node)
+    thread = threading.Thread(target=spin, args=(node, executor, ended.is_set), name="executor", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        executor.shutdown()
+        thread.join()
 
 
 def main(args: list[str] | None = None) -> int:

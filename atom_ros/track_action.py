@@ -187,11 +187,6 @@ class TrackAction:
             result_timeout=_RESULT_TIMEOUT,
         )
 
-    @property
-    def has_goals(self) -> bool:
-        """Whether a goal is active."""
-        return bool(self._goals)
-
     def start(self, worker: Worker) -> None:
         """Allows goals from now on."""
         self._worker = worker

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -54,15 +54,23 @@ class PixelRange:
 def _percentiles(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
     """The narrowest percentiles of `_SHARES` that differ, without alpha; the first needs only some pixels."""
     stride = max(1, min(values.shape[:2]) // 120)
-    low = high = 0.0
-    for share, step in zip(_SHARES, (stride, *[1] * len(_SHARES)), strict=False):
-        part = np.index_exp[::step, ::step] + np.index_exp[:3] * (values.ndim - 2)
-        sample = values[part][valid[part]]
-        if sample.size:
-            low, high = map(float, np.percentile(sample, (share, 100 - share)))
-        if high > low:
-            break
-    return low, high
+    color = np.index_exp[:3] * (values.ndim - 2)
+    some = (*np.index_exp[::stride, ::stride], *color)
+    low, high = _pairs(values[some][valid[some]], _SHARES[:1])[0]
+    if high > low:
+        return low, high
+    every = (*np.index_exp[:, :], *color)
+    pairs = _pairs(values[every][valid[every]], _SHARES[1:])
+    return next(((low, high) for low, high in pairs if high > low), pairs[-1])
+
+
+def _pairs(sample: np.ndarray, shares: Sequence[float]) -> list[tuple[float, float]]:
+    """For each share, the values below and above which that percentage of a sample (N,) lies; zeros without one."""
+    lowest = float(sample.min()) if sample.size else 0.0
+    if sample.size == 0 or lowest == sample.max():
+        return [(lowest, lowest)] * len(shares)
+    ends = np.percentile(sample, [*shares, *(100 - share for share in shares)])  # of one partition
+    return [(float(low), float(high)) for low, high in ends.reshape(2, -1).T]
 
 
 def parse_pixel_range(text: str) -> tuple[float, float] | None:

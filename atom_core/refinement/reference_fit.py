@@ -115,7 +115,7 @@ def fit_modulation(
     """
     device = modulation.c3.device
     truth = (2 * boxes.iou(drawn, targets[:, None]) - 1).to(device)
-    predictor = _Predictor.of(net, maps, drawn.to(device))
+    predictor = BoxPredictor.of(net, maps, drawn.to(device))
     start = torch.cat((modulation.c3, modulation.c4), dim=1)[0]
     scale = torch.stack([c.square().mean().sqrt() for c in modulation]).repeat_interleave(len(start) // 2)
     factors = start
@@ -123,12 +123,12 @@ def fit_modulation(
         predicted, slopes = predictor(factors)
         residual = _weigh_means((truth.flatten() - predicted).view(truth.shape))
         jacobian = _weigh_means((slopes * scale).view(*truth.shape, -1))
-        factors = start + scale * _solve(jacobian, residual, (factors - start) / scale, damping)
+        factors = start + scale * solve_step(jacobian, residual, (factors - start) / scale, damping)
     fitted = torch.where(factors.isfinite().all(), factors, start)
     return Modulation(*fitted[None].chunk(2, dim=1))
 
 
-class _Predictor(NamedTuple):
+class BoxPredictor(NamedTuple):
     """The predicted 2 * IoU - 1 of fixed boxes as a function of the modulation vectors, one after the other (C,)."""
 
     pooled: tuple[Tensor, Tensor]  # (B, C / 2, bins) of each branch
@@ -137,7 +137,7 @@ class _Predictor(NamedTuple):
     output_bias: Tensor  # (1,)
 
     @classmethod
-    def of(cls, net: IoUNet, maps: Sequence[TestMaps], drawn: Tensor) -> _Predictor:
+    def of(cls, net: IoUNet, maps: Sequence[TestMaps], drawn: Tensor) -> BoxPredictor:
         """Of boxes (N, P, 4) in the maps of each of N views, in float32."""
         views = list(zip(maps, drawn.split(1), strict=True))
         pooled3 = torch.cat([prroi_pool(m.t3.float(), seen, POOL3, 1 / 8, m.origin3)[0] for m, seen in views])
@@ -160,10 +160,19 @@ class _Predictor(NamedTuple):
         return predicted, torch.cat(slopes, dim=1)
 
 
-def _solve(jacobian: Tensor, residual: Tensor, change: Tensor, damping: float) -> Tensor:
-    """The change from the start that minimises the linearised problem: jacobian (B, C), residual (B,), change (C,).
+def solve_step(jacobian: Tensor, residual: Tensor, change: Tensor, damping: float) -> Tensor:
+    """The change from the start that minimises the linearised problem.
 
-    With J e = residual + J change to be reached, e = J^T (J J^T / B + damping)^-1 (residual + J change) / B.
+    It is J^T (J J^T / B + damping)^-1 (residual + J change) / B, in double precision.
+
+    Args:
+        jacobian: (B, C), J, of the predictions of B boxes.
+        residual: (B,), true less predicted values.
+        change: (C,) from the start so far.
+        damping: cost of a change.
+
+    Returns:
+        (C,), of the type of `change`.
     """
     count = len(residual)
     matrix, wanted = jacobian.double(), residual.double()

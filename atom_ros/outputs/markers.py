@@ -83,52 +83,52 @@ def transform_message(header: Header, child_frame: str, position: np.ndarray) ->
     return message
 
 
-def marker_array(header: Header, sightings: Iterable[PlacedTarget], gone: Iterable[int] = ()) -> MarkerArray:
+def marker_array(header: Header, targets: Iterable[PlacedTarget], gone: Iterable[int] = ()) -> MarkerArray:
     """Makes the markers of each target: an arrow to it, the outline of its box at its distance, and a label.
 
     Args:
         header: of the image.
-        sightings: the visible targets.
+        targets: the visible targets.
         gone: ids of targets whose markers are deleted.
     """
     deleted = [_marker(header, namespace, target_id, Marker.DELETE) for target_id in gone for namespace in NAMESPACES]
-    added = [marker for sighting in sightings for marker in _markers(header, sighting)]
+    added = [marker for target in targets for marker in _markers(header, target)]
     return MarkerArray(markers=deleted + added)
 
 
-def _markers(header: Header, sighting: PlacedTarget) -> list[Marker]:
-    report, target_id = sighting.report, sighting.report.target_id
+def _markers(header: Header, target: PlacedTarget) -> list[Marker]:
+    report, target_id = target.report, target.report.target_id
     color = _color(report)
-    reach = float(np.linalg.norm(sighting.point))
+    reach = float(np.linalg.norm(target.point))
     arrow = _marker(header, "bearing", target_id, color=color, type=Marker.ARROW)
-    arrow.points = [Point(), _point(sighting.point)]
+    arrow.points = [Point(), _point(target.point)]
     # The shaft's and the head's diameter, the head's length: they look the same at any distance.
     arrow.scale = Vector3(x=0.01 * reach, y=0.03 * reach, z=0.06 * reach)
 
     outline = _marker(header, "outline", target_id, color=color, type=Marker.LINE_STRIP)
-    corners = _corners(sighting, reach)
+    corners = _corners(target, reach)
     outline.points = [_point(corner) for corner in (*corners, corners[0])] if len(corners) else []
     outline.scale.x = 0.01 * reach
     if not outline.points:
         outline.action = Marker.DELETE
 
     label = _marker(header, "label", target_id, color=color, type=Marker.TEXT_VIEW_FACING)
-    top = corners[:2].mean(axis=0) if len(corners) else sighting.point
+    top = corners[:2].mean(axis=0) if len(corners) else target.point
     label.pose.position = _point(top - (0, 0.05 * reach, 0))  # above: y points down
     label.scale.z = 0.05 * reach
     label.text = f"{target_id} {report.status.name} {report.confidence:.2f}"
-    if sighting.position is not None:
+    if target.position is not None:
         label.text += f" {reach:.2f} m"
     return [arrow, outline, label]
 
 
-def _corners(sighting: PlacedTarget, reach: float) -> np.ndarray:
+def _corners(target: PlacedTarget, reach: float) -> np.ndarray:
     """The outline's corners (4, 3), in the plane of the target's depth; (0, 3) if there are none."""
-    if sighting.corners is None:
+    if target.corners is None:
         return np.empty((0, 3))
-    if (sighting.corners[:, 2] > _MIN_FORWARD).all() and sighting.ray[2] > _MIN_FORWARD:
-        return sighting.corners * (sighting.point[2] / sighting.corners[:, 2:])
-    return sighting.corners * reach
+    if (target.corners[:, 2] > _MIN_FORWARD).all() and target.ray[2] > _MIN_FORWARD:
+        return target.corners * (target.point[2] / target.corners[:, 2:])
+    return target.corners * reach
 
 
 def _marker(

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from atom_ros.answering import answer_always
 from atom_ros.ending import Ending
-from atom_ros.run_tracker import spin
+from atom_ros.run_tracker import spinning
 from atom_ros.start import start
 
 
@@ -56,19 +55,11 @@ def run_program(name: str, make_node: Callable[[], LoopNode], args: list[str] | 
         print(f"{name}: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    ended = threading.Event()
-    # Serves callbacks, parameters and the clock.
-    thread = threading.Thread(target=spin, args=(node, executor, ended.is_set), daemon=True)
-    thread.start()
-    ending.call_on_signal(node.stop)
     try:
-        node.run()
+        with spinning(node, SingleThreadedExecutor()):  # serves callbacks, parameters and the clock
+            ending.call_on_signal(node.stop)
+            node.run()
         return 0
     finally:
-        ended.set()
-        executor.shutdown()
-        thread.join()
         node.destroy_node()
         rclpy.try_shutdown()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -34,7 +33,7 @@ from atom_ros.answering import answer_always
 from atom_ros.images import ImageMessage, to_rgb
 from atom_ros.input.image_input import offered_reliability
 from atom_ros.input.picking import Viewport, box_between, parse_box
-from atom_ros.run_tracker import spin
+from atom_ros.run_tracker import spinning
 from atom_ros.start import own_words, start
 from atom_ros.target_client import STATUS_NAMES, TIMEOUT, TargetClient, TargetRefused
 from atom_tracker.msg import Track
@@ -366,15 +365,8 @@ def _select(node: Node, arguments: argparse.Namespace) -> None:
             return
         source = ImageSource(node, arguments.image, arguments.compressed)
         window = SelectionWindow(source, client, arguments.once)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        ended = threading.Event()
-        thread = threading.Thread(target=spin, args=(node, executor, ended.is_set), daemon=True)
-        thread.start()
-        window.run()
-        ended.set()
-        executor.shutdown()
-        thread.join()
+        with spinning(node, SingleThreadedExecutor()):
+            window.run()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -52,7 +52,7 @@ class _Result:
     """The visible targets of a frame, from the tracker's result to the publication of their positions."""
 
     frame: Frame
-    sightings: list[PlacedTarget]
+    targets: list[PlacedTarget]
     image_size: tuple[int, int]
     first_id: int  # the target of the topics without ids
 
@@ -203,12 +203,12 @@ class SpatialOutputs:
             self._delete(self._shown - {report.target_id for report in seen})
             if not seen or image_size is None or not self._is_wanted():
                 return
-            sightings = self._sight(seen, image_size)
+            targets = self._place(seen, image_size)
             first = min(report.target_id for report in reports)
-            for sighting in sightings:
-                if sighting.report.target_id == first:
-                    self._bearing.publish(point_message(self._header, sighting.ray))
-            self._waiting = _Result(frame, sightings, image_size, first)
+            for target in targets:
+                if target.report.target_id == first:
+                    self._bearing.publish(point_message(self._header, target.ray))
+            self._waiting = _Result(frame, targets, image_size, first)
             self._locate(wait=self._expects_depth(frame))
 
     def forget(self, target_id: int | None = None) -> None:
@@ -247,12 +247,12 @@ class SpatialOutputs:
 
     # Positions
 
-    def _sight(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
+    def _place(self, reports: Sequence[Report], image_size: tuple[int, int]) -> list[PlacedTarget]:
         """The bearings of the visible targets; none without a matching calibration."""
         camera = self._camera
         if camera is None:
             return []
-        sightings = []
+        targets = []
         for report in reports:
             assert report.box is not None, "only a visible target has a bearing"
             x, y, width, height = report.box
@@ -262,8 +262,8 @@ class SpatialOutputs:
             except (ValueError, cv2.error) as error:
                 self._complain("bearing", error)
                 continue
-            sightings.append(PlacedTarget(report, ray, _corners(camera, report.box, image_size)))
-        return sightings
+            targets.append(PlacedTarget(report, ray, _corners(camera, report.box, image_size)))
+        return targets
 
     def _locate(self, wait: bool) -> None:
         """Publishes the waiting result, with positions if its depth image is there; else it may `wait`."""
@@ -274,40 +274,40 @@ class SpatialOutputs:
         if depth is None and wait:
             return
         self._waiting = None
-        sightings = result.sightings if depth is None else self._with_positions(result, depth)
+        targets = result.targets if depth is None else self._with_positions(result, depth)
         header = result.frame.message.header
-        for sighting in sightings:
-            if sighting.position is not None:
-                if sighting.report.target_id == result.first_id:
-                    self._publish_position(header, sighting.position)
-                self._publish_transform(header, sighting.report.target_id, sighting.position)
-        self._show(header, sightings)
+        for target in targets:
+            if target.position is not None:
+                if target.report.target_id == result.first_id:
+                    self._publish_position(header, target.position)
+                self._publish_transform(header, target.report.target_id, target.position)
+        self._show(header, targets)
 
-    def _show(self, header: Header, sightings: list[PlacedTarget]) -> None:
+    def _show(self, header: Header, targets: list[PlacedTarget]) -> None:
         """Publishes the markers; deletes those of targets without a bearing."""
         if self._markers.get_subscription_count() == 0:
             return
-        ids = {sighting.report.target_id for sighting in sightings}
+        ids = {target.report.target_id for target in targets}
         gone = self._shown - ids
         if ids or gone:
-            self._markers.publish(marker_array(header, sightings, sorted(gone)))
+            self._markers.publish(marker_array(header, targets, sorted(gone)))
         self._shown = ids
 
     def _with_positions(self, result: _Result, depth: Image) -> list[PlacedTarget]:
-        sightings, depth_size = result.sightings, (depth.width, depth.height)
+        targets, depth_size = result.targets, (depth.width, depth.height)
         try:
             values, metres = depth_values(depth)
             depths = [
-                distance(values, metres, box_in_depth_image(sighting.box, result.image_size, depth_size))
-                for sighting in sightings
+                distance(values, metres, box_in_depth_image(target.box, result.image_size, depth_size))
+                for target in targets
             ]
         except ValueError as error:
             self._complain("depth", error)
-            return sightings
+            return targets
         return [
             # A depth is the distance along the optical axis; it is meaningless behind the camera.
-            s if z is None or s.ray[2] <= 0 else dataclasses.replace(s, position=s.ray * (z / s.ray[2]))
-            for s, z in zip(sightings, depths, strict=True)
+            t if z is None or t.ray[2] <= 0 else dataclasses.replace(t, position=t.ray * (z / t.ray[2]))
+            for t, z in zip(targets, depths, strict=True)
         ]
 
     def _publish_position(self, header: Header, position: np.ndarray) -> None:

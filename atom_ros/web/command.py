@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import sys
-import threading
 
 import cv2
 import rclpy
@@ -23,7 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from atom_ros.answering import answer_always
 from atom_ros.ending import Ending
-from atom_ros.run_tracker import spin
+from atom_ros.run_tracker import spinning
 from atom_ros.start import own_words, start
 from atom_ros.web.access import Access, is_local, new_token
 from atom_ros.web.address import announcement
@@ -85,28 +84,21 @@ async def _serve(node: Node, arguments: argparse.Namespace, limits: ServerLimits
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     executor = SingleThreadedExecutor()
     link = TrackerLink(node, executor, arguments.tracker, arguments.image)
-    executor.add_node(node)
     server = Server(link, Access(arguments.host, token), limits, node.get_logger())
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=_END)
     await runner.setup()
     ending.call_on_signal(lambda: loop.call_soon_threadsafe(ended.set))
-    stopped = threading.Event()
-    thread = threading.Thread(target=spin, args=(node, executor, stopped.is_set), name="executor", daemon=True)
     try:
         site = web.TCPSite(runner, arguments.host, arguments.port)
         await site.start()
-        thread.start()
         host, port = runner.addresses[0][:2]
         shown = "localhost" if is_local(arguments.host) else host
-        node.get_logger().info(announcement(shown, port))
-        if token and not os.environ.get(TOKEN):
-            node.get_logger().info(f"Token: {token}")
-        await ended.wait()
+        with spinning(node, executor):
+            node.get_logger().info(announcement(shown, port))
+            if token and not os.environ.get(TOKEN):
+                node.get_logger().info(f"Token: {token}")
+            await ended.wait()
     finally:
-        stopped.set()
-        executor.shutdown()
-        if thread.is_alive():
-            await loop.run_in_executor(None, thread.join)
         await link.close()
         await runner.cleanup()
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop that serves the node; test_start has the command line, test_ending the signals."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from atom_ros.run_tracker import spin
+from atom_ros.run_tracker import spin, spinning
 
 
 @pytest.fixture
@@ -52,3 +53,18 @@ def test_it_ends_with_ros(executor: SingleThreadedExecutor) -> None:
     executor.create_task(lambda: rclpy.shutdown(context=executor.context))
     spin(executor.get_nodes()[0], executor)
     assert not executor.context.ok()
+
+
+def test_a_block_is_served_until_its_end_also_by_an_error() -> None:
+    context = Context()
+    rclpy.init(context=context)
+    node = Node("served", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    served = threading.Event()
+    with pytest.raises(ValueError, match="inside"), spinning(node, executor):
+        executor.create_task(served.set)
+        assert served.wait(60)
+        raise ValueError("inside")
+    assert not [thread for thread in threading.enumerate() if thread.name == "executor"]
+    node.destroy_node()
+    rclpy.shutdown(context=context)

@@ -184,16 +184,24 @@ class GoalRig(Rig):
         super().__init__(max_targets=3)
         self.start()
         self.client = ActionClient(self.robot.node, TrackTarget, "tracker/track_target")
+        self.sent: list[SentGoal] = []
 
     def send(self, **fields: object) -> SentGoal:
         """Sends a goal, with a box unless it names a target."""
         if not fields.keys() & {"target_id", "width"}:
             fields = BOX_FIELDS | fields
-        return SentGoal(self.client, TrackTarget.Goal(**fields))
+        self.sent.append(SentGoal(self.client, TrackTarget.Goal(**fields)))
+        return self.sent[-1]
 
     @property
     def tracker(self) -> object:
         return self.trackers["auto"]
+
+    def end_goals(self) -> None:
+        """Removes all targets and waits for the ends of all goals sent so far."""
+        self.call(Trigger, "clear_target")
+        wait_until(lambda: all(goal.is_over for goal in self.sent), "the end of all goals")
+        self.sent.clear()
 
     @property
     def followed(self) -> tuple[int, ...]:
@@ -219,8 +227,7 @@ def rig(shared_rig: GoalRig) -> Iterator[GoalRig]:
     shared_rig.tracker.gate.set()
     shared_rig.tracker.failure, shared_rig.tracker.state = None, TrackState.TRACKING
     shared_rig.set(max_targets=3, relearn_overlap=1.0)
-    shared_rig.call(Trigger, "clear_target")
-    wait_until(lambda: not shared_rig.node._action.has_goals, "the end of all goals")
+    shared_rig.end_goals()
 
 
 def test_feedback_until_the_client_cancels(rig: GoalRig) -> None:

@@ -12,8 +12,14 @@ from atom_core.config import TrackerConfig
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
 from atom_core.networks.iou_predictor import Modulation, TestMaps
-from atom_core.refinement import reference_fit
-from atom_core.refinement.reference_fit import VIEWS, draw_boxes, fit_modulation, reference_views
+from atom_core.refinement.reference_fit import (
+    VIEWS,
+    BoxPredictor,
+    draw_boxes,
+    fit_modulation,
+    reference_views,
+    solve_step,
+)
 
 CONFIG = TrackerConfig()
 BOX = (130.0, 71.0, 68.0, 44.0)
@@ -123,7 +129,7 @@ def test_predictor_is_the_network_and_its_slopes_are_autograds(network, learned)
     reference, maps, targets = learned
     net = network.iou_net
     drawn = draw_boxes(targets, torch.Generator().manual_seed(1))
-    predictor = reference_fit._Predictor.of(net, of_each(maps), drawn)
+    predictor = BoxPredictor.of(net, of_each(maps), drawn)
     factors = torch.cat(reference, dim=1)[0]
 
     def by_network(values):
@@ -146,7 +152,7 @@ def test_a_step_solves_the_damped_least_squares_problem():
     wanted = residual + jacobian @ change
     normal = jacobian.T @ jacobian / 4 + damping * torch.eye(7, dtype=torch.float64)
     expected = torch.linalg.solve(normal, jacobian.T @ wanted / 4)
-    torch.testing.assert_close(reference_fit._solve(jacobian, residual, change, damping), expected)
+    torch.testing.assert_close(solve_step(jacobian, residual, change, damping), expected)
 
 
 @pytest.mark.parametrize("box", [(20.0, 100.0, 280.0, 9.0), (-10.0, -5.0, 30.0, 40.0), (100.0, 100.0, 2.0, 2.0)])

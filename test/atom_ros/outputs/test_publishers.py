@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
-import threading
 from array import array
 from collections.abc import Iterator
 
@@ -24,6 +23,7 @@ from atom_ros.outputs.diagnostics import Statistics
 from atom_ros.outputs.publishers import Outputs
 from atom_ros.parameters import declare
 from atom_ros.report import Report, Status
+from atom_ros.run_tracker import spinning
 
 PICTURE = np.zeros((20, 30, 3), np.uint8)
 NO_PICTURE = np.zeros((0,), np.uint8)  # drawing on it raises
@@ -95,15 +95,10 @@ def active(node: LifecycleNode) -> Iterator[Outputs]:
     outputs = Outputs(node, Statistics(), declare(node))
     node.trigger_configure()
     node.trigger_activate()
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    outputs.start(node.resolve_topic_name("image"))
-    yield outputs
-    outputs.stop()
-    executor.shutdown()
-    thread.join()
+    with spinning(node, SingleThreadedExecutor(context=node.context)):
+        outputs.start(node.resolve_topic_name("image"))
+        yield outputs
+        outputs.stop()
     outputs.destroy()
 
 
@@ -199,17 +194,13 @@ def test_bearing_and_position_from_camera_info_and_depth(active: Outputs, robot:
     wait_until(lambda: any(m.action == Marker.DELETE for m in markers[-1].markers), "the markers' end")
 
 
-def test_stopping_after_the_context_has_gone(node: LifecycleNode, robot: Robot) -> None:
-    """After Ctrl-C, when nothing can be published any more."""
-    outputs = Outputs(node, Statistics(), declare(node))
-    node.trigger_configure()
-    node.trigger_activate()
+def test_stopping_after_the_context_has_gone(active: Outputs, node: LifecycleNode, robot: Robot) -> None:
+    """After Ctrl-C, when nothing can be published any more. The fixture destroys the outputs."""
     markers: list[MarkerArray] = []
     robot.node.create_subscription(MarkerArray, "tracker/markers", markers.append, 10)
-    k = [10.0, 0.0, 14.5, 0.0, 10.0, 9.5, 0.0, 0.0, 1.0]
-    outputs.spatial._on_camera_info(CameraInfo(width=30, height=20, k=k))
+    infos = robot.camera(CameraInfo, "camera_info", "BEST_EFFORT")
+    info = CameraInfo(width=30, height=20, k=[10.0, 0.0, 14.5, 0.0, 10.0, 9.5, 0.0, 0.0, 1.0])
     seconds = iter(range(1, 10_000))
-    wait_until(lambda: outputs.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
+    wait_until(lambda: infos.publish(info) or active.publish([_report(next(seconds))], PICTURE) or markers, "a marker")
     rclpy.shutdown(context=node.context)
-    outputs.stop()
-    outputs.destroy()
+    active.stop()
