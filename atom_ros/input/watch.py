@@ -93,13 +93,20 @@ class InputWatch:
         ]
         if not offers and not entry.is_wanted():
             return ""
-        own = self._node.get_fully_qualified_name() + "/"
-        topics = {name: types for name, types in self._node.get_topic_names_and_types() if not name.startswith(own)}
-        reason = explain(entry, offers, topics)
+        reason = explain(entry, offers, self._published())
         if never_came and entry.said != reason:
             entry.said = reason
             self._node.get_logger().warning(f"No {entry.name}: {reason}")
         return reason
+
+    def _published(self) -> dict[str, list[str]]:
+        """The topics that another node publishes, with their types; one that is only subscribed to is no remedy."""
+        own = self._node.get_fully_qualified_name() + "/"
+        return {
+            name: types
+            for name, types in self._node.get_topic_names_and_types()
+            if not name.startswith(own) and self._node.count_publishers(name)
+        }
 
 
 def explain(entry: Input, offers: Sequence[Offer], topics: Mapping[str, Sequence[str]]) -> str:
@@ -108,7 +115,7 @@ def explain(entry: Input, offers: Sequence[Offer], topics: Mapping[str, Sequence
     Args:
         entry: the input.
         offers: the publishers of its topic.
-        topics: all topics with their types.
+        topics: those that are published, with their types.
     """
     fitting = [offer for offer in offers if offer.message_type == entry.message_type]
     if not offers:
@@ -144,7 +151,8 @@ def _others(entry: Input, topics: Mapping[str, Sequence[str]]) -> str:
         more = ", ..." if len(names) > _SHOWN else ""
         ending = "/compressed" if entry.message_type == COMPRESSED else ""
         value = names[0].removesuffix(ending)
-        return f"there are {', '.join(names[:_SHOWN])}{more}: remap it, as by {entry.name}:={value}"
+        verb = "is" if len(names) == 1 else "are"
+        return f"there {verb} {', '.join(names[:_SHOWN])}{more}: remap it, as by {entry.name}:={value}"
     other_type, transport = {IMAGE: (COMPRESSED, "compressed"), COMPRESSED: (IMAGE, "raw")}.get(
         entry.message_type, ("", "")
     )

@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot import wait_until
-from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from atom_ros.input.watch import (
     CAMERA_INFO,
@@ -120,6 +120,20 @@ def test_an_input_of_another_type_is_named_once(rig: Rig, monkeypatch: pytest.Mo
     assert logged == [f"No image: {reason}"]
     count = 1
     assert watch.check() == {"image": ""}
+    rig.camera.destroy_publisher(publisher)
+
+
+def test_a_topic_that_is_only_subscribed_to_is_not_offered_instead(rig: Rig) -> None:
+    now = 0.0
+    rig.tracker.create_subscription(Image, "/watch/depth", print, 1)  # as the node itself does
+    rig.camera.create_subscription(Image, "/watch/viewer", print, 1)
+    rig.until(lambda: rig.tracker.count_subscribers("/watch/viewer"), "the discovery")
+    watch = InputWatch(rig.tracker, [Input("image", "/watch/image", IMAGE, lambda: 0)], lambda: now)
+    now = PATIENCE
+    reason = watch.check()["image"]
+    assert reason.startswith("nobody publishes /watch/image; there is no topic with sensor_msgs/msg/Image"), reason
+    publisher = rig.camera.create_publisher(Image, "/watch/viewer", 1)
+    rig.until(lambda: "there is /watch/viewer: remap it" in watch.check()["image"], "the publisher")
     rig.camera.destroy_publisher(publisher)
 
 
