@@ -125,7 +125,7 @@ def test_an_input_of_another_type_is_named_once(rig: Rig, monkeypatch: pytest.Mo
 
 def test_a_topic_that_is_only_subscribed_to_is_not_offered_instead(rig: Rig) -> None:
     now = 0.0
-    rig.tracker.create_subscription(Image, "/watch/depth", print, 1)  # as the node itself does
+    rig.tracker.create_subscription(Image, "/watch/left_depth", print, 1)  # as the node itself does
     rig.camera.create_subscription(Image, "/watch/viewer", print, 1)
     rig.until(lambda: rig.tracker.count_subscribers("/watch/viewer"), "the discovery")
     watch = InputWatch(rig.tracker, [Input("image", "/watch/image", IMAGE, lambda: 0)], lambda: now)
