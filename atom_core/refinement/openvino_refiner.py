@@ -1,11 +1,11 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The IoU predictor's part of the frame step by OpenVINO, on the CPU: the same boxes as of the whole network.
+"""Refines proposals with OpenVINO on the CPU; the boxes equal those computed on the whole maps.
 
-Two modules are compiled: the test branch's maps in a window that the proposals climb in, and one step of the ascent.
-In the step, the order of products that needs the fewest multiplications is the fastest: rows of the map pooled along y,
-then along x, then the linear layers, and the same backwards. All weights are constants that the engine can pack; the
-target's modulation is an input. The window has the size that a frame's proposals need, and the engine takes any.
+Two modules are compiled: the test branch's maps in a window around the proposals, and one step of the ascent. The step
+multiplies in the order that needs the fewest multiplications: it pools the map along y, then along x, then applies the
+linear layers, and goes the same way back. All weights are constants, which the engine can pack; the target's modulation
+is an input. Each frame's window is as large as its proposals need, since the engine accepts any size.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     import openvino
 
 _HALO = 2  # cells that two 3x3 convolutions see beyond a window
-_MARGIN = 16.0  # crop px about the proposals: all but a few of a thousand ascents stay within it
+_MARGIN = 16.0  # crop px around the proposals: all but a few of a thousand ascents stay within it
 _BINS = POOL3 + POOL4
 
 
 class Window(NamedTuple):
-    """The cells of both maps that boxes within some bounds can see."""
+    """The cells of both maps that boxes within given bounds cover."""
 
     columns3: range
     rows3: range
@@ -44,7 +44,7 @@ class Window(NamedTuple):
 
     @classmethod
     def about(cls, low: np.ndarray, high: np.ndarray, crop_size: int) -> Window:
-        """Of boxes between corners (2,) in crop px, or the nearest cells, where these lie outside the crop."""
+        """The window of boxes between two corners (2,) in crop px; outside the crop, the nearest cells."""
         spans = []
         for _, scale in BRANCHES:
             last = round(crop_size * scale) - 1
@@ -55,25 +55,25 @@ class Window(NamedTuple):
 
     @classmethod
     def whole(cls, crop_size: int) -> Window:
-        """All cells."""
+        """The window of all cells."""
         return cls(*(range(round(crop_size * scale)) for _, scale in BRANCHES for _ in range(2)))
 
     def cut(self, features: Features) -> list[Tensor]:
-        """What `WindowedMaps` takes: of each branch the features with a halo, and where that is inside the map."""
+        """The inputs of `WindowedMaps`: of each branch the features with a halo, and which of them are inside the map."""
         parts: list[np.ndarray] = []
         for of_stride, columns, rows in zip(features, self[::2], self[1::2], strict=True):
             parts += _cut(of_stride.numpy(), columns, rows)
         return [torch.from_numpy(part) for part in parts]
 
     def cells(self) -> list[Tensor]:
-        """Numbers of the columns and rows, as `AscentStep` takes them."""
+        """The indices of columns and rows, as `AscentStep` takes them."""
         return [torch.from_numpy(np.array(span, np.float32)) for span in self]
 
 
 def _even(first: int, last: int, end: int) -> range:
-    """The cells from first to last, and one more where their number is odd and the map, up to `end`, has one.
+    """The cells from first to last, and one more if their number is odd and the map, up to `end`, has another.
 
-    The engine compiles operators for each size of a window: so there are fewer of them.
+    The engine compiles operators for each window size; even sizes halve their number.
     """
     if (last - first) % 2 == 0:
         return range(first, last + 2) if last < end else range(max(0, first - 1), last + 1)
@@ -81,7 +81,7 @@ def _even(first: int, last: int, end: int) -> range:
 
 
 def _cut(features: np.ndarray, columns: range, rows: range) -> list[np.ndarray]:
-    """Features (1, C, n, n) in a window and its halo, 0 outside the map; which columns and rows (and 1 more) are in."""
+    """Features (1, C, n, n) in a window and its halo, 0 outside the map; then 1 for each column and row inside it."""
     cells = features.shape[-1]
     (x, y), (width, height) = (columns.start - _HALO, rows.start - _HALO), (len(columns), len(rows))
     cut = np.zeros((1, features.shape[1], height + 2 * _HALO, width + 2 * _HALO), np.float32)
@@ -96,7 +96,7 @@ def _cut(features: np.ndarray, columns: range, rows: range) -> list[np.ndarray]:
 
 
 class WindowedMaps(nn.Module):
-    """The test branch's maps in a window, and nowhere else: exactly those of `IoUNet.test_maps`, cut."""
+    """The test branch's maps, computed in a window only; they equal the cut of `IoUNet.test_maps`."""
 
     def __init__(self, net: IoUNet) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class WindowedMaps(nn.Module):
         inside4_x: Tensor,
         inside4_y: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Maps (rows, columns, 256), channels last, from what `Window.cut` gives."""
+        """Maps (rows, columns, 256), channels last, of the inputs that `Window.cut` returns."""
         return (
             _map(self.first3, self.second3, stride8, inside3_x, inside3_y),
             _map(self.first4, self.second4, stride16, inside4_x, inside4_y),
@@ -121,7 +121,7 @@ class WindowedMaps(nn.Module):
 
 def _map(first: nn.Conv2d, second: nn.Conv2d, cut: Tensor, inside_x: Tensor, inside_y: Tensor) -> Tensor:
     hidden = F.conv2d(cut, first.weight, first.bias).relu()  # a cell more than the window on each side
-    # What lies beyond the map is 0 there, and not what the convolution made of it.
+    # Padding of the second convolution: cells outside the map are 0.
     hidden = hidden * (inside_y[:, None] * inside_x)
     return F.conv2d(hidden, second.weight, second.bias).relu()[0].permute(1, 2, 0)
 
@@ -133,7 +133,7 @@ def _fused(block: nn.Sequential) -> nn.Conv2d:
 
 
 class AscentStep(nn.Module):
-    """One step of the ascent for P boxes, and the prediction for them as they were before it."""
+    """One step of the ascent for P boxes, and the prediction for the boxes before the step."""
 
     edges: Tensor
     weight_of: Tensor
@@ -173,7 +173,7 @@ class AscentStep(nn.Module):
         modulation4: Tensor,
         step_length: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Boxes (P, 4), what `WindowedMaps` and `Window.cells` give, modulation (1, 256) each, (1,).
+        """Takes boxes (P, 4), the outputs of `WindowedMaps` and `Window.cells`, modulation (1, 256) each, and (1,).
 
         Returns:
             boxes (P, 4) and 2 * IoU - 1 (P,).
@@ -182,7 +182,7 @@ class AscentStep(nn.Module):
         size = side_lengths(boxes)
         divisor = area(size)
         value = self.output_bias
-        of_area, by_shape = [], []  # of each branch
+        of_area, by_shape = [], []  # for each branch
         branches = (
             (map3, (columns3, rows3), modulation3, self.weight3),
             (map4, (columns4, rows4), modulation4, self.weight4),
@@ -224,7 +224,7 @@ class AscentStep(nn.Module):
         return rows, x[:, None] @ rows
 
     def _transposed(self, at_pooled: Tensor, rows: Tensor, feature_map: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """From the gradient at the pooled map to those at the weights along x and y (P, K, n)."""
+        """The gradients at the weights along x and y (P, K, n), from that at the pooled map."""
         bins = x.shape[1]
         at_x = (at_pooled @ rows.transpose(2, 3)).sum(1)
         at_rows = (x.transpose(1, 2)[:, None] @ at_pooled).reshape(self.count * bins, -1)
@@ -232,10 +232,10 @@ class AscentStep(nn.Module):
 
 
 def _bin_matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Three (E, 8): what a bin's weight and its derivatives in the box's position and side (px) take of its edges.
+    """Three matrices (E, 8) from edges to a bin's weight and its derivatives in the box's position and side (px).
 
-    The first is on the hat function's integral, the others on the hat function itself. The 8 bins are the 5 at stride
-    8, then the 3 at stride 16.
+    The first applies to the integral of the hat function, the others to the hat function. The 8 bins are the 5 at
+    stride 8, then the 3 at stride 16.
     """
     weight, by_position, by_side = (torch.zeros(EDGES, _BINS, dtype=torch.float64) for _ in range(3))
     edge = column = 0
@@ -250,12 +250,12 @@ def _bin_matrices() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _by_unit(weight: Tensor, bins: int) -> Tensor:
-    """Of `FoldedHead`, as the pooled maps' layout needs it: (256, K * K * C)."""
+    """A weight of `FoldedHead` in the layout of the pooled maps (256, K * K * C)."""
     return weight.view(len(weight), bins**2, -1).permute(2, 1, 0).flatten(1).contiguous()
 
 
 class OpenVinoRefiner:
-    """See `Refiner`. Compiles what it needs at the first call for a number of proposals, or ahead: `prepare`.
+    """See `Refiner`. It compiles at the first call for a number of proposals, or earlier, by `prepare`.
 
     Args:
         iou_net: in evaluation mode, on the CPU.
@@ -263,8 +263,8 @@ class OpenVinoRefiner:
         crop_size: px.
         precision: of the maps, see `compile_module`; the ascent is computed in float32.
 
-    The maps are computed where the proposals are, and somewhat about them. Where the ascent leaves that, it is begun
-    again with the whole maps, so that the result is always theirs.
+    The maps are computed around the proposals only. If the ascent leaves that window, it starts again with the whole
+    maps, so the result always equals theirs.
     """
 
     def __init__(self, iou_net: IoUNet, channels: tuple[int, int], crop_size: int, precision: str = "float32") -> None:
@@ -272,7 +272,7 @@ class OpenVinoRefiner:
         self._functions: dict[int, tuple[Request, Request]] = {}
 
     def prepare(self, proposals: int) -> None:
-        """Compiles for `proposals` boxes and runs it once, unless that was done."""
+        """Compiles for `proposals` boxes and runs once, unless already done."""
         if proposals in self._functions:
             return
         cells = self._crop_size // 8
@@ -295,12 +295,12 @@ class OpenVinoRefiner:
             if climbed is not None:
                 return climbed
         climbed = self._ascend(features, modulation, proposals, ascent, Window.whole(self._crop_size))
-        assert climbed is not None, "nothing lies beyond the whole maps"
+        assert climbed is not None, "the whole maps have no bounds"
         return climbed
 
     def maps(self, features: Features, boxes: Tensor) -> TestMaps:
         """See `Refiner`."""
-        # They are the same for any number of proposals: those of what is compiled already serve.
+        # The maps do not depend on the number of proposals, so any compiled ones serve.
         compute, _ = self._get(next(iter(self._functions), TrackerConfig().proposals))
         window = Window.about(*_bounds(boxes), self._crop_size)
         t3, t4 = (part.permute(2, 0, 1)[None] for part in compute(*window.cut(features)))
@@ -316,7 +316,7 @@ class OpenVinoRefiner:
         window: Window,
         bounds: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[Tensor, Tensor] | None:
-        """The ascent in a window; None if a box leaves the bounds (low, high)."""
+        """The boxes and their predictions after the ascent in a window; None if a box leaves the bounds (low, high)."""
         maps, step = self._get(len(boxes))
         seen = *maps(*window.cut(features)), *window.cells(), *modulation, torch.tensor([ascent.step_length])
         climbed, value = step(boxes, *seen)
@@ -335,7 +335,7 @@ class OpenVinoRefiner:
 
 
 def _bounds(boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest x and y (2,) of boxes (P, 4)."""
+    """The lowest and the highest x and y (2,) of boxes (P, 4)."""
     corners = boxes[:, :2].numpy()
     return corners.min(0), (corners + boxes[:, 2:].numpy()).max(0)
 
@@ -349,7 +349,7 @@ def _within(boxes: Tensor, low: np.ndarray, high: np.ndarray) -> bool:
 def compile_ascent(
     net: IoUNet, channels: tuple[int, int], proposals: int, precision: str
 ) -> tuple[openvino.CompiledModel, ...]:
-    """The maps and a step of the ascent, in windows of any size; one network's trackers share them."""
+    """The compiled maps and step of the ascent, for windows of any size; all trackers of a network share them."""
     vector, modulation, any_size = (6,), (1, 256), (-1,)
     features = [((1, c, 8, 8), vector, vector) for c in channels]
     free = [((1, c, -1, -1), any_size, any_size) for c in channels]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Box refinement (section 3.3 of the paper): proposals, gradient ascent on the predicted IoU, the mean of the best.
 
-The ascent here is for any prediction, by autograd. The tracker's own, in closed form, is in
+The ascent here takes any prediction and its gradient, such as one by autograd. The tracker uses the closed form in
 `atom_core.refinement.torch_refiner`.
 """
 
@@ -31,7 +31,7 @@ class Refinement(NamedTuple):
 
 
 def draw_proposals(size: np.ndarray, config: TrackerConfig, noise: np.ndarray) -> np.ndarray:
-    """A box about the origin and jittered copies of it, on the host: they go to wherever its centre will be found.
+    """A box centred at the origin and jittered copies of it, on the host. The caller moves them to the target's centre.
 
     Args:
         size: (2,) width and height in crop px.
@@ -51,7 +51,7 @@ def draw_proposals(size: np.ndarray, config: TrackerConfig, noise: np.ndarray) -
 
 
 def autograd(predict: PredictIoU) -> Gradient:
-    """The gradient of a prediction, for one whose proposals are independent of one another."""
+    """The gradient of a prediction that treats each proposal independently."""
     # A functional gradient: it traces as one graph and leaves no state behind.
     return torch.func.grad(lambda proposals: predict(proposals).sum())
 
@@ -62,10 +62,10 @@ def ascend(
     """Gradient ascent on the predicted IoU: box += step_length * gradient * (w, h, w, h), `steps` times.
 
     Args:
-        predict: what climbs.
+        predict: the prediction.
         gradient: its derivative in the boxes, such as `autograd(predict)`.
         proposals: (..., P, 4) in crop px.
-        steps: how often.
+        steps: number of steps.
         step_length: factor of the gradient.
 
     Returns:
@@ -78,7 +78,7 @@ def ascend(
 
 
 def select(proposals: np.ndarray, predicted: np.ndarray, config: TrackerConfig) -> Refinement | None:
-    """The mean of the proposals of highest predicted IoU whose shape is plausible, on the host; None if none is.
+    """The mean of the plausible proposals with the highest predicted IoU, on the host; None if none is plausible.
 
     Args:
         proposals: (P, 4) in crop px.
@@ -86,7 +86,7 @@ def select(proposals: np.ndarray, predicted: np.ndarray, config: TrackerConfig) 
         config: the bound of the aspect ratio and the number of proposals in the mean.
     """
     shorter, longer = proposals[:, 2:].min(1), proposals[:, 2:].max(1)
-    # A gradient step that ran away must not take the mean along.
+    # A diverged proposal must not spoil the mean.
     is_finite = np.isfinite(proposals).all(1) & np.isfinite(predicted)
     plausible = np.flatnonzero(is_finite & (shorter > 0) & (longer <= config.max_aspect_ratio * shorter))
     if not len(plausible):

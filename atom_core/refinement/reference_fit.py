@@ -2,19 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits a target's modulation vectors to its first frame, so that the predicted IoU has its maximum at the given box.
 
-The paper computes the modulation vectors by one pass of the reference branch. What they predict for the very image that
-they come from is then not at its best at the given box: the network decides by habit where an object ends, and the box
-drifts there. In the first frame the true IoU of any box is known. So boxes about the target are drawn in a few views of
-the first frame, shifted and zoomed, and the vectors are changed, as little as possible, until the predicted IoU rises
-and falls with the true one. This is not in the paper.
+The paper computes the modulation vectors by one pass of the reference branch. Even in the first frame, the IoU that
+they predict is then not highest at the given box: the network has learned where objects usually end, and the box drifts
+there. In the first frame the true IoU of any box is known. So this module draws boxes around the target in a few
+shifted and zoomed views of the first frame, and changes the vectors, as little as possible, until the predicted IoU
+follows the true one. This is not in the paper.
 
-With r(c) the true less the predicted IoU of all boxes, c the two vectors and c0 those of the reference branch,
+Let r(c) be the true minus the predicted IoU of all boxes, c the two vectors, c0 those of the reference branch, and s
+the root mean square of each. Gauss-Newton steps minimise
 
-    mean(r(c)^2) + damping * |(c - c0) / s|^2
+    mean(r(c)^2) + damping * |(c - c0) / s|^2.
 
-is minimised by Gauss-Newton steps, s the root mean square of each vector. There are fewer boxes than factors, so each
-step solves for the boxes (the dual form). The mean of r in a view counts less than its differences, since only
-differences move a box.
+There are fewer boxes than factors, so each step solves a system of the size of the boxes (the dual form). Within a
+view, the mean of r has a lower weight than its differences, since only differences move a box.
 """
 
 from __future__ import annotations
@@ -35,12 +35,21 @@ from atom_core.networks.iou_predictor import POOL3, POOL4, IoUNet, LinearBlock, 
 from atom_core.networks.prepared import Networks
 from atom_core.networks.prroi_pool import prroi_pool
 
-# Views of the first frame: by which share of the search region's side its centre moves (x, y), and how long it is.
+# Views of the first frame: shift (x, y) and length, in sides of the search region.
 VIEWS = ((0.0, 0.0, 1.0), (0.1, 0.07, 1.0), (-0.08, -0.12, 1.0), (0.03, -0.05, 1.25), (-0.04, 0.06, 0.8))
 BOXES = 24  # in each view
-_SIGMAS = (0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the boxes' centres in sides, and of the sides' logarithm
+_SIGMAS = (
+    0.02,
+    0.04,
+    0.06,
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+)  # of the boxes' centres, in sides, and of the logarithm of their sides
 _STEPS = 2  # of Gauss-Newton
-_MEAN_WEIGHT = 0.2  # of a view's mean residual, beside 1 for what differs from it
+_MEAN_WEIGHT = 0.2  # of a view's mean residual; differences from it have weight 1
 
 
 class ReferenceViews(NamedTuple):
@@ -53,13 +62,13 @@ class ReferenceViews(NamedTuple):
 def fit_to_image(
     modulation: Modulation, image: Tensor, box: Box, networks: Networks, config: TrackerConfig
 ) -> Modulation:
-    """The modulation vectors fitted to views of the first frame, as `config.reference_damping` says.
+    """The modulation vectors fitted to views of the first frame, with the damping `config.reference_damping`.
 
     Args:
         modulation: of the reference branch, (1, 256) each.
         image: (H, W, 3) uint8, the first frame, on the device.
         box: of the target, in image px.
-        networks: that the target is tracked with.
+        networks: that track the target.
         config: of the tracker.
     """
     views = reference_views(image, box, config)
@@ -71,7 +80,7 @@ def fit_to_image(
 
 
 def reference_views(image: Tensor, box: Box, config: TrackerConfig) -> ReferenceViews:
-    """The views that the modulation is fitted to.
+    """The views to which the modulation is fitted.
 
     Args:
         image: (H, W, 3) uint8.
@@ -90,7 +99,7 @@ def reference_views(image: Tensor, box: Box, config: TrackerConfig) -> Reference
 
 
 def draw_boxes(targets: Tensor, generator: torch.Generator) -> Tensor:
-    """Boxes (N, P, 4) about targets (N, 4), on the CPU like both arguments."""
+    """Random boxes (N, P, 4) around targets (N, 4), on the CPU, as are both arguments."""
     sigmas = torch.tensor(_SIGMAS).repeat(math.ceil(BOXES / len(_SIGMAS)))[:BOXES, None]
     noise = sigmas * torch.randn(len(targets), BOXES, 4, generator=generator)
     sides = targets[:, None, 2:]
@@ -100,18 +109,18 @@ def draw_boxes(targets: Tensor, generator: torch.Generator) -> Tensor:
 def fit_modulation(
     net: IoUNet, modulation: Modulation, maps: Sequence[TestMaps], drawn: Tensor, targets: Tensor, damping: float
 ) -> Modulation:
-    """Modulation vectors whose predicted IoU follows the true one about the target.
+    """Modulation vectors whose predicted IoU follows the true one around the target.
 
     Args:
         net: in evaluation mode.
         modulation: of the reference branch, (1, 256) each.
-        maps: of each of N views of the first frame, or of the part that the boxes see.
+        maps: of each of N views of the first frame, or of the part that the boxes cover.
         drawn: (N, P, 4) boxes in each, in crop px, on the CPU, see `draw_boxes`.
         targets: (N, 4) the target's box in each, likewise.
-        damping: what a change of the vectors costs; larger ones stay nearer to `modulation`.
+        damping: cost of changing the vectors; a higher one keeps them nearer to `modulation`.
 
     Returns:
-        (1, 256) each, float32; `modulation` itself if the fit does not come to finite numbers.
+        (1, 256) each, float32; `modulation` itself if the fit is not finite.
     """
     device = modulation.c3.device
     truth = (2 * boxes.iou(drawn, targets[:, None]) - 1).to(device)
@@ -129,7 +138,7 @@ def fit_modulation(
 
 
 class BoxPredictor(NamedTuple):
-    """The predicted 2 * IoU - 1 of fixed boxes as a function of the modulation vectors, one after the other (C,)."""
+    """The predicted 2 * IoU - 1 of fixed boxes as a function of the concatenated modulation vectors (C,)."""
 
     pooled: tuple[Tensor, Tensor]  # (B, C / 2, bins) of each branch
     blocks: tuple[LinearBlock, LinearBlock]
@@ -138,7 +147,7 @@ class BoxPredictor(NamedTuple):
 
     @classmethod
     def of(cls, net: IoUNet, maps: Sequence[TestMaps], drawn: Tensor) -> BoxPredictor:
-        """Of boxes (N, P, 4) in the maps of each of N views, in float32."""
+        """The predictor for boxes (N, P, 4) in the maps of N views, in float32."""
         views = list(zip(maps, drawn.split(1), strict=True))
         pooled3 = torch.cat([prroi_pool(m.t3.float(), seen, POOL3, 1 / 8, m.origin3)[0] for m, seen in views])
         pooled4 = torch.cat([prroi_pool(m.t4.float(), seen, POOL4, 1 / 16, m.origin4)[0] for m, seen in views])
@@ -155,7 +164,7 @@ class BoxPredictor(NamedTuple):
             weight = block.linear.weight
             hidden = (pooled * part[:, None]).flatten(1) @ weight.T * gain + bias
             predicted = predicted + hidden.relu() @ output
-            by_pooled = ((hidden > 0) * (output * gain)) @ weight  # what is gained by each pooled number
+            by_pooled = ((hidden > 0) * (output * gain)) @ weight  # the derivative in each pooled value
             slopes.append((by_pooled.view_as(pooled) * pooled).sum(2))
         return predicted, torch.cat(slopes, dim=1)
 
@@ -182,5 +191,5 @@ def solve_step(jacobian: Tensor, residual: Tensor, change: Tensor, damping: floa
 
 
 def _weigh_means(values: Tensor) -> Tensor:
-    """(N, P, ...) -> (N * P, ...): of each view's mean only `_MEAN_WEIGHT` is left."""
+    """(N, P, ...) -> (N * P, ...), with each view's mean scaled by `_MEAN_WEIGHT`."""
     return (values - (1 - _MEAN_WEIGHT) * values.mean(1, keepdim=True)).flatten(0, 1)

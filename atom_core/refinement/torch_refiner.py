@@ -1,10 +1,10 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a crop's features and proposals to the ascended boxes: the IoU predictor's part of the frame step.
+"""Refines proposals with the IoU predictor in PyTorch: from a crop's features to the boxes after the ascent.
 
-Proposals reach only a part of the crop, so only a window of the test branch's maps about them is used. Here it has one
-size, for static shapes. It holds what the proposals of a target of usual shape can climb to; for a longer and thinner
-one the whole maps are used. `atom_core.refinement.openvino_refiner` fits its window to the proposals.
+Proposals reach only part of the crop, so the ascent uses a window of the test branch's maps around them. The window has
+a fixed size, which keeps shapes static. It covers the ascent of targets of usual shape; long and thin targets use the
+whole maps. `atom_core.refinement.openvino_refiner` fits its window to the proposals.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from atom_core.networks.iou_predictor import IoUNet, Modulation, TestMaps
 from atom_core.refinement.iou_surface import FoldedHead, Geometry, IoUSurface
 
 _WINDOW = (20, 10)  # cells a side at strides 8 and 16
-_REACH = 36.0  # crop px that proposals gain on a side of the box: jitter of centre and size, ascent, and a cell
+_REACH = 36.0  # crop px by which proposals exceed a side of the box: jitter of centre and size, ascent, and a cell
 
 
 class Ascent(NamedTuple):
-    """How proposals climb."""
+    """Settings of the gradient ascent."""
 
     steps: int
     step_length: float
-    whole: bool  # a window of one size would not do, see `needs_whole_maps`
+    whole: bool  # use the whole maps, see `needs_whole_maps`
 
 
 class Refiner(Protocol):
@@ -40,18 +40,18 @@ class Refiner(Protocol):
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
     ) -> tuple[Tensor, Tensor]:
-        """The boxes (P, 4) after the ascent, and 2 * IoU - 1 (P,) predicted for them.
+        """The boxes (P, 4) after the ascent, and the 2 * IoU - 1 (P,) predicted for them.
 
         Args:
             features: of one crop.
             modulation: of one target, (1, 256) each.
-            proposals: (P, 4) in crop px; the window lies about the first.
-            ascent: how far.
+            proposals: (P, 4) in crop px; a fixed window is centred on the first.
+            ascent: its settings.
         """
         ...
 
     def maps(self, features: Features, boxes: Tensor) -> TestMaps:
-        """The test maps (1, ...) of one crop, float32: whole, or the part that pooling in the boxes sees.
+        """The test branch's maps (1, ...) of one crop, float32: whole, or the part that the boxes cover.
 
         Args:
             features: of one crop.
@@ -60,40 +60,40 @@ class Refiner(Protocol):
         ...
 
     def prepare(self, proposals: int) -> None:
-        """Prepares for `proposals` boxes, so that the first frame is not slower."""
+        """Compiles for `proposals` boxes in advance, so that the first frame takes no longer."""
         ...
 
 
 def needs_whole_maps(width: float, height: float, search_area_factor: float, crop_size: int = 288) -> bool:
-    """Whether proposals may leave a window, since the target, of this size in any unit, is long and thin."""
+    """Whether the proposals of a target of this size (in any unit) may leave the window, as for long and thin ones."""
     longer = (max(width, height) / min(width, height)) ** 0.5 * crop_size / search_area_factor  # crop px
     return longer + _REACH > 8 * _WINDOW[0]
 
 
 def window_sizes(cells: tuple[int, int], whole: bool) -> tuple[int, int]:
-    """Side of the windows in cells at strides 8 and 16, from the side of the maps in cells."""
+    """Sides of the windows at strides 8 and 16, from those of the maps, in cells."""
     return cells if whole else (min(cells[0], _WINDOW[0]), min(cells[1], _WINDOW[1]))
 
 
 def window_origins(box: Tensor, cells: tuple[int, int], window: tuple[int, int]) -> Tensor:
-    """First cells (2, 2) of the windows about a box (4,): for each stride (x, y), within the maps."""
+    """First cells (2, 2) of the windows around a box (4,): (x, y) at each stride. The windows lie within the maps."""
     center = box[:2] + box[2:] / 2
     pairs = zip((1 / 8, 1 / 16), cells, window, strict=True)
     return torch.stack([(center * s - (part - 1) / 2).round().clamp(0, whole - part) for s, whole, part in pairs])
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """Within it, networks compute in this precision."""
+    """A context in which networks compute in this precision."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
 
 
 @dataclass(frozen=True)
 class TorchRefiner:
-    """By PyTorch, on any device, with static shapes and no host read.
+    """The refiner in PyTorch: on any device, with static shapes and no host read.
 
     Attributes:
         test_maps: the test branch's maps of a crop's features, see `IoUNet.test_maps`.
-        head: its layers behind the pooling, in `precision`.
+        head: its layers after the pooling, in `precision`.
         geometry: float32, on the same device.
         precision: of the convolutions and matrix products.
     """
@@ -105,7 +105,7 @@ class TorchRefiner:
 
     @classmethod
     def of(cls, iou_net: IoUNet, crop_size: int, precision: torch.dtype = torch.float32) -> TorchRefiner:
-        """Of a network on its device, for crops of a size."""
+        """The refiner of a network on its device, for crops of `crop_size` px."""
         like = iou_net.iou_predictor.bias
         test_maps = fold_batch_norm(iou_net).test_maps
         return cls(test_maps, FoldedHead.fold(iou_net, precision), Geometry.of(crop_size // 8).to(like), precision)
@@ -117,7 +117,7 @@ class TorchRefiner:
         return maps._replace(t3=maps.t3.float(), t4=maps.t4.float())
 
     def prepare(self, proposals: int) -> None:
-        """See `Refiner`; there is nothing to compile."""
+        """See `Refiner`; nothing needs compiling."""
 
     def __call__(
         self, features: Features, modulation: Modulation, proposals: Tensor, ascent: Ascent
@@ -135,7 +135,7 @@ class TorchRefiner:
 
 
 def _cut(maps: TestMaps, origins: Tensor, window: tuple[int, int]) -> TestMaps:
-    """Windows of the maps, `window` cells a side, that begin at `origins` (2, 2)."""
+    """Windows of the maps with `window` cells a side, from the cells `origins` (2, 2)."""
     cut = []
     for t, origin, cells in zip(maps[:2], origins, window, strict=True):
         columns, rows = (origin[:, None] + torch.arange(cells, device=t.device)).long()
