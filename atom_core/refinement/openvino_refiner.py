@@ -59,7 +59,7 @@ class Window(NamedTuple):
         return cls(*(range(round(crop_size * scale)) for _, scale in BRANCHES for _ in range(2)))
 
     def cut(self, features: Features) -> list[Tensor]:
-        """The inputs of `WindowedMaps`: of each branch the features with a halo, and which of them are inside the map."""
+        """The inputs of `WindowedMaps`: of each branch the features with a halo, and what is inside the map."""
         parts: list[np.ndarray] = []
         for of_stride, columns, rows in zip(features, self[::2], self[1::2], strict=True):
             parts += _cut(of_stride.numpy(), columns, rows)
