@@ -1,21 +1,21 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Appearance of a target: compares candidates with it.
+"""The appearance of a target, with which candidates are compared.
 
-The classifier learns to tell the target from its surroundings, and the IoU predictor what an object is. Neither says
-that an object in another place is the same one. Here the backbone's features are pooled in a grid over the box, so that
-a description keeps where each part is. Each channel is normalised by its mean and deviation over the first frame's
-search region: what target and surroundings have in common identifies neither.
+The classifier learns to tell the target from its surroundings, and the IoU predictor learns what an object is. Neither
+can tell whether an object elsewhere is the same one. This module pools the backbone's features in a grid over the box,
+so that a description keeps the position of each part. Each channel is normalised by its mean and deviation over the
+first frame's search region, because what target and surroundings share identifies neither.
 
-There are two descriptions. The coarse one, of the features at stride 16, changes little when the target turns, and
-tells it from its surroundings; the fine one, at stride 8, tells it from others of its kind (docs/long_term.md has
+There are two descriptions. The coarse one, from the features at stride 16, changes little when the target turns, and
+tells it from its surroundings. The fine one, at stride 8, tells it from others of its kind (docs/long_term.md has
 figures).
 
-The similarity of two descriptions is their cosine, as a share of the target's similarity to itself in the frames in
-which it was surely seen (`StrideAppearance.similarity`).
+The similarity of two descriptions is their cosine, divided by the target's similarity to itself over the kept frames
+(`StrideAppearance.similarity`).
 
-A frame that is kept costs a copy of a few cells on the device. All else is computed when it is first needed, on the
-host: for so few numbers a launch would cost more.
+Keeping a frame costs a copy of a few cells on the device. The rest is computed on first use, on the host, where so
+small arrays take less time than a launch.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from torch import Tensor
 from atom_core.boxes import Box
 from atom_core.networks.backbones import Features
 
-KEPT = 16  # descriptions beside the first frame's; the oldest is dropped for a new one
-INTERVAL = 5  # frames from one that is kept to the next
+KEPT = 16  # number of descriptions besides the first frame's; a new one replaces the oldest
+INTERVAL = 5  # frames between two that are kept
 _USUAL = 0.85  # a target's similarity to itself while only one frame of it is known
-_LEAST = 0.83  # the least of it: a target that changes much would else match anything
-_DRIFTED = 0.5  # similarity to the earlier ones below which a frame shows another thing
-_SHORTEST = 1e-12  # a description's length, not to divide by 0
-# A channel that hardly varies about the first target, as share of the mean deviation: else its noise would decide.
+_LEAST = 0.83  # its minimum: otherwise a target that changes much would match anything
+_DRIFTED = 0.5  # similarity to the earlier frames below which a frame shows another object
+_SHORTEST = 1e-12  # minimum length of a description, which avoids division by 0
+# Added to each deviation, as a share of their mean: otherwise the noise of nearly constant channels would dominate.
 _MIN_DEVIATION = 0.1
 
 
 class Grid(NamedTuple):
-    """What a description is made of."""
+    """The grid of a description."""
 
     stride: int  # of the features, crop px a cell
     bins: int  # a side
@@ -54,13 +54,13 @@ COARSE, FINE = Grid(16, 3), Grid(8, 5)
 class Cells(NamedTuple):
     """The features of a box at one stride."""
 
-    values: Tensor  # (1, C, h, w), the cells that the box lies on
+    values: Tensor  # (1, C, h, w), the cells that the box covers
     origin: tuple[int, int]  # (x, y) of the first cell in the crop's map
     box: Box  # crop px
 
     @classmethod
     def of(cls, features: Tensor, box: Box, stride: int) -> Cells:
-        """A copy of those of features (1, C, h, w) of one crop; the box in crop px."""
+        """A copy of the cells of features (1, C, h, w) that a box in crop px covers."""
         x, y, width, height = box
         top, bottom = _span(y, height, features.shape[2], stride)
         left, right = _span(x, width, features.shape[3], stride)
@@ -75,7 +75,7 @@ class TemplatePatch(NamedTuple):
 
     @classmethod
     def of(cls, features: Features, box: Box) -> TemplatePatch:
-        """A copy of the cells of one crop's features that the box, in crop px, lies on."""
+        """A copy of the cells of one crop's features that a box in crop px covers."""
         return cls(
             Cells.of(features.stride16, box, COARSE.stride),
             Cells.of(features.stride8, box, FINE.stride),
@@ -84,11 +84,11 @@ class TemplatePatch(NamedTuple):
 
 @dataclass
 class Appearance:
-    """Appearance of one target.
+    """The appearance of one target.
 
     Attributes:
-        coarse: what it looks like as a whole.
-        fine: what it looks like in detail.
+        coarse: at stride 16, as a whole.
+        fine: at stride 8, in detail.
     """
 
     coarse: StrideAppearance
@@ -96,7 +96,7 @@ class Appearance:
 
     @classmethod
     def of_first_frame(cls, features: Features, box: Box) -> Appearance:
-        """Of the first frame's crop, and the box in crop px."""
+        """The appearance in the first frame's crop; the box in crop px."""
         return cls(
             StrideAppearance.of_first_frame(features.stride16, box, COARSE),
             StrideAppearance.of_first_frame(features.stride8, box, FINE),
@@ -108,13 +108,13 @@ class Appearance:
         self.fine.keep(patch.fine)
 
     def similarity(self, patch: TemplatePatch, in_detail: bool) -> float:
-        """Similarity of a patch to the target, as a share of the target's similarity to itself; can be negative.
+        """Similarity of a patch to the target, divided by the target's similarity to itself; can be negative.
 
-        One host read for each description, and one more for each frame that was kept since the last call.
+        It takes one host read for each description, and one more for each frame kept since the last call.
 
         Args:
             patch: of a candidate.
-            in_detail: both descriptions have to match: the lower similarity counts.
+            in_detail: use both descriptions and return the lower similarity.
         """
         similarity = self.coarse.similarity(patch.coarse)
         return min(similarity, self.fine.similarity(patch.fine)) if in_detail else similarity
@@ -122,15 +122,15 @@ class Appearance:
 
 @dataclass
 class StrideAppearance:
-    """One description of the target, and how it varied.
+    """The target's descriptions at one stride.
 
     Attributes:
-        grid: that descriptions are made of.
+        grid: of the descriptions.
         mean: (C, 1, 1), of each channel in the first frame's search region; on the device, like the features.
         deviation: (C, 1, 1), likewise.
-        unread: frames that were kept and not described yet, the latest last.
-        known: descriptions (D,), the first frame's first, then the latest last.
-        steady: similarity of each of them but the first to those before it.
+        unread: kept frames that are not described yet, oldest first.
+        known: descriptions (D,), the first frame's first, then oldest first.
+        steady: similarity of each description but the first to those before it.
     """
 
     grid: Grid
@@ -142,7 +142,7 @@ class StrideAppearance:
 
     @classmethod
     def of_first_frame(cls, features: Tensor, box: Box, grid: Grid) -> StrideAppearance:
-        """Of the first frame's crop: features (1, C, h, w) at the grid's stride, box in crop px."""
+        """The appearance in the first frame's features (1, C, h, w) at the grid's stride; the box in crop px."""
         deviation, mean = torch.std_mean(features[0].float(), dim=(1, 2), keepdim=True)
         deviation = deviation + _MIN_DEVIATION * deviation.mean() + torch.finfo(torch.float32).tiny
         return cls(grid, mean, deviation, [Cells.of(features, box, grid.stride)])
@@ -158,14 +158,14 @@ class StrideAppearance:
         self.unread = first + [*self.unread[len(first) :], cells][-KEPT:]
 
     def similarity(self, cells: Cells) -> float:
-        """Similarity of a box to the target, as a share of the target's similarity to itself; can be negative."""
+        """Similarity of a box to the target, divided by the target's similarity to itself; can be negative."""
         for kept in self.unread:
             self._learn(self.describe(kept))
         self.unread = []
         return self._best(self.describe(cells)) / self.own_similarity
 
     def describe(self, cells: Cells) -> np.ndarray:
-        """The description (D,) of a box, of length 1, or 0 where the box is empty."""
+        """The description (D,) of a box, of length 1, or 0 if the box is empty."""
         stride, bins = self.grid
         normal = ((cells.values[0].float() - self.mean) / self.deviation).cpu().numpy()
         along_x, along_y = (
@@ -174,7 +174,9 @@ class StrideAppearance:
                 cells.box[:2], cells.box[2:], cells.origin, normal.shape[:0:-1], strict=True
             )
         )
-        pooled = (along_y @ normal @ along_x.T).ravel()  # precise RoI pooling, but for the area: only directions count
+        pooled = (
+            along_y @ normal @ along_x.T
+        ).ravel()  # precise RoI pooling without the division by the area, since only directions count
         return pooled / max(float(np.linalg.norm(pooled)), _SHORTEST)
 
     def _learn(self, description: np.ndarray) -> None:
@@ -199,6 +201,6 @@ def _bin_weights(start: float, extent: float, cells: int, bins: int) -> np.ndarr
 
 
 def _span(start: float, length: float, cells: int, stride: int) -> tuple[int, int]:
-    """First cell and the one after the last, along an axis, that pooling reaches from; at least one, within the map."""
+    """The first cell that pooling uses along an axis, and the one after the last; at least one cell within the map."""
     first = min(max(math.floor(start / stride), 0), cells - 1)
     return first, min(max(math.ceil((start + length) / stride) + 1, first + 1), cells)

@@ -34,13 +34,13 @@ from atom_core.long_term.strategy import CutPatch, Decision, Size
 from atom_core.result import TrackResult, TrackState
 
 _BASELINE_FRAMES = 5
-# No settings: they follow from how similarity is computed, not from the camera or the target, and fit only one another.
-# `recognition` is the setting: 0 switches the comparison off.
-DOUBT_SCORE = 0.3  # from which a candidate that does not look like the target is followed as doubtful
-DOUBT_SIMILARITY = 0.3  # likewise
-DOUBT_IOU = 0.8  # likewise, predicted: another thing has seldom such clear borders where the target was
-DOUBT_FRAMES = 10  # in a row after which the candidate counts as the target in another shape
-_FIRST_BASELINE = 1.3  # while only the first frame is known: less than in most second frames
+# These are constants, since they depend on how similarity is computed, not on the camera or the target. The setting is
+# `recognition`: 0 switches the comparison off.
+DOUBT_SCORE = 0.3  # minimum score of an unrecognised candidate that is followed in doubt
+DOUBT_SIMILARITY = 0.3  # minimum similarity, likewise
+DOUBT_IOU = 0.8  # minimum predicted IoU, likewise: another object seldom has such clear borders in the target's place
+DOUBT_FRAMES = 10  # consecutive doubtful frames after which the candidate counts as the target in another shape
+_FIRST_BASELINE = 1.3  # while only the first frame is known; below the match score of most second frames
 
 
 @dataclass
@@ -48,19 +48,19 @@ class Redetection:
     """See `atom_core.long_term.strategy.LongTerm`.
 
     Attributes:
-        appearance: what the target looks like.
+        appearance: of the target.
         match_scores: of the last frames in which it was visible, see `search.match_score`.
-        search: while it is lost.
-        cooldown: frames to come in which only sure results are learned, after a re-detection.
+        search: its state while the target is lost, else None.
+        cooldown: remaining frames after a re-detection in which only sure results are learned.
     """
 
     appearance: Appearance
     match_scores: list[float] = field(default_factory=lambda: [_FIRST_BASELINE])
     search: Search | None = None
     cooldown: int = 0
-    frames_uncompared: int = 0  # since a candidate in the target's place was compared with it
-    last_similarity: float = 1.0  # of that candidate
-    doubtful_frames: int = 0  # in a row in which the followed candidate does not look like the target
+    frames_uncompared: int = 0  # consecutive frames without a comparison
+    last_similarity: float = 1.0  # of the last comparison
+    doubtful_frames: int = 0  # consecutive frames in which the followed candidate was not recognised
 
     @property
     def is_searching(self) -> bool:
@@ -69,11 +69,11 @@ class Redetection:
 
     @property
     def baseline(self) -> float:
-        """The target's match score from frame to frame."""
+        """The median match score of the last frames in which the target was visible."""
         return statistics.median(self.match_scores)
 
     def plan(self, place: Box, size: Size, config: TrackerConfig) -> list[SearchRegion]:
-        """The region about the last known place; after a loss, regions elsewhere as well."""
+        """The region around the last known place; after a loss, other regions as well."""
         if self.search is None or not config.redetection:
             return [SearchRegion.about(place, config)]
         return plan_search(self.search, size, config)
@@ -83,9 +83,9 @@ class Redetection:
     ) -> list[Candidate]:
         """Compares candidates with the target's appearance.
 
-        One whose score alone says that it is the target is compared now and then, so that the baseline follows how the
-        target changes: a comparison reads from the device. Elsewhere than near the last place a candidate has to match
-        in detail as well: it may be another of the target's kind.
+        A candidate with a high score is compared only now and then, because a comparison reads from the device; this
+        suffices for the baseline to follow the target's changes. After a loss, a candidate away from the last place
+        must match in detail as well, because it may be another object of the same kind.
         """
         return [
             self._recognise(region, candidate, size, partial(cut_patch, i))
@@ -114,7 +114,7 @@ class Redetection:
         return candidate._replace(is_recognised=is_target)
 
     def judge(self, place: Box, candidates: Sequence[Candidate], config: TrackerConfig) -> Decision:
-        """While the target is lost, the search's outcome; else the one candidate."""
+        """The outcome of the search while the target is lost, otherwise that of the only candidate."""
         lost, self.search = self.search if config.redetection else None, None
         chosen = 0
         if lost is not None:
@@ -135,16 +135,16 @@ class Redetection:
         return Decision(TrackResult(*candidate[:5]), chosen)
 
     def _doubt(self, place: Box, candidate: Candidate, config: TrackerConfig) -> Decision:
-        """The candidate at the target's place does not match the target."""
+        """The result of a candidate in the target's place that is not recognised."""
         is_like = candidate.similarity >= DOUBT_SIMILARITY and candidate.score >= DOUBT_SCORE
         if not is_like or candidate.iou < DOUBT_IOU or not is_same(place, candidate.box):
             self.doubtful_frames = 0
             if config.redetection:
-                # As if one frame had passed: what takes its place now has to be recognised by the stricter measure.
+                # Counts as one missed frame more, so that the stricter threshold applies from now on.
                 has_jumped = jump_margin(place, candidate) > 0
                 hypothesis: Hypothesis | None = Hypothesis(candidate.box, is_unbroken=not has_jumped)
                 if has_jumped and candidate.state is TrackState.UNCERTAIN:
-                    hypothesis = None  # of two peaks the target is rather the one where it was
+                    hypothesis = None  # of two peaks, the one in the old place is more likely the target
                 self.search = Search(place, self.baseline, missed=2, hypothesis=hypothesis, has_jumped=has_jumped)
             return Decision(TrackResult(place, candidate.score, 0.0, TrackState.LOST), 0)
         self.doubtful_frames += 1
@@ -156,11 +156,11 @@ class Redetection:
         return Decision(TrackResult(candidate.box, candidate.score, candidate.iou, state), 0)
 
     def teaches(self, result: TrackResult, config: TrackerConfig) -> bool:
-        """After a re-detection, only results that meet its threshold update the filter."""
+        """Whether the result may update the filter: during the cooldown only if it is sure."""
         return result.state is TrackState.TRACKING and (self.cooldown == 0 or is_sure(result, config))
 
     def learn(self, decision: Decision, frame: int, config: TrackerConfig, cut_patch: CutPatch) -> None:
-        """Counts the cooldown down, and keeps the appearance of a sure frame now and then."""
+        """Counts the cooldown down, and keeps the appearance of sure frames at intervals."""
         result = decision.result
         if result.state is TrackState.SEARCHING:
             return
@@ -170,10 +170,10 @@ class Redetection:
             self.appearance.keep(cut_patch(decision.chosen, result.box))
 
     def rescale(self, old_size: Size, new_size: Size) -> None:
-        """Carries the search over to images of another size."""
+        """Scales the search to images of another size."""
         self.search = self.search and rescale(self.search, old_size, new_size)
 
 
 def is_sure(result: TrackResult, config: TrackerConfig) -> bool:
-    """Whether score and predicted IoU of a result would do for a re-detection."""
+    """Whether the score and the predicted IoU of a result suffice for a re-detection."""
     return result.state is TrackState.TRACKING and reaches_thresholds(result.score, result.iou, config)

@@ -5,12 +5,12 @@
 In each frame the tracker asks in this order:
 
     plan       where to search for the target
-    recognise  which of the candidates found there may be the target
-    judge      what the frame's result is, and which candidate it comes from
-    learn      keep what the result shows
+    recognise  which candidates may be the target
+    judge      the frame's result, and the candidate that it comes from
+    learn      keeps the target's appearance
 
-A strategy holds the state of one target. `atom_core.long_term.redetection.Redetection` is the one in use; another one
-takes its place in `atom_core.target.learn_first_frame`.
+A strategy holds the state of one target. The tracker uses `atom_core.long_term.redetection.Redetection`; to replace it,
+change `atom_core.target.learn_first_frame`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Decision(NamedTuple):
     """The result of a frame."""
 
     result: TrackResult
-    chosen: int  # number of the search region that it comes from, or in which the target was expected
+    chosen: int  # index of the search region that it comes from, or in which the target was expected
 
 
 class LongTerm(Protocol):
     """Handling of distractors and losses of one target.
 
     Attributes:
-        cooldown: frames to come, after a re-detection, in which only sure results are learned.
+        cooldown: remaining frames after a re-detection in which only sure results are learned.
     """
 
     cooldown: int
@@ -52,7 +52,7 @@ class LongTerm(Protocol):
     def plan(self, place: Box, size: Size, config: TrackerConfig) -> list[SearchRegion]:
         """The search regions of the next frame, at least one.
 
-        Where it is a single one, the target may share it with other targets nearby.
+        A single one may be shared with other targets nearby.
 
         Args:
             place: the last known box.
@@ -64,13 +64,13 @@ class LongTerm(Protocol):
     def recognise(
         self, regions: Sequence[SearchRegion], candidates: Sequence[Candidate], size: Size, cut_patch: CutPatch
     ) -> list[Candidate]:
-        """The candidates with their similarity to the target; another thing becomes `SearchRegion.nothing`.
+        """The candidates with their similarity to the target, and whether they are recognised as the target.
 
         Args:
             regions: of `plan`.
             candidates: one for each region.
             size: of the image.
-            cut_patch: gives the features of a box; each call copies some cells on the device.
+            cut_patch: returns the features of a box; each call copies some cells on the device.
         """
         ...
 
@@ -89,7 +89,7 @@ class LongTerm(Protocol):
         ...
 
     def learn(self, decision: Decision, frame: int, config: TrackerConfig, cut_patch: CutPatch) -> None:
-        """Ends a frame: keeps the appearance where the result is sure.
+        """Ends a frame; keeps the appearance if the result is sure.
 
         Args:
             decision: of `judge`.
@@ -100,5 +100,5 @@ class LongTerm(Protocol):
         ...
 
     def rescale(self, old_size: Size, new_size: Size) -> None:
-        """Carries all boxes over to images of another size."""
+        """Scales all boxes to images of another size."""
         ...
