@@ -101,7 +101,8 @@ TABLE = (
          choices=("cpu", "inactive"), live=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: CompressedImage on <image>/compressed.",
          choices=("raw", "compressed")),
-    Spec("pixel_range", "", "Shown as black and white in images of more than 8 bits: LOW,HIGH; empty: of each image.",
+    Spec("pixel_range", "", "Values shown as black and white in images of more than 8 bits: LOW,HIGH; empty: "
+         "from each image.",
          live=True, read=parse_pixel_range),
     Spec("qos.reliability", "auto", "Of the image subscription; auto: reliable if all publishers are.",
          choices=("auto", "best_effort", "reliable")),
@@ -116,7 +117,8 @@ TABLE = (
     Spec("click_timeout", 10.0, "Two clicks make a target if the second comes within this many seconds.",
          (0.1, 3600.0), live=True),
     Spec("buffer.seconds", 10.0, "A box may be drawn on an image this old.", (0.1, 60.0)),
-    Spec("buffer.megabytes", 256, "Bound of the image data kept for that (1080p at 30 fps: 190 MB a second).",
+    Spec("buffer.megabytes", 256, "Maximum of image data kept for that; images up to 1.5 MB become JPEGs after a "
+         "second (1080p at 30 fps: 190 MB a second).",
          (1, 16384)),
     Spec("stamp_tolerance", 0.05, "A box's stamp may miss its image's stamp by this many seconds.", (0.0, 1.0),
          live=True),
@@ -134,7 +136,7 @@ TABLE = (
     Spec("transform_wait", 0.2, "A position waits this many seconds for the transform of its image's time.",
          (0.0, 10.0)),
     Spec("publish_tf", False, "Publish each target's position as a transform, too, where tf2_msgs is installed."),
-    Spec("tf_prefix", "target_", "A target's frame is called so, followed by its number."),
+    Spec("tf_prefix", "target_", "Start of the name of a target's frame, which ends with its number."),
     *_tracker_specs(),
 )  # fmt: skip
 
