@@ -19,7 +19,7 @@ from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SAME_REQUEST = 1.0  # s
-_LONGEST = 4.0  # s for a clean end; `ros2 launch` sends SIGTERM after 5 s, and SIGKILL later
+_LONGEST = 3.0  # s for a clean end; `ros2 launch` sends SIGTERM after 5 s, and SIGKILL later
 
 
 class Ending:
@@ -28,7 +28,7 @@ class Ending:
     Until `call_on_signal`, a signal ends the process at once, with status 0. After it, the first signal calls the
     function, and one that comes more than a second later ends the process at once, with status 1. Signals within the
     second are the same request: at Ctrl-C both the terminal and `ros2 launch` may send one, and a service manager sends
-    SIGTERM to all its processes while launch, one of them, sends SIGINT to the nodes. If the program has not ended 4 s
+    SIGTERM to all its processes while launch, one of them, sends SIGINT to the nodes. If the program has not ended 3 s
     after the first, because a camera's driver or a library holds it up, the process ends as it is, with status 0.
 
     Python's handler in C, which runs in any thread that receives the signal, writes the signal's number to a pipe. So

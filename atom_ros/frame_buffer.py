@@ -146,7 +146,9 @@ class FrameBuffer:
     def expect(self, stamp: int) -> None:
         """Raises NotArrivedError if the image of this stamp (ns) may still come: it is newer than the newest frame."""
         with self._lock:
-            if not self._frames or stamp > self._frames[-1].stamp + _SAME_IMAGE:
+            if not self._frames:
+                raise NotArrivedError("no image has arrived yet")
+            if stamp > self._frames[-1].stamp + _SAME_IMAGE:
                 raise NotArrivedError(f"the image of stamp {_seconds(stamp)} has not arrived yet")
 
     def after(self, sequence: int) -> Frame | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # importing them takes seconds, in which Ctrl-C must end the 
     from atom_ros.tracker_node import TrackerNode
 
 _LAST_ANSWERS = 0.3  # s for answers in transit at the end
-_PATIENCE = 3.0  # s for the tracker's current step when the process ends; `ros2 launch` grants it 5 s in all
+_PATIENCE = 2.0  # s for the tracker's current step when the process ends; `ros2 launch` grants it 5 s in all
 _BUSY_STATES = ("configuring", "deactivating", "shuttingdown")  # whose long part may not have ended
 
 

@@ -152,17 +152,19 @@ class Worker:
         self.expire(frame.stamp)
         return True
 
-    def expire(self, newest_stamp: int = 0) -> None:
+    def expire(self, newest_stamp: int | None = None) -> None:
         """Continues requests whose images have arrived or are overdue; call it periodically.
 
         Args:
-            newest_stamp: ns, of a frame that has just arrived.
+            newest_stamp: ns, of a frame that has just arrived; None without one.
         """
         if not self._waiting:
             return
         now = time.monotonic()
         with self._waiting_lock:
-            ready = [r for r in self._waiting if r.stamp <= newest_stamp or r.until <= now]
+            ready = [
+                r for r in self._waiting if r.until <= now or (newest_stamp is not None and r.stamp <= newest_stamp)
+            ]
             self._waiting = [r for r in self._waiting if r not in ready]
         for request in ready:
             self._begin(request)
@@ -180,13 +182,13 @@ class Worker:
             A future of the target's number. It fails with LookupError if there is no such image or target, or if
             another request removed or replaced the target in the meantime, with ValueError if image or box cannot be
             used or there is no room, and with CancelledError if the worker is stopped; after a failure the worker
-            continues as before. If the stamp is newer than all images, the request waits for its image for up to
-            `stamp_wait`.
+            continues as before. If the stamp is newer than all images, or there is none yet, the request waits for
+            its image for up to `stamp_wait`.
         """
         until = time.monotonic() + self._settings.stamp_wait
         request = _Request(box, stamp, target_id, until, Future(), class_id)
         try:
-            if stamp:
+            if stamp or not len(self._buffer):
                 self._buffer.expect(stamp)
         except NotArrivedError as error:
             self._wait_for_image(request, error)

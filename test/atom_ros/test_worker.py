@@ -496,6 +496,15 @@ def test_a_request_that_is_ahead_of_its_image_waits_for_it(rig: Rig) -> None:
     assert rig.tracker.added_on == [3]
 
 
+def test_a_request_before_the_first_image_waits_for_it(rig: Rig) -> None:
+    future = rig.worker.set_target(BOX, 0)
+    rig.worker.expire()
+    assert not future.done()
+    rig.put()
+    assert _result(future) == 1
+    assert rig.tracker.added_on == [1]
+
+
 def test_an_image_that_is_nearly_as_old_is_not_taken_for_one_that_may_still_come() -> None:
     rig = Rig(stamp_tolerance=1.0)
     try:
