@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_weights(parser)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:<index>")
-    parser.add_argument("--precision", default="float32", help="float32 (default), bfloat16, float16 or auto")
+    parser.add_argument("--precision", default="float32", help="float32 (default), bfloat16, float16, int8 or auto")
     parser.add_argument("--engine", default="auto", help="auto (default), openvino, torch or an .onnx file")
     parser.add_argument("--capture", default="auto", help="of the frame step: auto, graph (CUDA), inductor or off")
     parser.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: all)")

@@ -1,6 +1,6 @@
 # Copyright 2026 The atom_tracker Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `atom-weights`: what a network file holds; the authors' checkpoint to our file and back; ONNX."""
+"""The command `atom-weights`: what a network file holds; the authors' checkpoint to our file and back; int8; ONNX."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
 from atom_core.checkpoint import official
 from atom_core.checkpoint.torch_file import TensorRecord, read_torch_file
 from atom_core.config import TrackerConfig
+from atom_core.crop import sample_crop
+from atom_core.data.images import find_images, read_image
 from atom_core.networks import weights
+from atom_core.networks.int8 import HEADER_KEY, from_json, measure_ranges, to_json
 from atom_core.networks.onnx_model import INPUT, OPSET, OUTPUTS, export_onnx
 from atom_core.report_errors import report_errors
 
@@ -37,8 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, help="such as atom_default.pth")
     importer.add_argument("--output", type=Path, help="file to write (default: beside it, .safetensors)")
     importer.set_defaults(run=_import)
+    _add_int8(commands.add_parser("int8", help="measure what precision int8 needs, and write it into a network file"))
     _add_export(commands.add_parser("export", help="write a resnet18 network in the authors' layout, or any as ONNX"))
     return parser
+
+
+def _add_int8(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", help="shipped network or .safetensors file")
+    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="photographs, of any size")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="network file to write")
+    parser.add_argument("--count", type=int, default=80, metavar="N", help="of photographs (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of photographs (default: %(default)s)")
+    parser.set_defaults(run=_int8)
 
 
 def _add_export(exporter: argparse.ArgumentParser) -> None:
@@ -64,6 +82,29 @@ def _import(arguments: argparse.Namespace) -> None:
     output = arguments.output or Path(f"{str(arguments.checkpoint).removesuffix('.pth')}.safetensors")
     official.import_checkpoint(arguments.checkpoint, output)
     print(f"written: {output}; use it as --weights {output}")
+
+
+def _int8(arguments: argparse.Namespace) -> None:
+    found = find_images(arguments.images)
+    if not found or arguments.count < 1:
+        raise ValueError(
+            f"{arguments.images} holds {len(found)} images, and --count is {arguments.count}; expected one or more"
+        )
+    chosen = np.random.default_rng(arguments.seed).permutation(len(found))[: arguments.count]
+    network = weights.load(arguments.weights)
+    size = TrackerConfig().crop_size
+    crops = (middle_square(read_image(found[i]), size) for i in tqdm(sorted(chosen), unit="image", disable=None))
+    ranges = measure_ranges(network.backbone, crops, arguments.seed)
+    weights.save(arguments.output, network, {**network.metadata, HEADER_KEY: to_json(ranges)})
+    print(f"written: {arguments.output}, with the ranges of {len(ranges)} convolutions from {len(chosen)} images")
+
+
+def middle_square(image: np.ndarray, size: int) -> Tensor:
+    """The largest square in the middle of an image (H, W, 3) uint8, as a crop (1, 3, size, size), float in 0..255."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    region = (width - side) // 2, (height - side) // 2, side
+    return sample_crop(torch.from_numpy(np.ascontiguousarray(image)), region, size)[None]
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -103,7 +144,9 @@ def _describe_network(path: Path) -> None:
     if unused:
         count = sum(tensor.numel() for tensor in unused.values())
         print(f"unused     {count / 1e6:.2f} million parameters, kept for atom-weights export")
-    metadata = {key: value for key, value in network.metadata.items() if key != official.HEADER_KEY}
+    metadata = {key: value for key, value in network.metadata.items() if key not in (official.HEADER_KEY, HEADER_KEY)}
+    if HEADER_KEY in network.metadata:
+        metadata["int8"] = f"activation ranges of {len(from_json(network.metadata[HEADER_KEY]))} convolutions"
     for key, value in {"file": path, "sha256": network.sha256, **metadata}.items():
         print(f"{key:10s} {value}")
 

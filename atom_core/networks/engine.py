@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atom_core.networks import model_cache
 from atom_core.networks.backbones import Backbone, Features
+from atom_core.networks.int8 import Range, quantize
 from atom_core.networks.openvino_model import convert, import_openvino, openvino_version
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ BackboneFunction = Callable[[Tensor], Features]
 
 
 def accelerate(
-    backbone: Backbone, device: torch.device, crop_size: int, engine: str = "auto", precision: str = "float32"
+    backbone: Backbone,
+    device: torch.device,
+    crop_size: int,
+    engine: str = "auto",
+    precision: str = "float32",
+    ranges: tuple[Range, ...] = (),
 ) -> BackboneFunction:
     """A function that computes the backbone's features of crops (N, 3, S, S), float in 0..255.
 
@@ -39,13 +45,17 @@ def accelerate(
         device: where the crops will be.
         crop_size: px, S; OpenVINO is compiled for crops of this size alone.
         engine: "openvino", "torch", or "auto": OpenVINO on the CPU if it can be imported.
-        precision: of OpenVINO's computation, "float32" or "bfloat16"; the features are float32 in either case.
+        precision: of OpenVINO's computation, see `compile_module`; the features are float32 in any case.
+        ranges: of the backbone's convolutions, for "int8".
 
     Raises:
         ValueError: if the engine is unknown, or OpenVINO is asked for on another device than the CPU.
         ModuleNotFoundError: if OpenVINO is asked for and not installed.
     """
-    return _openvino(backbone, crop_size, precision) if is_openvino(device, engine) else fold_batch_norm(backbone)
+    if not is_openvino(device, engine):
+        return fold_batch_norm(backbone)
+    run = compile_openvino(backbone, crop_size, precision, ranges)
+    return lambda crops: Features(*run(crops))
 
 
 def is_openvino(device: torch.device, engine: str) -> bool:
@@ -66,6 +76,11 @@ def has_bfloat16() -> bool:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def other_precision() -> str:
+    """What runs beside integers: "bfloat16" where the processor has it, else "float32"."""
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def fold_batch_norm(module: Folded) -> Folded:
@@ -92,13 +107,8 @@ def _fold(module: nn.Module, device: torch.device) -> nn.Module:
     return folded
 
 
-def _openvino(backbone: Backbone, crop_size: int, precision: str) -> BackboneFunction:
-    run = compile_openvino(backbone, crop_size, precision)
-    return lambda crops: Features(*run(crops))
-
-
 def compile_openvino(
-    module: nn.Module, crop_size: int, precision: str = "float32"
+    module: nn.Module, crop_size: int, precision: str = "float32", ranges: tuple[Range, ...] = ()
 ) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """A function that computes a module's outputs of any number of crops (N, 3, S, S) on the CPU, S = `crop_size`.
 
@@ -108,7 +118,7 @@ def compile_openvino(
     Raises:
         ModuleNotFoundError: if OpenVINO is not installed.
     """
-    run = Request(compile_module(module, ((1, 3, crop_size, crop_size),), precision=precision))
+    run = Request(compile_module(module, ((1, 3, crop_size, crop_size),), precision=precision, ranges=ranges))
 
     def compute(crops: Tensor) -> tuple[Tensor, ...]:
         of_each = [run(crop) for crop in crops.split(1)]
@@ -153,7 +163,11 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names
 
 @lru_cache(maxsize=16)
 def compile_module(
-    module: nn.Module, example: Shapes, shapes: Shapes | None = None, precision: str = "float32"
+    module: nn.Module,
+    example: Shapes,
+    shapes: Shapes | None = None,
+    precision: str = "float32",
+    ranges: tuple[Range, ...] = (),
 ) -> openvino.CompiledModel:
     """A module compiled for the CPU by OpenVINO; cached in memory and on disk (see `model_cache`).
 
@@ -161,24 +175,31 @@ def compile_module(
         module: in evaluation mode, of tensors alone.
         example: shapes of float32 inputs to trace it with.
         shapes: of the inputs to come, -1 where they vary; by default those of the example.
-        precision: "float32", the same boxes as plain PyTorch, or "bfloat16", faster where the processor has it.
+        precision: "float32", the same boxes as plain PyTorch; "bfloat16", faster where the processor has it; or "int8",
+            convolutions in integers and the rest in bfloat16 where the processor has it.
+        ranges: of the module's convolutions but the first, for "int8".
+
+    Raises:
+        ValueError: if the ranges do not fit the module.
     """
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_PRECISION_HINT": _HINTS[other_precision() if precision == "int8" else precision],
         "ENABLE_CPU_PINNING": False,  # else each process of one thread computes on processor 0
     }
     if shapes is not None:  # else it keeps the code for each new shape, 2 MB for one of the refinement's windows
         options["CPU_RUNTIME_CACHE_CAPACITY"] = _KEPT_SHAPES
     core = import_openvino().Core()
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    name = model_cache.key(module, shapes or example, options, openvino_version(), processor)
+    name = model_cache.key(module, shapes or example, options, openvino_version(), processor, precision, ranges)
     kept = model_cache.read(name)
     if kept is not None:
         with contextlib.suppress(RuntimeError):  # another build of the same version, say
             return core.import_model(io.BytesIO(kept), "CPU", options)
     model = convert(module, example)
+    if precision == "int8":
+        quantize(model, ranges)
     model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes or example, strict=True)})
     compiled = core.compile_model(model, "CPU", options)
     if model_cache.folder() is not None:

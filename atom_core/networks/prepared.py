@@ -12,7 +12,8 @@ from torch import Tensor
 
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
-from atom_core.networks.engine import BackboneFunction, accelerate, has_bfloat16, is_openvino
+from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino, other_precision
+from atom_core.networks.int8 import find_ranges
 from atom_core.networks.iou_predictor import IoUNet, Modulation
 from atom_core.networks.onnx_engine import OnnxEngine, is_onnx_file
 from atom_core.networks.openvino_model import openvino_version
@@ -20,7 +21,7 @@ from atom_core.refinement.openvino_refiner import OpenVinoRefiner
 from atom_core.refinement.torch_refiner import Ascent, Refiner, TorchRefiner, autocast
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-PRECISIONS = ("auto", *_DTYPES)
+PRECISIONS = ("auto", *_DTYPES, "int8")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def prepare_networks(
         engine = "torch"  # OpenVINO cannot compute in float16 on x86
     if is_openvino(device, engine):
         return _by_openvino(network, crop_size, precision)
+    if precision == "int8":
+        raise ValueError("precision int8 needs OpenVINO on the CPU ('pip install openvino'); use precision 'auto'")
     dtype = _DTYPES["float32" if precision == "auto" else precision]
     backbone = accelerate(network.backbone.to(device), device, crop_size, "torch")
     return Networks(backbone, network.iou_net.to(device), TorchRefiner.of(network.iou_net, crop_size, dtype), dtype)
@@ -115,9 +118,13 @@ def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Ne
     if precision == "float16":
         raise ValueError("engine 'openvino' computes in float32 or bfloat16, not in float16; use engine 'torch'")
     if precision == "auto":
-        precision = "bfloat16" if has_bfloat16() else "float32"
+        precision = other_precision()
     device = torch.device("cpu")
-    backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision)
-    refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
+    ranges = find_ranges(network.backbone, network.metadata) if precision == "int8" else ()
+    backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision, ranges)
     engine = f"OpenVINO {openvino_version()}, {precision}"
+    if precision == "int8":
+        precision = other_precision()
+        engine += f" and {precision}"
+    refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
     return Networks(backbone, network.iou_net, refiner, engine=engine, sample_type=_DTYPES[precision])

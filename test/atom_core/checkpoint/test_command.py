@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from atom_core.checkpoint import official
 from atom_core.checkpoint.command import main as weights_main
-from atom_core.networks import weights
+from atom_core.checkpoint.command import middle_square
+from atom_core.networks import int8, weights
+from atom_core.networks.prepared import prepare_networks
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,39 @@ def test_info_prints_the_file_and_its_digest(network_file, capsys):
     printed = capsys.readouterr().out
     assert str(network_file) in printed and weights.load(network_file).sha256 in printed
     assert "unused" not in printed
+
+
+def test_int8_writes_ranges_that_the_tracker_uses(network_file, tmp_path, capsys):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), rng.integers(0, 255, (80, 120, 3), np.uint8))
+    output = tmp_path / "with_ranges.safetensors"
+    options = ["--images", str(tmp_path), "--count", "2", "--output", str(output)]
+    assert weights_main(["int8", str(network_file), *options]) == 0
+    assert "from 2 images" in capsys.readouterr().out
+    before, after = weights.load(network_file), weights.load(output)
+    ranges = int8.from_json(after.metadata[int8.HEADER_KEY])
+    assert {**after.metadata, **before.metadata} == after.metadata
+    for name, tensor in before.modules.state_dict().items():
+        assert torch.equal(tensor, after.modules.state_dict()[name])
+    networks = prepare_networks(after, torch.device("cpu"), 64, "int8")
+    assert "int8" in networks.engine
+    assert weights_main(["info", str(output)]) == 0
+    assert f"activation ranges of {len(ranges)} convolutions" in capsys.readouterr().out
+
+
+def test_int8_without_images_is_refused(network_file, tmp_path, capsys):
+    options = ["--images", str(tmp_path), "--output", str(tmp_path / "out.safetensors")]
+    assert weights_main(["int8", str(network_file), *options]) == 2
+    assert "holds 0 images" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_the_middle_square_by_hand():
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, 2:6] = 200  # the middle
+    assert torch.equal(middle_square(image, 4), torch.full((1, 3, 4, 4), 200.0))
 
 
 def test_info_of_a_checkpoint(exported, capsys):
