@@ -39,9 +39,9 @@ class MultiTracker:
         device: that the networks run on.
         config: of all targets; may be replaced between frames by setting `config`. Settings of the model itself (sizes,
             regularisation, the first frame's weight) then apply to targets learned later.
-        precision: of the two networks, not the learning: "float32", "bfloat16", "float16" (GPUs),
-            "int8" (the backbone, by OpenVINO; the rest as "auto"), or "auto": bfloat16 with OpenVINO on a CPU
-            that has instructions for it, float32 otherwise.
+        precision: of the two networks, not the learning: "float32", "bfloat16", "float16" (GPUs), "int8" (the backbone,
+            by OpenVINO; the rest in bfloat16 where the processor has it), or "auto": with OpenVINO on a processor that
+            has bfloat16, "int8" for the shipped resnet18 and "bfloat16" for others; "float32" otherwise.
         engine: of the networks, see `atom_core.networks.engine.accelerate`; or the path of an exported .onnx file, see
             `atom_core.networks.onnx_engine`.
         max_targets: maximum number of targets at a time; None: no limit.

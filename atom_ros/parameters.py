@@ -93,8 +93,8 @@ TABLE = (
          fixed=True),
     Spec("weights", "default", "Network: the name of a shipped one, or the path of a .safetensors file."),
     Spec("device", "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:<index>."),
-    Spec("precision", "float32", "Of the networks; auto: bfloat16 on a CPU that has it, else float32; int8: of the "
-         "backbone, by OpenVINO.", choices=("auto", "float32", "float16", "bfloat16", "int8")),
+    Spec("precision", "float32", "Of the networks; auto: bfloat16 on a CPU that has it, and int8 for resnet18, else "
+         "float32.", choices=("auto", "float32", "float16", "bfloat16", "int8")),
     Spec("engine", "auto", "What runs the networks: openvino, torch, the path of an exported .onnx file, or auto: "
          "OpenVINO on the CPU, where it is installed, else PyTorch.", read=parse_engine),
     Spec("on_gpu_error", "cpu", "When the GPU fails or is out of memory: continue on the CPU, or become inactive.",

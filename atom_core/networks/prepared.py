@@ -12,8 +12,9 @@ from torch import Tensor
 
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
-from atom_core.networks.engine import BackboneFunction, accelerate, is_openvino, other_precision
-from atom_core.networks.int8 import find_ranges
+from atom_core.networks.engine import BackboneFunction, accelerate, has_bfloat16, is_openvino, other_precision
+from atom_core.networks.int8 import find_ranges, fingerprint
+from atom_core.networks.int8_ranges import AS_ACCURATE
 from atom_core.networks.iou_predictor import IoUNet, Modulation
 from atom_core.networks.onnx_engine import OnnxEngine, is_onnx_file
 from atom_core.networks.openvino_model import openvino_version
@@ -118,7 +119,7 @@ def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Ne
     if precision == "float16":
         raise ValueError("engine 'openvino' computes in float32 or bfloat16, not in float16; use engine 'torch'")
     if precision == "auto":
-        precision = other_precision()
+        precision = _fastest_as_accurate(network)
     device = torch.device("cpu")
     ranges = find_ranges(network.backbone, network.metadata) if precision == "int8" else ()
     backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision, ranges)
@@ -128,3 +129,10 @@ def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Ne
         engine += f" and {precision}"
     refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
     return Networks(backbone, network.iou_net, refiner, engine=engine, sample_type=_DTYPES[precision])
+
+
+def _fastest_as_accurate(network: weights.Network) -> str:
+    """Processors with bfloat16 also have fast products of integers."""
+    if has_bfloat16() and fingerprint(network.backbone) in AS_ACCURATE:
+        return "int8"
+    return other_precision()

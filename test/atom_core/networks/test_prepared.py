@@ -21,12 +21,22 @@ def network():
 @pytest.mark.parametrize(("has_it", "chosen"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_where_the_processor_has_it(network, monkeypatch, has_it, chosen):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    monkeypatch.setattr(engine, "has_bfloat16", lambda: has_it)
+    for module in (engine, prepared):
+        monkeypatch.setattr(module, "has_bfloat16", lambda: has_it)
     networks = prepared.prepare_networks(network, CPU, 64, "auto")
     assert networks.engine.startswith("OpenVINO ") and networks.engine.endswith(f", {chosen}")
     assert networks.sample_type == getattr(torch, chosen)
     features = networks.features(255 * torch.rand(2, 3, 64, 64))
     assert features.stride16.dtype == torch.float32 and features.stride16.shape == (2, 112, 4, 4)
+
+
+@pytest.mark.parametrize(("has_it", "chosen"), [(True, "int8 and bfloat16"), (False, "float32")])
+def test_auto_is_int8_for_the_shipped_resnet18(monkeypatch, has_it, chosen):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    for module in (engine, prepared):
+        monkeypatch.setattr(module, "has_bfloat16", lambda: has_it)
+    networks = prepared.prepare_networks(weights.load("resnet18"), CPU, 64, "auto")
+    assert networks.engine.endswith(f", {chosen}")
 
 
 def test_pytorch_computes_in_float32_where_auto_is_asked_for(network):
