@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from atom_core.networks.backbones import Backbone
 from atom_core.networks.int8_ranges import SHIPPED
-from atom_core.networks.openvino_model import convert, import_openvino
+from atom_core.networks.openvino_model import convert, import_openvino, import_operations
 
 if TYPE_CHECKING:
     import openvino
@@ -161,7 +160,7 @@ def quantize(model: openvino.Model, ranges: tuple[Range, ...]) -> None:
         weights = _constant(node.input_value(1))
         axes = tuple(range(1 if node.get_type_name() == "Convolution" else 2, weights.ndim))
         limit = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), _SHORTEST)
-        rounded = _rounded(_operations().constant(weights), -limit, limit, _WEIGHT_LEVELS)
+        rounded = _rounded(import_operations().constant(weights), -limit, limit, _WEIGHT_LEVELS)
         node.input(1).replace_source_output(rounded)
 
 
@@ -170,7 +169,7 @@ def _quantized(model: openvino.Model) -> list[openvino.Node]:
 
 
 def _rounded(value: Any, low: Any, high: Any, levels: int = _INPUT_LEVELS) -> Any:
-    operations = _operations()
+    operations = import_operations()
     bounds = [operations.constant(np.asarray(bound, np.float32)) for bound in (low, high, low, high)]
     return operations.fake_quantize(value, *bounds, levels).output(0)
 
@@ -180,10 +179,3 @@ def _constant(value: openvino.Output) -> np.ndarray:
     ov = import_openvino()
     compiled = ov.Core().compile_model(ov.Model([value], []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(next(iter(compiled([]).values())))
-
-
-def _operations() -> ModuleType:
-    import_openvino()
-    import openvino.opset13 as operations
-
-    return operations

@@ -41,6 +41,14 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+def import_operations() -> ModuleType:
+    """OpenVINO's operations, to change a model with; raises ModuleNotFoundError as `import_openvino` does."""
+    import_openvino()
+    import openvino.opset13
+
+    return openvino.opset13
+
+
 def openvino_version() -> str:
     """The installed OpenVINO's version, such as "2026.4.1"; "" if there is none."""
     try:

@@ -33,6 +33,7 @@ needs_a_browser = pytest.mark.skipif(
 )
 SMALL = (128, 72)  # px, in which pictures are compared
 PATIENCE = 240.0  # s, on a busy machine
+EMPTY_CANVAS = 300  # px, a canvas's width before anything is drawn
 STATE = "return document.querySelector('#stage').dataset.state;"
 
 
@@ -98,17 +99,17 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 def drag_around_the_person(browser: Browser, scene: Scene) -> None:
     """Presses at the person's corner; what then stands still is what the rest of the box is drawn for."""
-    left, top, width, height = browser.run(
-        "const a = document.querySelector('#picture').getBoundingClientRect();"
-        "return [a.left, a.top, a.width, a.height];"
-    )
-    frame_width, frame_height = scene.width / width, scene.height / height  # px of the image in one of the page
     pointer, lag = browser.pointer(), 0  # images between a look at the page and the press
     for _ in range(200):
         shown = scene.index(browser.canvas("#picture"))
         if shown + lag > OCCLUSION[0] - 15:  # behind the sign soon, or past it
             time.sleep(0.2)
             continue
+        left, top, width, height = browser.run(
+            "const a = document.querySelector('#picture').getBoundingClientRect();"
+            "return [a.left, a.top, a.width, a.height];"
+        )
+        frame_width, frame_height = scene.width / width, scene.height / height  # px of the image in one of the page
         x, y, _, _ = scene.boxes[shown + lag]
         pointer.press(left + (x + 0.5) / frame_width, top + (y + 0.5) / frame_height)
         held = scene.index(browser.canvas("#picture"))
@@ -153,7 +154,9 @@ def test_the_demo_s_page_follows_the_person_in_red(
     browser = Browser(tmp_path)
     try:
         browser.open(url)
-        wait_until(lambda: browser.run(STATE) == "none", "the tracker and a picture")
+        wait_until(lambda: browser.run(STATE) == "none", "the tracker")
+        width = "return document.querySelector('#picture').width;"
+        wait_until(lambda: browser.run(width) != EMPTY_CANVAS, "a picture")
         drag_around_the_person(browser, scene)
         wait_until(lambda: browser.run(STATE) == "tracking", "the target")
         seen = asyncio.run(asyncio.wait_for(pictures(url, scene, 12), PATIENCE))
