@@ -97,6 +97,16 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
+def is_soon(condition: Callable[[], object]) -> bool:
+    """Whether the condition holds within 20 s."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def drag_around_the_person(browser: Browser, scene: Scene) -> None:
     """Presses at the person's corner; what then stands still is what the rest of the box is drawn for."""
     pointer, lag = browser.pointer(), 0  # images between a look at the page and the press
@@ -157,7 +167,10 @@ def test_the_demo_s_page_follows_the_person_in_red(
         wait_until(lambda: browser.run(STATE) == "none", "the tracker")
         width = "return document.querySelector('#picture').width;"
         wait_until(lambda: browser.run(width) != EMPTY_CANVAS, "a picture")
-        drag_around_the_person(browser, scene)
+        for _ in range(3):  # now and then a drawn box is not followed, and a person would draw another
+            drag_around_the_person(browser, scene)
+            if is_soon(lambda: browser.run(STATE) == "tracking"):
+                break
         wait_until(lambda: browser.run(STATE) == "tracking", "the target")
         seen = asyncio.run(asyncio.wait_for(pictures(url, scene, 12), PATIENCE))
         assert np.ptp([scene.boxes[frame][0] for frame, share in seen if share > 0.5]) > 40, "px: it has moved"
