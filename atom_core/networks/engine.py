@@ -78,8 +78,8 @@ def has_bfloat16() -> bool:
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def other_precision() -> str:
-    """What runs beside integers: "bfloat16" where the processor has it, else "float32"."""
+def float_precision() -> str:
+    """The fastest type of floating point on this processor: "bfloat16" where it has it, else "float32"."""
     return "bfloat16" if has_bfloat16() else "float32"
 
 
@@ -185,7 +185,7 @@ def compile_module(
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": _HINTS[other_precision() if precision == "int8" else precision],
+        "INFERENCE_PRECISION_HINT": _HINTS[float_precision() if precision == "int8" else precision],
         "ENABLE_CPU_PINNING": False,  # else each process of one thread computes on processor 0
     }
     if shapes is not None:  # else it keeps the code for each new shape, 2 MB for one of the refinement's windows

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atom_core.networks import weights
 from atom_core.networks.backbones import Features
-from atom_core.networks.engine import BackboneFunction, accelerate, has_bfloat16, is_openvino, other_precision
+from atom_core.networks.engine import BackboneFunction, accelerate, float_precision, has_bfloat16, is_openvino
 from atom_core.networks.int8 import find_ranges, fingerprint
 from atom_core.networks.int8_ranges import AS_ACCURATE
 from atom_core.networks.iou_predictor import IoUNet, Modulation
@@ -125,7 +125,7 @@ def _by_openvino(network: weights.Network, crop_size: int, precision: str) -> Ne
     backbone = accelerate(network.backbone.to(device), device, crop_size, "openvino", precision, ranges)
     engine = f"OpenVINO {openvino_version()}, {precision}"
     if precision == "int8":
-        precision = other_precision()
+        precision = float_precision()
         engine += f" and {precision}"
     refiner = OpenVinoRefiner(network.iou_net.to(device), network.backbone.channels, crop_size, precision)
     return Networks(backbone, network.iou_net, refiner, engine=engine, sample_type=_DTYPES[precision])
@@ -135,4 +135,4 @@ def _fastest_as_accurate(network: weights.Network) -> str:
     """Processors with bfloat16 also have fast products of integers."""
     if has_bfloat16() and fingerprint(network.backbone) in AS_ACCURATE:
         return "int8"
-    return other_precision()
+    return float_precision()

@@ -91,20 +91,17 @@ def demo(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    assert holds_within(PATIENCE, condition), f"waited in vain for {what}"
+
+
+def holds_within(seconds: float, condition: Callable[[], object]) -> bool:
+    """Whether the condition comes true in this time."""
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(0.05)
-
-
-def is_soon(condition: Callable[[], object]) -> bool:
-    """Whether the condition holds within 20 s."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
+    return True
 
 
 def drag_around_the_person(browser: Browser, scene: Scene) -> None:
@@ -169,7 +166,7 @@ def test_the_demo_s_page_follows_the_person_in_red(
         wait_until(lambda: browser.run(width) != EMPTY_CANVAS, "a picture")
         for _ in range(3):  # now and then a drawn box is not followed, and a person would draw another
             drag_around_the_person(browser, scene)
-            if is_soon(lambda: browser.run(STATE) == "tracking"):
+            if holds_within(20.0, lambda: browser.run(STATE) == "tracking"):
                 break
         wait_until(lambda: browser.run(STATE) == "tracking", "the target")
         seen = asyncio.run(asyncio.wait_for(pictures(url, scene, 12), PATIENCE))
