@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LIVE, NOT_LIVE = "live", "not live"  # parameters of the node: changed at any time, or while it is unconfigured
-RENAMED = {"redetection_likeness": "redetection_similarity"}  # old names that are accepted until the next release
+RENAMED = {"redetection_likeness": "redetection_similarity"}  # deprecated names, until the next release
 
 
 @dataclass(frozen=True)

@@ -174,9 +174,8 @@ class StrideAppearance:
                 cells.box[:2], cells.box[2:], cells.origin, normal.shape[:0:-1], strict=True
             )
         )
-        pooled = (
-            along_y @ normal @ along_x.T
-        ).ravel()  # precise RoI pooling without the division by the area, since only directions count
+        # Precise RoI pooling without the division by the area, since only directions count.
+        pooled = (along_y @ normal @ along_x.T).ravel()
         return pooled / max(float(np.linalg.norm(pooled)), _SHORTEST)
 
     def _learn(self, description: np.ndarray) -> None:

@@ -92,7 +92,7 @@ def test_lost_and_uncertain_frames_teach_nothing(network, scene) -> None:
 
 
 def test_an_update_waits_until_the_result_is_out_and_makes_no_difference(network, scene) -> None:
-    """One tracker is told to finish each frame, the other does so when the next comes; the tenth frame is an update."""
+    """One tracker finishes each frame at once, the other when the next comes; the tenth frame is an update."""
     images = [drawn(scene, (100 + 3 * i, 80)) for i in range(13)]
     told, other = new_tracker(network), new_tracker(network)
     for tracker in (told, other):

@@ -17,7 +17,7 @@ from atom_tracker.srv import RemoveTarget, SetTarget
 
 
 class FakeTracker:
-    """Accepts every box that is at least 1 px wide, keeps the requests, and publishes what it is told to."""
+    """Accepts every box that is at least 1 px wide, keeps the requests, and publishes what a test asks for."""
 
     def __init__(self, namespace: str = "/", name: str = "tracker") -> None:
         self.requests: list[SetTarget.Request] = []

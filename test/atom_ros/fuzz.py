@@ -160,7 +160,7 @@ class Fuzz:
                 futures[self._client(item).call_async(item.request)] = item
             else:
                 self._publisher(item.message_type, item.topic).publish(item.payload)
-            time.sleep(self._rng.uniform(0.0, 0.02))  # most images are taken up before the next one replaces them
+            time.sleep(self._rng.uniform(0.0, 0.02))  # most images are processed before the next one replaces them
         for future, call in futures.items():
             self._wait(future.done, f"the answer to {call}")
         if futures:

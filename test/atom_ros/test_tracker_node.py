@@ -411,7 +411,7 @@ def test_a_target_that_left_is_taken_up_where_it_comes_back(robot: Robot, camera
             shown.append(camera.show())
             return shown[-1].status == Track.TRACKING
 
-        wait_until(is_back, "the target to be taken up")
+        wait_until(is_back, "the target to be re-detected")
         assert all(track.status == Track.SEARCHING and _is_without_box(track) for track in shown[:-1])
         assert len(shown) >= 3 and shown[-1].target_id == target and _distance(shown[-1], camera) < 12
     finally:

@@ -323,7 +323,7 @@ def test_several_targets_of_a_pair_are_as_many_pairs(data, backbone):
         for k in range(3)
     ]
     torch.testing.assert_close(loss(reference, test, proposals, overlap), torch.stack(alone).mean())
-    assert len({round(float(error), 6) for error in alone}) == 3  # the targets are told apart
+    assert len({round(float(error), 6) for error in alone}) == 3  # each target has an error of its own
 
 
 def test_difference_error_leaves_out_what_all_near_proposals_err_by():

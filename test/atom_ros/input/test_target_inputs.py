@@ -92,7 +92,7 @@ def test_wrong_clicks() -> None:
 
 
 class _Tracker:
-    """Takes targets and answers when it is told to."""
+    """Takes targets and answers when a test asks for it."""
 
     def __init__(self) -> None:
         self.boxes: list[tuple[float, ...]] = []

@@ -28,7 +28,7 @@ TIMEOUT = 60.0
 
 
 class Page:
-    """A client that reads all that comes, as a browser does, and confirms pictures if it is told to."""
+    """A client that reads all that comes, as a browser does, and confirms pictures if a test asks for it."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, confirms: bool) -> None:
         self.socket = socket
